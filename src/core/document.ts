@@ -1,0 +1,247 @@
+/**
+ * The merged state of a document: registers that keep concurrent values, add-wins sets, counters and tombstones.
+ *
+ * Invariants:
+ *  1. The state is a function of the set of changes applied, whatever the (causal) order they came in.
+ *  2. A write replaces exactly the values that its author saw; values it did not see stay beside it as siblings.
+ *  3. An add wins over a concurrent remove; a delete wins over everything, for ever.
+ *  4. `vector` says which changes are in: every one of each origin that touches this document up to that number.
+ *  5. `digest` is the XOR of the identities of those changes: equal digests, equal states.
+ * Source: Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data Types", 2011; dotted version vectors.
+ */
+import { assert } from "./errors.js";
+import type { Change, Json, Operation } from "./change.js";
+import { CHAIN } from "./change.js";
+import { hlcMs, type Hlc } from "./hlc.js";
+import { copyVector, dominates, EMPTY_VECTOR, type MutableVector, type Vector } from "./vector.js";
+
+/** The name of a change within a document: (origin, seq), or (`~`, version) if it was decided. */
+export interface Dot {
+  readonly origin: string;
+  readonly seq: number;
+}
+
+/** Who wrote a value, when and where. */
+export interface Stamp {
+  readonly hlc: Hlc;
+  readonly region: string;
+  readonly replica: string;
+  readonly actor: string;
+}
+
+export interface Sibling extends Dot, Stamp {
+  readonly value: Json;
+  readonly was: Json;
+}
+
+export interface Section {
+  born: Stamp | null;
+  dead: Stamp | null;
+  /** The latest change that touched this section. */
+  touched: Stamp | null;
+  readonly registers: Map<string, readonly Sibling[]>;
+  readonly sets: Map<string, Map<string, readonly Dot[]>>;
+  readonly counters: Map<string, number>;
+}
+
+export const DIGEST_BYTES = 16;
+
+/** Splits `<partition>/<type>/<id>`. */
+export function parseKey(key: string): { partition: string; type: string; id: string } {
+  const [partition = "", type = "", id = ""] = key.split("/");
+  return { partition, type, id };
+}
+
+export function keyOf(partition: string, type: string, id: string): string {
+  return `${partition}/${type}/${id}`;
+}
+
+export class DocumentState {
+  readonly partition: string;
+  readonly type: string;
+  readonly id: string;
+  vector: MutableVector = copyVector(EMPTY_VECTOR);
+  digest = new Uint8Array(DIGEST_BYTES);
+  /** The latest change, by HLC. */
+  touched: Stamp | null = null;
+  readonly sections = new Map<string, Section>();
+
+  constructor(readonly key: string) {
+    ({ partition: this.partition, type: this.type, id: this.id } = parseKey(key));
+  }
+
+  /** The last decided version held. */
+  get version(): number {
+    return this.vector[CHAIN] ?? 0;
+  }
+
+  get root(): Section | undefined {
+    return this.sections.get("");
+  }
+
+  /** Created and not deleted. */
+  get alive(): boolean {
+    const root = this.root;
+    return root !== undefined && root.born !== null && root.dead === null;
+  }
+
+  get deleted(): boolean {
+    return this.root?.dead != null;
+  }
+
+  holds(dot: Dot): boolean {
+    return (this.vector[dot.origin] ?? 0) >= dot.seq;
+  }
+
+  /**
+   * Applies one change. The caller has checked that the document holds the change's context and not the change itself.
+   * Returns the ids of the sections that differ afterwards.
+   */
+  apply(change: Change, dot: Dot, identity: Uint8Array): ReadonlySet<string> {
+    assert(change.document === this.key, "a change goes into its own document");
+    assert(dominates(this.vector, change.context), "a change follows all that it depends on");
+    assert(!this.holds(dot), "a change takes effect once");
+    if (dot.origin === CHAIN) assert(dot.seq === this.version + 1, "versions of a chain follow each other");
+    const stamp: Stamp = { hlc: change.hlc, region: change.region, replica: change.replica, actor: change.actor };
+    const touched = new Set<string>();
+    for (const operation of change.operations) {
+      touched.add(operation.section);
+      this.operate(operation, change.context, dot, stamp);
+    }
+    this.vector[dot.origin] = dot.seq;
+    for (let i = 0; i < DIGEST_BYTES; i++) this.digest[i] = (this.digest[i] ?? 0) ^ (identity[i] ?? 0);
+    if (change.operations.length > 0) this.touched = laterStamp(this.touched, stamp);
+    return touched;
+  }
+
+  private section(id: string): Section {
+    let section = this.sections.get(id);
+    if (section === undefined) {
+      section = { born: null, dead: null, touched: null, registers: new Map(), sets: new Map(), counters: new Map() };
+      this.sections.set(id, section);
+    }
+    return section;
+  }
+
+  private operate(operation: Operation, context: Vector, dot: Dot, stamp: Stamp): void {
+    const section = this.section(operation.section);
+    section.touched = laterStamp(section.touched, stamp);
+    if (operation.op === "delete") {
+      section.dead = earlierStamp(section.dead, stamp);
+      section.registers.clear();
+      section.sets.clear();
+      section.counters.clear();
+      return;
+    }
+    if (operation.op === "create") {
+      section.born = earlierStamp(section.born, stamp);
+      return;
+    }
+    if (section.dead !== null) return;
+    switch (operation.op) {
+      case "set": {
+        const kept = (section.registers.get(operation.field) ?? []).filter((sibling) => !covers(context, sibling) && !sameDot(sibling, dot));
+        kept.push({ ...dot, ...stamp, value: operation.value, was: operation.was });
+        kept.sort(bySiblingOrder);
+        section.registers.set(operation.field, kept);
+        return;
+      }
+      case "add":
+      case "remove": {
+        let set = section.sets.get(operation.field);
+        if (set === undefined) section.sets.set(operation.field, (set = new Map()));
+        const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));
+        if (operation.op === "add") kept.push({ origin: dot.origin, seq: dot.seq });
+        kept.sort(byDot);
+        if (kept.length === 0) set.delete(operation.element);
+        else set.set(operation.element, kept);
+        return;
+      }
+      case "count":
+        section.counters.set(operation.field, (section.counters.get(operation.field) ?? 0) + operation.by);
+    }
+  }
+
+  /** A copy that shares nothing that changes, for building a candidate on. */
+  clone(): DocumentState {
+    const copy = new DocumentState(this.key);
+    copy.vector = copyVector(this.vector);
+    copy.digest = this.digest.slice();
+    copy.touched = this.touched;
+    for (const [id, section] of this.sections) {
+      const sets = new Map([...section.sets].map(([field, set]) => [field, new Map(set)]));
+      copy.sections.set(id, { ...section, registers: new Map(section.registers), sets, counters: new Map(section.counters) });
+    }
+    return copy;
+  }
+}
+
+function covers(context: Vector, dot: Dot): boolean {
+  return (context[dot.origin] ?? 0) >= dot.seq;
+}
+
+function sameDot(a: Dot, b: Dot): boolean {
+  return a.origin === b.origin && a.seq === b.seq;
+}
+
+function byDot(a: Dot, b: Dot): number {
+  return a.origin < b.origin ? -1 : a.origin > b.origin ? 1 : a.seq - b.seq;
+}
+
+/** Latest first; equal stamps (one change written into two logs) by dot. */
+function bySiblingOrder(a: Sibling, b: Sibling): number {
+  return a.hlc > b.hlc ? -1 : a.hlc < b.hlc ? 1 : byDot(a, b);
+}
+
+function laterStamp(a: Stamp | null, b: Stamp): Stamp {
+  return a === null || b.hlc > a.hlc ? b : a;
+}
+
+function earlierStamp(a: Stamp | null, b: Stamp): Stamp {
+  return a === null || b.hlc < a.hlc ? b : a;
+}
+
+/** Canonical text of a JSON value: equal values, equal texts. */
+export function canonical(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (typeof value === "object" && value !== null) {
+    const record = value as { readonly [key: string]: Json };
+    return `{${Object.keys(record).sort().map((key) => `${JSON.stringify(key)}:${canonical(record[key] ?? null)}`).join(",")}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** True if the siblings of a register hold more than one distinct value. */
+export function disagree(siblings: readonly Sibling[]): boolean {
+  if (siblings.length < 2) return false;
+  const first = canonical(siblings[0]?.value ?? null);
+  return siblings.some((sibling) => canonical(sibling.value) !== first);
+}
+
+/** Serialised form of a section, as stored. */
+export function encodeSection(section: Section): string {
+  return JSON.stringify({
+    b: section.born, d: section.dead, t: section.touched,
+    r: [...section.registers],
+    s: [...section.sets].map(([field, set]) => [field, [...set]]),
+    c: [...section.counters],
+  });
+}
+
+export function decodeSection(text: string): Section {
+  const value = JSON.parse(text) as {
+    b: Stamp | null; d: Stamp | null; t: Stamp | null; r: [string, Sibling[]][]; s: [string, [string, Dot[]][]][]; c: [string, number][];
+  };
+  return {
+    born: value.b, dead: value.d, touched: value.t,
+    registers: new Map(value.r),
+    sets: new Map(value.s.map(([field, set]) => [field, new Map(set)])),
+    counters: new Map(value.c),
+  };
+}
+
+/** When the document was created, ms since the epoch; 0 if it was not. */
+export function createdMs(document: DocumentState): number {
+  const born = document.root?.born;
+  return born == null ? 0 : hlcMs(born.hlc);
+}

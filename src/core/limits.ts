@@ -1,0 +1,59 @@
+/** Every bound of the system, its unit last in its name. The relations below are asserted when the module loads. */
+import { assert } from "./errors.js";
+
+export const limits = {
+  // changes and documents
+  changeBytesMax: 2 * 1024 * 1024,
+  operationsMax: 5_000,
+  jsonDepthMax: 64,
+  originsMax: 4_096,
+  requestBodyBytes: 1024 * 1024,
+  idempotencyBodyBytes: 256 * 1024,
+  idempotencyKeptMs: 24 * 3_600_000,
+  documentCacheBytes: 64 * 1024 * 1024,
+  automergeCacheDocuments: 32,
+  foldAfterChanges: 64,
+  // commit
+  batchChanges: 2_000,
+  batchBytes: 8 * 1024 * 1024,
+  stagedChangesMax: 20_000,
+  // replication
+  pushDelayMs: 5,
+  entriesPerMessage: 100,
+  entriesMessageBytes: 256 * 1024,
+  linkWindowBytes: 8 * 1024 * 1024,
+  linkOutboxBytes: 16 * 1024 * 1024,
+  messageBytesMax: 8 * 1024 * 1024,
+  recentLogBytes: 16 * 1024 * 1024,
+  pendingEntriesBytes: 4 * 1024 * 1024,
+  logEntriesKept: 20_000,
+  logBytesMax: 1024 * 1024 * 1024,
+  heartbeatMs: 250,
+  suspectAfterMs: 1_500,
+  downAfterMs: 5_000,
+  reconnectMinMs: 100,
+  reconnectMaxMs: 2_000,
+  clockSkewMsMax: 60_000,
+  // consistency
+  sessionWaitMs: 2_000,
+  sessionWaitMaxMs: 30_000,
+  sessionTokenBytes: 4_096,
+  quorumTimeoutMs: 5_000,
+  quorumTimeoutMinMs: 100,
+  quorumTimeoutMaxMs: 30_000,
+  majorityLostMs: 2_000,
+  quorumOperationsMax: 10_000,
+  quorumMessagesHeld: 1_000,
+  operationIdsRemembered: 256,
+  // health
+  laggingAfterMs: 60_000,
+} as const;
+
+export type Limits = typeof limits;
+
+assert(limits.entriesMessageBytes < limits.linkWindowBytes, "a message must fit the window");
+assert(limits.changeBytesMax + limits.entriesMessageBytes < limits.messageBytesMax, "a change must fit a message");
+assert(limits.requestBodyBytes < limits.changeBytesMax, "a request must fit a change");
+assert(limits.messageBytesMax <= limits.linkOutboxBytes, "a message must fit the outbox");
+assert(limits.heartbeatMs < limits.suspectAfterMs && limits.suspectAfterMs < limits.downAfterMs, "suspicion follows silence");
+assert(limits.quorumTimeoutMs <= limits.quorumTimeoutMaxMs && limits.sessionWaitMs <= limits.sessionWaitMaxMs, "defaults lie in range");

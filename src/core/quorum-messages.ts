@@ -1,0 +1,59 @@
+/** The messages of GLOBAL_QUORUM (`quorum.ts`). Same shapes as generated from `proto/quorum.proto`. */
+
+/** A proposed next version of a document. `base`: the document's vector that the change stands on. */
+export interface Candidate {
+  document: string;
+  version: number;
+  operationIds: string[];
+  proposer: string;
+  base: Record<string, number>;
+  /** The encoded change; empty operations close a version without an effect. */
+  change: Uint8Array;
+}
+
+export interface Ballot {
+  ballot: number;
+  candidate: Candidate | undefined;
+}
+
+export interface Propose { candidate: Candidate | undefined }
+export interface Voted { document: string; version: number }
+/** `votedFor`: proposer of the candidate that the refuser voted for, or "". */
+export interface Refused { document: string; version: number; promised: number; votedFor: string; attempt: number }
+export interface Prepare { document: string; version: number; ballot: number }
+export interface Promised { document: string; version: number; ballot: number; vote: Ballot | undefined; shown: Record<string, number> }
+export interface Accept { ballot: number; candidate: Candidate | undefined }
+export interface Accepted { document: string; version: number; ballot: number }
+export interface Query { document: string; attempt: number; shown: Record<string, number> }
+export interface Answered { document: string; attempt: number; version: number; shown: Record<string, number> }
+/** `vector`: what the asking replica holds (the replica's vector, not a document's). */
+export interface ListQuery { scope: string; attempt: number; vector: Record<string, number> }
+/** `open`: documents of the scope with a vote or a version that the asker lacks; `decided`: where those decisions stand in the logs. */
+export interface ListAnswered { scope: string; attempt: number; open: string[]; decided: Record<string, number> }
+export interface Seed { incarnation: number }
+export interface OpenSlot { document: string; version: number; promised: number; vote: Ballot | undefined }
+export interface Seeded { vector: Record<string, number>; voting: boolean; virgin: boolean; open: OpenSlot[] }
+
+export type QuorumBody =
+  | { $case: "propose"; value: Propose }
+  | { $case: "voted"; value: Voted }
+  | { $case: "refused"; value: Refused }
+  | { $case: "prepare"; value: Prepare }
+  | { $case: "promised"; value: Promised }
+  | { $case: "accept"; value: Accept }
+  | { $case: "accepted"; value: Accepted }
+  | { $case: "query"; value: Query }
+  | { $case: "answered"; value: Answered }
+  | { $case: "listQuery"; value: ListQuery }
+  | { $case: "listAnswered"; value: ListAnswered }
+  | { $case: "seed"; value: Seed }
+  | { $case: "seeded"; value: Seeded };
+
+/** Every quorum message carries the sender's incarnation, what it knows of the others', and its position. */
+export interface Quorum {
+  operation: string;
+  incarnation: number;
+  incarnations: Record<string, number>;
+  position: number;
+  body: QuorumBody | undefined;
+}

@@ -1,0 +1,191 @@
+/** Reads a document's merged state by the rules: what is shown, and what it was chosen from. */
+import { canonical, disagree, type DocumentState, type Section, type Stamp } from "../core/document.js";
+import type { Json, Operation } from "../core/change.js";
+import { hlcMs, hlcTime, type Hlc } from "../core/hlc.js";
+import { ruleOf, shown, type RuleName } from "./conflicts.js";
+
+export interface Conflict {
+  /** Name of the field; `<section>.<field>` for elements. */
+  readonly field: string;
+  readonly rule: RuleName;
+  readonly shown: Json;
+  readonly values: readonly { readonly value: Json; readonly hlc: Hlc; readonly region: string; readonly actor: string }[];
+}
+
+export class DocumentReader {
+  constructor(private readonly state: DocumentState) {}
+
+  get key(): string {
+    return this.state.key;
+  }
+
+  get id(): string {
+    return this.state.id;
+  }
+
+  get partition(): string {
+    return this.state.partition;
+  }
+
+  /** Strong entity tag, without quotes: changes whenever the document does, equal wherever the same changes are held. */
+  get etag(): string {
+    return Buffer.from(this.state.digest).toString("base64url");
+  }
+
+  get createdAt(): string {
+    return hlcTime(this.born.hlc);
+  }
+
+  get updatedAt(): string {
+    return hlcTime(this.touched.hlc);
+  }
+
+  get updatedHlc(): Hlc {
+    return this.touched.hlc;
+  }
+
+  get updatedRegion(): string {
+    return this.touched.region;
+  }
+
+  private get born(): Stamp {
+    const born = this.state.root?.born;
+    if (born == null) throw new Error(`document ${this.key} was not created`);
+    return born;
+  }
+
+  private get touched(): Stamp {
+    return this.state.touched ?? this.born;
+  }
+
+  /** The value that is shown; null if the field was never written. */
+  value(field: string, section = ""): Json {
+    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field))?.value ?? null;
+  }
+
+  /** Who wrote the value that is shown. */
+  author(field: string, section = ""): Stamp | undefined {
+    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field));
+  }
+
+  text(field: string, section = ""): string {
+    const value = this.value(field, section);
+    return typeof value === "string" ? value : "";
+  }
+
+  /** Names of the registers of a section, sorted; with `prefix`, those that begin with it. */
+  fields(section = "", prefix = ""): string[] {
+    return [...(this.state.sections.get(section)?.registers.keys() ?? [])].filter((name) => name.startsWith(prefix)).sort();
+  }
+
+  /** Elements of a set, sorted. */
+  elements(field: string, section = ""): string[] {
+    return [...(this.state.sections.get(section)?.sets.get(field)?.keys() ?? [])].sort();
+  }
+
+  count(field: string, section = ""): number {
+    return this.state.sections.get(section)?.counters.get(field) ?? 0;
+  }
+
+  /** Living elements (an incident's updates), oldest first by (created, id). */
+  sections(): { id: string; born: Stamp; touched: Stamp }[] {
+    const living: { id: string; born: Stamp; touched: Stamp }[] = [];
+    for (const [id, section] of this.state.sections) if (id !== "" && isAlive(section)) living.push({ id, born: section.born, touched: section.touched ?? section.born });
+    return living.sort((a, b) => compareText(a.born.hlc, b.born.hlc) || compareText(a.id, b.id));
+  }
+
+  /** An element that exists and was not deleted. */
+  section(id: string): { id: string; born: Stamp; touched: Stamp } | undefined {
+    const section = this.state.sections.get(id);
+    return section !== undefined && isAlive(section) ? { id, born: section.born, touched: section.touched ?? section.born } : undefined;
+  }
+
+  /** True if an element of this id exists or ever did. */
+  sectionTaken(id: string): boolean {
+    return this.state.sections.has(id);
+  }
+
+  get hasConflicts(): boolean {
+    for (const section of this.state.sections.values()) {
+      if (section.dead !== null) continue;
+      for (const siblings of section.registers.values()) if (disagree(siblings)) return true;
+    }
+    return false;
+  }
+
+  conflicts(): Conflict[] {
+    const found: Conflict[] = [];
+    for (const [id, section] of this.state.sections) {
+      if (section.dead !== null) continue;
+      for (const [field, siblings] of section.registers) {
+        if (!disagree(siblings)) continue;
+        found.push({
+          field: id === "" ? field : `${id}.${field}`,
+          rule: ruleOf(this.state.type, field),
+          shown: shown(this.state.type, field, siblings)?.value ?? null,
+          values: siblings.map(({ value, hlc, region, actor }) => ({ value, hlc, region, actor })),
+        });
+      }
+    }
+    return found.sort((a, b) => compareText(a.field, b.field));
+  }
+}
+
+/** Collects the operations of one command on one document; writes only what differs from what is shown. */
+export class Draft {
+  readonly operations: Operation[] = [];
+
+  /** `document`: undefined where it is about to be created. */
+  constructor(private readonly document: DocumentReader | undefined) {}
+
+  create(section = ""): this {
+    this.operations.push({ op: "create", section });
+    return this;
+  }
+
+  delete(section = ""): this {
+    this.operations.push({ op: "delete", section });
+    return this;
+  }
+
+  /** Writes a register, unless it shows just that value without a conflict already. */
+  set(field: string, value: Json, section = ""): this {
+    const was = this.document?.value(field, section) ?? null;
+    const written = this.document?.author(field, section) !== undefined;
+    if (written ? canonical(was) === canonical(value) && !this.isContested(field, section) : value === null) return this;
+    this.operations.push({ op: "set", section, field, value, was });
+    return this;
+  }
+
+  /** Makes a set hold just these elements, as the difference to what it holds. */
+  replaceSet(field: string, elements: readonly string[], section = ""): this {
+    const before = new Set(this.document?.elements(field, section) ?? []);
+    const after = new Set(elements);
+    for (const element of after) if (!before.has(element)) this.operations.push({ op: "add", section, field, element });
+    for (const element of before) if (!after.has(element)) this.operations.push({ op: "remove", section, field, element });
+    return this;
+  }
+
+  count(field: string, by: number, section = ""): this {
+    if (by !== 0) this.operations.push({ op: "count", section, field, by });
+    return this;
+  }
+
+  private isContested(field: string, section: string): boolean {
+    const name = section === "" ? field : `${section}.${field}`;
+    return this.document?.hasConflicts === true && this.document.conflicts().some((conflict) => conflict.field === name);
+  }
+}
+
+function isAlive(section: Section): section is Section & { born: Stamp } {
+  return section.born !== null && section.dead === null;
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** ms since the epoch of a stamp. */
+export function stampMs(stamp: Stamp): number {
+  return hlcMs(stamp.hlc);
+}
