@@ -144,7 +144,7 @@ function operationFault(operation: unknown): string | undefined {
     case "remove":
       return isField(operation["field"]) && typeof operation["element"] === "string" ? undefined : "has a bad element";
     case "count":
-      return isField(operation["field"]) && Number.isFinite(operation["by"]) ? undefined : "has a bad count";
+      return isField(operation["field"]) && Number.isSafeInteger(operation["by"]) ? undefined : "has a bad count";
     default:
       return "has an unknown operation";
   }

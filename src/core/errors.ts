@@ -25,6 +25,8 @@ export class Fault {
       /** What became of a write: `rejected`, nothing was and nothing will be written; `unknown`, it may yet be decided. */
       readonly outcome?: "rejected" | "unknown";
       readonly retryAfterSeconds?: number;
+    /** The answer was kept from an earlier request with the same Idempotency-Key. */
+    readonly replayed?: boolean;
     } = {},
   ) {}
 }

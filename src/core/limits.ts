@@ -47,6 +47,9 @@ export const limits = {
   operationIdsRemembered: 256,
   // health
   laggingAfterMs: 60_000,
+  quorumSlowMs: 2_000,
+  startVerifyBytes: 256 * 1024 * 1024,
+  reopenAfterMs: 3_000,
 } as const;
 
 export type Limits = typeof limits;

@@ -28,11 +28,13 @@ export interface Query { document: string; attempt: number; shown: Record<string
 export interface Answered { document: string; attempt: number; version: number; shown: Record<string, number> }
 /** `vector`: what the asking replica holds (the replica's vector, not a document's). */
 export interface ListQuery { scope: string; attempt: number; vector: Record<string, number> }
-/** `open`: documents of the scope with a vote or a version that the asker lacks; `decided`: where those decisions stand in the logs. */
-export interface ListAnswered { scope: string; attempt: number; open: string[]; decided: Record<string, number> }
+/** `open`: document → version, for each document of the scope with an open vote; `decided`: where the decisions of the scope stand in the logs. */
+export interface ListAnswered { scope: string; attempt: number; open: Record<string, number>; decided: Record<string, number> }
+/** Sent at every start: "what do you know of me?" `incarnation`: the sender's. */
 export interface Seed { incarnation: number }
-export interface OpenSlot { document: string; version: number; promised: number; vote: Ballot | undefined }
-export interface Seeded { vector: Record<string, number>; voting: boolean; virgin: boolean; open: OpenSlot[] }
+export interface OpenSlot { document: string; version: number; promised: number }
+/** `virgin`: as far as the answerer knows, nobody ever voted before. `seen`: the highest position of the asker's incarnation that it knows of. */
+export interface Seeded { vector: Record<string, number>; voting: boolean; virgin: boolean; open: OpenSlot[]; seen: number }
 
 export type QuorumBody =
   | { $case: "propose"; value: Propose }

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+/** The `statusmesh` command. Installs and builds what is missing, then runs in this process (its pid, its signals). */
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { ensureReady, root } from "../scripts/ready.mjs";
+
+try {
+  if (process.env.STATUSMESH_READY !== "1") ensureReady();
+} catch (error) {
+  process.stderr.write(`statusmesh: ${error.message}\n`);
+  process.exit(1);
+}
+await import(pathToFileURL(path.join(root, "dist", "cli", "main.js")).href);

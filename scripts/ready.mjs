@@ -1,0 +1,138 @@
+/**
+ * Makes a checkout runnable: installs packages when they are missing or older than the lock file, and compiles when the
+ * output is missing or older than the sources. Plain Node, since nothing else may be there yet. Says what it does on stderr.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+const packages = path.join(root, "node_modules");
+const lockFile = path.join(root, "package-lock.json");
+const installStamp = path.join(packages, ".statusmesh-installed");
+const output = path.join(root, "dist");
+const buildStamp = path.join(output, ".fingerprint");
+const waitMaxMs = 300_000;
+
+/** Installs and builds what is missing. Throws with a sentence if that fails. */
+export function ensureReady() {
+  withLock(() => {
+    ensureInstalled();
+    ensureBuilt();
+  });
+}
+
+function ensureInstalled() {
+  if (!existsSync(lockFile)) return;
+  const wanted = createHash("sha256").update(readFileSync(lockFile)).digest("hex");
+  if (readText(installStamp) === wanted) return;
+  const installed = path.join(packages, ".package-lock.json");
+  const upToDate = existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockFile).mtimeMs;
+  if (!upToDate) {
+    say("installing packages");
+    run(npm(), ["ci", "--no-audit", "--no-fund", "--ignore-scripts"], "npm ci");
+  }
+  writeFileSync(installStamp, wanted);
+}
+
+/** Compiles `src` into `dist`, beside the old output, which is replaced only by a whole one. */
+export function ensureBuilt() {
+  if (!existsSync(path.join(root, "src"))) return;
+  const fingerprint = fingerprintOf(["src", "tsconfig.json", "package.json"]);
+  if (readText(buildStamp) === fingerprint) return;
+  const compiler = path.join(packages, "typescript", "bin", "tsc");
+  if (!existsSync(compiler)) {
+    if (existsSync(buildStamp)) return;
+    throw new Error("There is no built program, and no compiler to build it: install with development packages first.");
+  }
+  say("building");
+  const fresh = `${output}.new-${process.pid}`;
+  const stale = `${output}.old-${process.pid}`;
+  try {
+    run(process.execPath, [compiler, "-p", root, "--outDir", fresh], "tsc");
+    writeFileSync(path.join(fresh, ".fingerprint"), fingerprint);
+    if (existsSync(output)) renameSync(output, stale);
+    renameSync(fresh, output);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+    rmSync(stale, { recursive: true, force: true });
+  }
+}
+
+/** Builds tap with the plugins that `.taprc` names: its own first run would still load the ones it shipped with. */
+export function ensureTestRunner() {
+  const built = readText(path.join(packages, "@tapjs", "test", "test-built", "dist", "esm", "index.js"));
+  if (built === undefined || !built.includes("@tapjs/typescript")) return;
+  run(process.execPath, [path.join(packages, "tap", "dist", "esm", "run.mjs"), "build"], "tap build");
+}
+
+function fingerprintOf(entries) {
+  const hash = createHash("sha256");
+  const visit = (name) => {
+    const full = path.join(root, name);
+    if (statSync(full).isDirectory()) for (const child of readdirSync(full).sort()) visit(`${name}/${child}`);
+    else hash.update(`${name}\0`).update(readFileSync(full)).update("\0");
+  };
+  for (const entry of entries) visit(entry);
+  return hash.digest("hex");
+}
+
+/** Runs `work` while no other process does; several replicas may be started at once from a fresh clone. */
+function withLock(work) {
+  const lock = path.join(root, ".statusmesh-lock");
+  const deadline = Date.now() + waitMaxMs;
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      // A read-only checkout (an image) is complete by definition.
+      if (error.code === "EROFS" || error.code === "EACCES") return work();
+      if (error.code !== "EEXIST") throw error;
+    }
+    const holder = Number(readText(lock) ?? "");
+    if (holder > 0 && !isAlive(holder)) rmSync(lock, { force: true });
+    else if (Date.now() > deadline) throw new Error(`Process ${holder} has been building for too long; remove ${lock} if it is not.`);
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+  try {
+    return work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+function run(command, args, name) {
+  // Everything goes to stderr: stdout belongs to the program that is about to run.
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell: command.endsWith(".cmd") });
+  if (error !== undefined) throw new Error(`${name} could not be started: ${error.message}`);
+  if (status !== 0) throw new Error(`${name} failed with exit code ${status}.`);
+}
+
+function npm() {
+  return process.platform === "win32" ? "npm.cmd" : "npm";
+}
+
+function readText(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function say(text) {
+  process.stderr.write(`statusmesh: ${text} …\n`);
+}

@@ -1,0 +1,34 @@
+/** What the HTTP side must be told and given. */
+import type { FastifyBaseLogger, FastifyPluginAsync } from "fastify";
+import type { InvariantViolation } from "../core/errors.js";
+import type { Clock, Random } from "../core/ports.js";
+import type { DataPlane } from "../store/data-plane.js";
+import type { RouteOptions } from "../store/route-context.js";
+import type { PromMetrics } from "./metrics.js";
+
+export interface ApiConfig {
+  readonly region: string;
+  readonly replica: string;
+  /** Shown in the API's description. */
+  readonly version: string;
+  /** Requests per second that one key may make. 0: no limit. */
+  readonly requestsPerKey: number;
+  /** Requests per second that one address may make, with any key or none. 0: no limit. */
+  readonly requestsPerAddress: number;
+  /** True if a proxy in front names the client's address. */
+  readonly trustProxy: boolean;
+}
+
+export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false } as const;
+
+export interface ApiPorts {
+  readonly data: DataPlane;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: FastifyBaseLogger;
+  readonly metrics: PromMetrics;
+  /** Hears of a broken invariant, after which the process must stop. */
+  readonly onDefect: (error: InvariantViolation) => void;
+}
+
+export type FeatureRoutes = FastifyPluginAsync<RouteOptions>;

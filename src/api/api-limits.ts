@@ -1,0 +1,25 @@
+/** Every bound of the HTTP side, its unit last in its name. What routes and store share stands in `core/limits.ts`. */
+export const apiLimits = {
+  requestIdLengthMax: 128,
+  idempotencyKeyLengthMax: 255,
+  ifMatchTagsMax: 32,
+  cursorLengthMax: 512,
+  listLimit: 25,
+  listLimitMax: 100,
+  headerBytesMax: 16 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  /** A silent socket is closed after this; longer than any request may wait. */
+  connectionTimeoutMs: 75_000,
+  keepAliveTimeoutMs: 60_000,
+  validationErrorsMax: 20,
+  bearerTokenLengthMax: 512,
+  verifiedTokensMax: 10_000,
+  refusedTokensMax: 10_000,
+  scryptConcurrentMax: 2,
+  scryptWaitingMax: 200,
+  rateLimitTracked: 20_000,
+  compressAboveBytes: 16 * 1024,
+  eventLoopDelayMsMax: 1_000,
+  retryAfterSeconds: 1,
+} as const;

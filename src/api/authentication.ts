@@ -1,0 +1,134 @@
+/**
+ * Who asks: bearer keys against the key documents of this replica.
+ *
+ * A token is checked by scrypt once; after that its SHA-256 is remembered for as long as the key's document stays as it
+ * was. The document is looked at for every request, so that a revocation takes effect the moment it arrives.
+ */
+import { hash } from "node:crypto";
+import { keyOf } from "../core/document.js";
+import { Fault, isFault } from "../core/errors.js";
+import type { DataPlane, Query, Snapshot } from "../store/data-plane.js";
+import { ROLES, type Caller, type Role } from "../store/route-context.js";
+import { apiLimits } from "./api-limits.js";
+import { LOCAL_OPTIONS } from "./consistency.js";
+import { parseBearerToken, type SecretHasher } from "./secrets.js";
+
+interface KeyView {
+  /** Null if there is no such key. */
+  readonly etag: string | null;
+  readonly caller: Caller | null;
+  readonly hashes: readonly string[];
+}
+
+/** A token that was checked: what came of it holds while `isUnchanged` does. */
+interface Checked {
+  readonly caller: Caller | null;
+  readonly isUnchanged: Query<boolean>;
+}
+
+const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
+
+const unauthorized = (detail: string) => new Fault("unauthorized", detail);
+
+export class Authenticator {
+  /** By SHA-256 of the token. */
+  private readonly accepted = new Map<string, Checked>();
+  private readonly refused = new Map<string, Checked>();
+  private readonly underWay = new Map<string, Promise<Caller | Fault>>();
+  private readonly lastUsedMs = new Map<string, number>();
+
+  constructor(
+    private readonly data: DataPlane,
+    private readonly hasher: SecretHasher,
+    private readonly now: () => number,
+  ) {}
+
+  /** `authorization`: the header as it came. */
+  async authenticate(authorization: string | undefined): Promise<Caller | Fault> {
+    if (authorization === undefined) return unauthorized("A key is needed: Authorization: Bearer <key>.");
+    const token = authorization.length <= apiLimits.bearerTokenLengthMax ? BEARER.exec(authorization)?.[1] : undefined;
+    if (token === undefined) return unauthorized("The Authorization header is not of the form Bearer <key>.");
+    const digest = hash("sha256", token, "base64url");
+    const known = this.accepted.get(digest);
+    if (known !== undefined && (await this.holds(known)) && known.caller !== null) return this.used(known.caller);
+    this.accepted.delete(digest);
+    return this.checkOnce(token, digest);
+  }
+
+  /** When a key was last used here, ms since the epoch. */
+  lastUsed(keyId: string): number | undefined {
+    return this.lastUsedMs.get(keyId);
+  }
+
+  private used(caller: Caller): Caller {
+    this.lastUsedMs.set(caller.id, this.now());
+    return caller;
+  }
+
+  private async holds(checked: Checked): Promise<boolean> {
+    const result = await this.data.read(checked.isUnchanged, LOCAL_OPTIONS);
+    return !isFault(result) && result.value;
+  }
+
+  /** Requests that bring the same unknown token at once share one check. */
+  private checkOnce(token: string, digest: string): Promise<Caller | Fault> {
+    let check = this.underWay.get(digest);
+    if (check === undefined) {
+      check = this.check(token, digest).finally(() => this.underWay.delete(digest));
+      this.underWay.set(digest, check);
+    }
+    return check;
+  }
+
+  private async check(token: string, digest: string): Promise<Caller | Fault> {
+    const wrong = unauthorized("The key is unknown or was revoked.");
+    const refused = this.refused.get(digest);
+    if (refused !== undefined && (await this.holds(refused))) return wrong;
+    const { id, secret } = parseBearerToken(token);
+    const key = keyOf("~", "key", id);
+    const result = await this.data.read({ documents: [key], render: (snapshot) => keyView(snapshot, key) }, LOCAL_OPTIONS);
+    if (isFault(result)) return result.code === "not-found" ? wrong : result;
+    const view = result.value;
+    const isRight = await this.hasher.verify(secret, view.hashes);
+    if (isRight instanceof Fault) return isRight;
+    const caller = isRight ? view.caller : null;
+    const checked: Checked = { caller, isUnchanged: { documents: [key], render: (snapshot) => (snapshot.document(key)?.etag ?? null) === view.etag } };
+    if (caller === null) {
+      this.accepted.delete(digest);
+      remember(this.refused, digest, checked, apiLimits.refusedTokensMax);
+      return wrong;
+    }
+    this.refused.delete(digest);
+    remember(this.accepted, digest, checked, apiLimits.verifiedTokensMax);
+    return this.used(caller);
+  }
+}
+
+/** The least role, and the page if any, that a route asks for; undefined if the caller may. */
+export function accessFault(caller: Caller, role: Role, page: string | undefined): Fault | undefined {
+  if (page !== undefined && caller.page !== null && caller.page !== page) return new Fault("forbidden", "The key belongs to another page.");
+  if (ROLES.indexOf(caller.role) < ROLES.indexOf(role)) return new Fault("forbidden", `This needs a key of role ${role}.`);
+  return undefined;
+}
+
+function keyView(snapshot: Snapshot, key: string): KeyView {
+  const document = snapshot.document(key);
+  if (document === undefined) return { etag: null, caller: null, hashes: [] };
+  const role = ROLES.find((known) => known === document.value("role"));
+  const page = document.value("page");
+  // Two regions that made the same key at the same time gave each caller a secret: both are good until one is replaced.
+  const rivals = document.hasConflicts ? document.conflicts().find((conflict) => conflict.field === "hash")?.values.map(({ value }) => value) : undefined;
+  const hashes = (rivals ?? [document.value("hash")]).filter((value) => typeof value === "string");
+  // A key of one role on a page never becomes one of all pages because its page is missing.
+  const caller = role === undefined || (page === null) !== (role === "owner") ? null : { id: document.id, role, page: typeof page === "string" ? page : null };
+  return { etag: document.etag, caller, hashes };
+}
+
+/** Adds to a map that holds at most `max`, of which the oldest goes. */
+function remember<T>(map: Map<string, T>, key: string, value: T, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= max) return;
+  const oldest = map.keys().next();
+  if (oldest.done !== true) map.delete(oldest.value);
+}

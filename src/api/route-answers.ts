@@ -1,0 +1,159 @@
+/** Implements `RouteContext`: from a handler's query or command to an answer with every header that the contract names. */
+import type {} from "@fastify/compress";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { Fault, isFault } from "../core/errors.js";
+import type { Clock, Random } from "../core/ports.js";
+import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
+import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
+import { apiLimits } from "./api-limits.js";
+import type { Authenticator } from "./authentication.js";
+import { entityTagsOf, isNotModified } from "./consistency.js";
+import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
+import { paginate } from "./pagination.js";
+import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
+import { callerOf, readingOf } from "./route-call.js";
+import { bearerToken, type SecretHasher } from "./secrets.js";
+
+const JSON_TYPE = "application/json; charset=utf-8";
+const SECRET_BYTES = 24;
+const SALT_BYTES = 16;
+
+export interface RouteAnswersPorts {
+  readonly data: DataPlane;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hasher: SecretHasher;
+  readonly authenticator: Authenticator;
+}
+
+/** The features see requests and replies by their outlines; here they are Fastify's. */
+const fastifyRequest = (request: RouteRequest): FastifyRequest => request as FastifyRequest;
+const fastifyReply = (reply: RouteReply): FastifyReply => reply as unknown as FastifyReply;
+
+export class RouteAnswers implements RouteContext {
+  readonly data: DataPlane;
+
+  constructor(private readonly ports: RouteAnswersPorts) {
+    this.data = ports.data;
+  }
+
+  caller(request: RouteRequest): Caller {
+    return callerOf(fastifyRequest(request));
+  }
+
+  async read(routeRequest: RouteRequest, routeReply: RouteReply, query: Query<Rendered>): Promise<never> {
+    const request = fastifyRequest(routeRequest);
+    const reply = fastifyReply(routeReply);
+    const options = readingOf(request);
+    const result = await this.data.read(query, options);
+    if (isFault(result)) return this.refuse(reply, result, options);
+    const { body, etag } = result.value;
+    reply.header("session-token", result.token).header("consistency-level", options.level).header("content-type", JSON_TYPE);
+    if (etag !== null) {
+      reply.header("etag", `"${etag}"`);
+      const condition = request.headers["if-none-match"];
+      if (condition !== undefined && isNotModified(condition, etag)) return sent(reply.removeHeader("content-type").code(304).send());
+    }
+    const isBig = body.length > apiLimits.compressAboveBytes && request.headers["accept-encoding"] !== undefined;
+    if (isBig) reply.compress(body);
+    else reply.send(body);
+    return sent(reply);
+  }
+
+  async commit(routeRequest: RouteRequest, routeReply: RouteReply, command: Command): Promise<never> {
+    const request = fastifyRequest(routeRequest);
+    const reply = fastifyReply(routeReply);
+    const options = this.commitOptions(request);
+    if (isFault(options)) return this.refuse(reply, options, readingOf(request));
+    const result = await this.data.commit(command, options);
+    return isFault(result) ? this.refuse(reply, result, options) : sent(sendCommitted(reply, result, options));
+  }
+
+  async history(routeRequest: RouteRequest, routeReply: RouteReply, key: string): Promise<never> {
+    const request = fastifyRequest(routeRequest);
+    const reply = fastifyReply(routeReply);
+    const options = readingOf(request);
+    const result = await this.data.history(key, options);
+    if (isFault(result)) return this.refuse(reply, result, options);
+    // One change may write several fields: the entries of a change stand in the order in which they came.
+    const entries = result.value.map((entry, index) => ({ entry, place: String(result.value.length - index).padStart(9, "0") }));
+    const page = this.paginate(request, `history ${key}`, entries, ({ entry, place }) => [entry.hlc, place], "descending");
+    if (isFault(page)) return this.refuse(reply, page, options);
+    const { body } = renderedList(page.items.map(({ entry }) => ({ ...entry })), page.nextCursor);
+    reply.header("session-token", result.token).header("consistency-level", options.level).header("content-type", JSON_TYPE);
+    return sent(reply.send(body));
+  }
+
+  async fail(routeRequest: RouteRequest, reply: RouteReply, fault: Fault): Promise<never> {
+    return this.refuse(fastifyReply(reply), fault, fastifyRequest(routeRequest).reading);
+  }
+
+  paginate<T>(request: RouteRequest, list: string, items: readonly T[], positionOf: (item: T) => ListPosition, order: "ascending" | "descending"): ListPage<T> | Fault {
+    return paginate((request.query ?? {}) as { limit?: number; cursor?: string }, list, items, positionOf, order);
+  }
+
+  idFor(request: RouteRequest, purpose = ""): string {
+    const idempotent = this.idempotency(fastifyRequest(request));
+    return idempotent === undefined || isFault(idempotent) ? idText(this.ports.random.bytes(16)) : derivedId(idempotent, purpose);
+  }
+
+  newSecret(): string {
+    return Buffer.from(this.ports.random.bytes(SECRET_BYTES)).toString("base64url");
+  }
+
+  bearerToken(id: string, secret: string): string {
+    return bearerToken(id, secret);
+  }
+
+  hashSecret(secret: string): Promise<string | Fault> {
+    return this.ports.hasher.hash(secret, this.ports.random.bytes(SALT_BYTES));
+  }
+
+  lastUsedAt(keyId: string): string | null {
+    const ms = this.ports.authenticator.lastUsed(keyId);
+    return ms === undefined ? null : new Date(ms).toISOString();
+  }
+
+  private idempotency(request: FastifyRequest): Idempotency | undefined | Fault {
+    if (request.idempotent !== null) return request.idempotent;
+    const idempotent = idempotencyOf(request);
+    if (!isFault(idempotent)) request.idempotent = idempotent;
+    return idempotent;
+  }
+
+  private commitOptions(request: FastifyRequest): CommitOptions | Fault {
+    const idempotency = this.idempotency(request);
+    if (isFault(idempotency)) return idempotency;
+    const ifMatch = entityTagsOf(request.headers["if-match"]);
+    if (isFault(ifMatch)) return ifMatch;
+    return {
+      ...readingOf(request),
+      actor: callerOf(request).id,
+      ...(ifMatch === undefined ? {} : { ifMatch }),
+      ...(idempotency === undefined ? {} : { idempotency }),
+    };
+  }
+
+  /** A fault of a route that touched replicated state; the level is named only where it was served. */
+  private refuse(reply: FastifyReply, fault: Fault, options: ReadOptions | null): never {
+    if (options !== null) {
+      reply.header("session-token", this.data.token());
+      if (statusOf(fault) < 500) reply.header("consistency-level", options.level);
+    }
+    return sent(sendProblem(reply, fault));
+  }
+}
+
+function sendCommitted(reply: FastifyReply, committed: Committed, options: ReadOptions): FastifyReply {
+  reply.code(committed.status).header("session-token", committed.token).header("consistency-level", options.level);
+  if (committed.etag !== null) reply.header("etag", committed.etag);
+  if (committed.location !== null) reply.header("location", committed.location);
+  if (committed.replayed) reply.header("idempotent-replayed", "true");
+  if (committed.body === null) return reply.send();
+  return reply.header("content-type", committed.status < 400 ? JSON_TYPE : PROBLEM_TYPE).send(committed.body);
+}
+
+/** The reply, as what fits every declared response: Fastify takes a returned reply as "answered". */
+function sent(reply: FastifyReply): never {
+  return reply as never;
+}

@@ -1,0 +1,102 @@
+/** Assembles the HTTP side of a replica: every route behind one guard, every failure one form. */
+import compress from "@fastify/compress";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import underPressure from "@fastify/under-pressure";
+import Fastify, { type FastifyInstance } from "fastify";
+import { Fault } from "../core/errors.js";
+import { limits } from "../core/limits.js";
+import type { RouteContext } from "../store/route-context.js";
+import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
+import { apiLimits } from "./api-limits.js";
+import { Authenticator } from "./authentication.js";
+import { clusterRoutes } from "./cluster-routes.js";
+import { documentation } from "./documentation.js";
+import { answerTheRest, clientErrorHandler } from "./fallback.js";
+import { guardRoutes, type GuardedRoute } from "./guard.js";
+import { healthRoutes } from "./health.js";
+import { acceptJsonBodies } from "./json-body.js";
+import { clusterGauges, metricsRoute, RequestLatency } from "./metrics.js";
+import { errorHandler } from "./problem.js";
+import { registerRateLimits } from "./rate-limit.js";
+import { RouteAnswers } from "./route-answers.js";
+import { SecretHasher } from "./secrets.js";
+import { validatorCompiler } from "./validation.js";
+
+/** Paths that answer however busy the replica is, since they are how one finds out. */
+const NEVER_SHED: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics"]);
+
+const REQUEST_ID = /^[A-Za-z0-9._~-]+$/;
+
+export interface ApiOptions {
+  readonly config: ApiConfig;
+  readonly ports: ApiPorts;
+  /** The plugins of the features' `routes.ts`. */
+  readonly features: readonly FeatureRoutes[];
+  readonly hasher?: SecretHasher;
+}
+
+/** A server that is ready to `listen`, and that `close` ends: what is under way is finished, idle connections are closed. */
+export async function buildServer({ config, ports, features, hasher = new SecretHasher() }: ApiOptions): Promise<FastifyInstance> {
+  const { data, clock } = ports;
+  const app = Fastify({
+    loggerInstance: ports.log,
+    disableRequestLogging: true,
+    // One logger for all requests: problems name the request id themselves.
+    childLoggerFactory: (logger) => logger,
+    genReqId: requestIds(ports),
+    bodyLimit: limits.requestBodyBytes,
+    requestTimeout: apiLimits.requestTimeoutMs,
+    connectionTimeout: apiLimits.connectionTimeoutMs,
+    keepAliveTimeout: apiLimits.keepAliveTimeoutMs,
+    http: { maxHeaderSize: apiLimits.headerBytesMax, headersTimeout: apiLimits.headersTimeoutMs },
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    trustProxy: config.trustProxy,
+    routerOptions: { maxParamLength: 128 },
+    exposeHeadRoutes: true,
+    clientErrorHandler,
+    frameworkErrors: errorHandler(ports.onDefect),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  app.setValidatorCompiler(validatorCompiler());
+  // Answers are sent as text that the features rendered; a schema of an answer documents it.
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value));
+  app.setErrorHandler(errorHandler(ports.onDefect));
+  acceptJsonBodies(app);
+
+  await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
+  await registerPressureValve(app);
+  const rateLimits = await registerRateLimits(app, config);
+  const authenticator = new Authenticator(data, hasher, () => clock.now());
+  const routes: readonly GuardedRoute[] = guardRoutes(app, { data, clock, region: config.region, authenticator, rateLimits, latency: new RequestLatency(ports.metrics) });
+  clusterGauges(ports.metrics, data);
+  await app.register(documentation, { version: config.version, routes });
+
+  const context: RouteContext = new RouteAnswers({ data, clock, random: ports.random, hasher, authenticator });
+  healthRoutes(app, data);
+  metricsRoute(app, ports.metrics);
+  clusterRoutes(app, data);
+  for (const feature of features) await app.register(feature, { context });
+  answerTheRest(app, routes);
+  await app.ready();
+  return app;
+}
+
+async function registerPressureValve(app: FastifyInstance): Promise<void> {
+  await app.register(underPressure, {
+    maxEventLoopDelay: apiLimits.eventLoopDelayMsMax,
+    // A rejection is answered as any error is; what resolves lets the request pass.
+    pressureHandler: (request) => (NEVER_SHED.has(request.url) ? undefined : Promise.reject(new Fault("overloaded", "The replica is overloaded."))),
+  });
+}
+
+/** Takes a caller's own request id where it is one that may stand in a header and in a log, else counts. */
+function requestIds({ random }: ApiPorts) {
+  const prefix = Buffer.from(random.bytes(6)).toString("hex");
+  let count = 0;
+  return (request: { readonly headers: { readonly [name: string]: string | string[] | undefined } }): string => {
+    const given = request.headers["x-request-id"];
+    if (typeof given === "string" && given.length <= apiLimits.requestIdLengthMax && REQUEST_ID.test(given)) return given;
+    return `${prefix}-${(count++).toString(36)}`;
+  };
+}

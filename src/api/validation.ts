@@ -1,0 +1,56 @@
+/** Requests are checked against their schemas by Ajv: bodies as they came, query strings with their texts read as what the schema says. */
+import AjvModule, { type ErrorObject } from "ajv";
+import addFormatsModule from "ajv-formats";
+import type { FastifySchemaCompiler } from "fastify";
+import type { FaultDetail } from "../core/errors.js";
+import { apiLimits } from "./api-limits.js";
+
+// Both packages are CommonJS whose default export is a member of what Node imports.
+const Ajv = AjvModule.default;
+const addFormats = addFormatsModule.default;
+
+export type SchemaError = Pick<ErrorObject, "instancePath" | "keyword" | "params" | "message" | "schemaPath">;
+
+/** One Ajv for texts that are coerced (path, query, headers), one for bodies that are not. */
+export function validatorCompiler(): FastifySchemaCompiler<object> {
+  const options = { allErrors: true, removeAdditional: false, strict: false, allowUnionTypes: true } as const;
+  const bodies = new Ajv({ ...options, coerceTypes: false, useDefaults: false });
+  const texts = new Ajv({ ...options, coerceTypes: true, useDefaults: true });
+  for (const ajv of [bodies, texts]) addFormats(ajv);
+  return ({ schema, httpPart }) => (httpPart === "body" ? bodies : texts).compile(schema);
+}
+
+/** What is wrong where, as a client may read it: JSON pointers as RFC 9457 writes them, one entry a place and message, bounded. */
+export function validationDetails(errors: readonly SchemaError[]): FaultDetail[] {
+  const details = new Map<string, FaultDetail>();
+  const alternatives = errors.filter((error) => error.keyword === "anyOf" || error.keyword === "oneOf").map((error) => error.instancePath);
+  for (const error of errors) {
+    if (details.size >= apiLimits.validationErrorsMax) break;
+    const detail = detailOf(error);
+    // "must be null" beside "must be string" tells nobody anything: of alternatives only the first complaint is shown.
+    const key = alternatives.includes(error.instancePath) ? detail.pointer : `${detail.pointer} ${detail.message}`;
+    if (!details.has(key)) details.set(key, detail);
+  }
+  return [...details.values()];
+}
+
+function detailOf(error: SchemaError): FaultDetail {
+  const at = `#${error.instancePath}`;
+  const params = error.params as Readonly<Record<string, unknown>>;
+  switch (error.keyword) {
+    case "required":
+      return { pointer: `${at}/${escapePointer(String(params["missingProperty"]))}`, message: "is required" };
+    case "additionalProperties":
+      return { pointer: `${at}/${escapePointer(String(params["additionalProperty"]))}`, message: "is not a field that a client may set here" };
+    case "enum":
+      return { pointer: at, message: `must be one of ${(params["allowedValues"] as readonly unknown[]).map((value) => JSON.stringify(value)).join(", ")}` };
+    case "const":
+      return { pointer: at, message: `must be ${JSON.stringify(params["allowedValue"])}` };
+    default:
+      return { pointer: at, message: error.message ?? "is not valid" };
+  }
+}
+
+function escapePointer(name: string): string {
+  return encodeURIComponent(name.replaceAll("~", "~0").replaceAll("/", "~1"));
+}

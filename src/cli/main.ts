@@ -1,0 +1,24 @@
+/** The command line. Importing this module runs it. */
+import { Command, CommanderError } from "commander";
+import { certsCommand } from "./certs.js";
+import { nodeCommand } from "./node.js";
+import { programVersion } from "./program-version.js";
+import { CommandFault, complain } from "./terminal.js";
+import { upCommand } from "./up.js";
+
+const program = new Command("statusmesh")
+  .description("Status pages that stay up, and stay writable, while whole regions are down.")
+  .version(programVersion())
+  .exitOverride()
+  .showHelpAfterError("(--help says more)");
+for (const add of [upCommand, nodeCommand, certsCommand]) add(program);
+for (const command of program.commands) command.exitOverride();
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) process.exit(error.exitCode);
+  if (error instanceof CommandFault) for (const sentence of error.sentences) complain(`statusmesh: ${sentence}`);
+  else complain(`statusmesh: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  process.exit(error instanceof CommandFault ? error.exitCode : 1);
+}

@@ -1,0 +1,166 @@
+/**
+ * How a replica comes to vote: after an ordinary start, with an empty disk, and at the very beginning of a cluster.
+ *
+ * Invariants:
+ *  1. After a start nobody votes before enough peers said that they know no later position of it (rollback).
+ *  2. A new incarnation votes only after a majority of voting members, itself not counted, told it all that they know, it holds that, and
+ *     every version that was open there is settled from others' votes only.
+ *  3. Only where a majority, itself counted, began empty and knows of no earlier life of anybody, there is nothing to be told (bootstrap).
+ */
+import { counted, type Acknowledgement } from "./quorum-ballots.js";
+import type { QuorumAcceptor } from "./quorum-acceptor.js";
+import type { QuorumChain } from "./quorum-chain.js";
+import type { Quorum, Seeded } from "./quorum-messages.js";
+import type { QuorumSelf } from "./quorum-self.js";
+import { copyVector, dominates, EMPTY_VECTOR, joinInto } from "./vector.js";
+
+/** Asked again after this long without enough answers, ms. */
+const ASK_AGAIN_MS = 500;
+
+interface Answer extends Acknowledgement {
+  readonly seeded: Seeded;
+}
+
+export interface RejoinListener {
+  voting(): void;
+  doubt(reason: string): void;
+  wakeAt(time: number): void;
+}
+
+export class QuorumRejoin {
+  private phase: "begin" | "confirming" | "seeding" | "settling" | "voting" = "begin";
+  private readonly id: string;
+  private readonly answers = new Map<string, Answer>();
+  private readonly unsettled = new Set<string>();
+  private wakeTime = 0;
+
+  constructor(private readonly self: QuorumSelf, private readonly acceptor: QuorumAcceptor, private readonly chain: QuorumChain, private readonly listener: RejoinListener) {
+    this.id = self.attemptId();
+  }
+
+  /** Called at the first step. */
+  begin(): void {
+    if (this.phase !== "begin") return;
+    const { self } = this;
+    this.phase = self.state.voting ? "confirming" : "seeding";
+    if (!self.isMember) {
+      this.phase = "voting";
+      return;
+    }
+    self.learn({ [self.replica]: self.options.incarnation });
+    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});
+    this.ask();
+  }
+
+  private ask(): void {
+    this.self.broadcast(this.id, { $case: "seed", value: { incarnation: this.self.options.incarnation } });
+    this.wakeTime = this.self.now + ASK_AGAIN_MS;
+    this.listener.wakeAt(this.wakeTime);
+  }
+
+  connected(peer: string): void {
+    if (this.waiting) this.self.send(peer, this.id, { $case: "seed", value: { incarnation: this.self.options.incarnation } });
+  }
+
+  private get waiting(): boolean {
+    return this.phase === "confirming" || this.phase === "seeding";
+  }
+
+  tick(): number | undefined {
+    if (!this.waiting) return undefined;
+    if (this.wakeTime <= this.self.now) this.ask();
+    return this.wakeTime;
+  }
+
+  /** A peer started and asks what we know. */
+  seed(from: string, message: Quorum, incarnation: number): void {
+    const { self } = this;
+    if (incarnation < self.knownIncarnation(from)) return;
+    self.learn({ [from]: incarnation });
+    const open = [...this.acceptor.open()].map(([document, { version, promised }]) => ({ document, version, promised }));
+    const { virgin, voting, founders } = self.state;
+    const value: Seeded = {
+      vector: { ...self.host.replicaVector() }, voting: self.voting, open, seen: self.seenPosition(from, incarnation),
+      virgin: virgin && (!voting || founders[from] === incarnation),
+    };
+    self.send(from, message.operation, { $case: "seeded", value });
+  }
+
+  seeded(from: string, message: Quorum, seeded: Seeded): void {
+    const { self } = this;
+    if (message.operation !== this.id) return;
+    if (seeded.seen > self.position || (message.incarnations[self.replica] ?? 0) > self.options.incarnation) {
+      return this.listener.doubt(`${from} knows more of this replica than its own disk does`);
+    }
+    if (!this.waiting) return;
+    self.learn({ ...message.incarnations, [from]: message.incarnation });
+    this.answers.set(from, { incarnation: message.incarnation, incarnations: message.incarnations, seeded });
+    this.check();
+  }
+
+  /** What is held moved on. */
+  advanced(): void {
+    if (this.phase === "seeding") this.check();
+  }
+
+  private check(): void {
+    const { self } = this;
+    const valid = counted(this.answers, self.state.incarnations).flatMap((member) => this.answers.get(member) ?? []);
+    if (this.phase === "confirming") {
+      if (valid.length >= Math.min(self.others.length, self.majority - 1)) this.vote(self.state.founders);
+      return;
+    }
+    if (self.state.virgin && valid.length + 1 >= self.majority && valid.every(({ seeded }) => seeded.virgin)) {
+      const founders: Record<string, number> = { [self.replica]: self.options.incarnation };
+      for (const [member, { incarnation }] of this.answers) founders[member] = incarnation;
+      return this.vote(founders);
+    }
+    const voting = valid.filter(({ seeded }) => seeded.voting);
+    if (voting.length < self.majority) return;
+    const known = copyVector(EMPTY_VECTOR);
+    for (const { seeded } of voting) joinInto(known, seeded.vector);
+    if (!dominates(self.host.replicaVector(), known)) return;
+    this.settleAll(voting.map(({ seeded }) => seeded));
+  }
+
+  private settleAll(answers: readonly Seeded[]): void {
+    this.phase = "settling";
+    const { host } = this.self;
+    const promised = new Map<string, number>();
+    for (const { open } of answers) {
+      for (const slot of open) {
+        if (slot.version <= host.version(slot.document)) continue;
+        promised.set(slot.document, Math.max(slot.promised, promised.get(slot.document) ?? 0));
+      }
+    }
+    for (const document of promised.keys()) this.unsettled.add(document);
+    for (const [document, ballot] of promised) {
+      this.acceptor.save(document, { version: host.version(document) + 1, promised: ballot, vote: null });
+      this.chain.rejoin(document, ballot);
+    }
+    this.voteOnceSettled();
+  }
+
+  /** A document that was open is settled. */
+  settled(document: string): void {
+    this.unsettled.delete(document);
+    this.voteOnceSettled();
+  }
+
+  private voteOnceSettled(): void {
+    if (this.phase === "settling" && this.unsettled.size === 0) this.vote({});
+  }
+
+  private vote(founders: Readonly<Record<string, number>>): void {
+    const { self } = this;
+    this.phase = "voting";
+    const virgin = self.state.virgin && Object.keys(founders).length > 0;
+    if (!self.state.voting) {
+      self.saveState({ ...self.state, voting: true, virgin, founders });
+      this.acceptor.forgetShown();
+    }
+    this.answers.clear();
+    self.voting = true;
+    this.listener.voting();
+  }
+}

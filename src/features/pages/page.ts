@@ -1,0 +1,116 @@
+/** A page, the tenant: its schemas, what a request writes onto its document, and how it is shown. */
+import { Type, type Static } from "typebox";
+import type { Json } from "../../core/change.js";
+import type { Fault, FaultDetail } from "../../core/errors.js";
+import type { DocumentReader, Draft } from "../../store/document-reader.js";
+import { invalidAll, stamps, type Resource } from "../../store/resource.js";
+import { closed, Name, stampProperties, Text } from "../../store/resource-schemas.js";
+import { nullable } from "../../store/route-schemas.js";
+
+const THEME_TEXT_MAX = 16 * 1024;
+const THEME_DEPTH_MAX = 8;
+const SLUG_MAX = 63;
+
+export const PageId = Type.String({ pattern: "^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", description: "A slug: a-z, 0-9 and hyphens inside, at most 63." });
+const Url = Type.String({ minLength: 1, maxLength: 2_048 });
+const TimeZone = Type.String({ minLength: 1, maxLength: 64, description: "A name of the IANA time zone database." });
+const Theme = Type.Record(Type.String(), Type.Unknown(), { maxProperties: 100, description: "Up to 16 KiB of JSON." });
+const Domains = Type.Array(Type.String({ maxLength: 253, pattern: "^(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$" }), { maxItems: 50 });
+
+const optional = {
+  url: Type.Optional(nullable(Url)),
+  time_zone: Type.Optional(nullable(TimeZone)),
+  description: Type.Optional(nullable(Text)),
+  theme: Type.Optional(nullable(Theme)),
+  custom_domains: Type.Optional(nullable(Domains)),
+  support_url: Type.Optional(nullable(Url)),
+};
+
+export const PageCreate = closed({ id: Type.Optional(PageId), name: Type.Optional(Name), ...optional });
+export type PageCreate = Static<typeof PageCreate>;
+export const PagePatch = closed({ name: Type.Optional(Name), ...optional });
+export type PagePatch = Static<typeof PagePatch>;
+
+export const PageResource = Type.Object({
+  id: Type.String(), page_id: Type.String(), name: Type.String(), url: nullable(Type.String()), time_zone: Type.String(), description: nullable(Type.String()),
+  theme: Type.Record(Type.String(), Type.Unknown()), custom_domains: Type.Array(Type.String()), support_url: nullable(Type.String()), ...stampProperties,
+});
+
+/** Schemas of the fields that concurrent writes may leave with siblings. */
+export const pageFields = {
+  name: Name, url: nullable(Url), time_zone: TimeZone, description: nullable(Text), theme: Theme, custom_domains: Domains, support_url: nullable(Url),
+};
+
+/** A slug made of a name; "" if nothing of it can stand in one. */
+export function slugOf(name: string): string {
+  const ascii = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return ascii.replace(/[^a-z0-9]+/g, "-").slice(0, SLUG_MAX).replace(/^-+|-+$/g, "");
+}
+
+function isUrl(text: string, protocols: readonly string[]): boolean {
+  return URL.canParse(text) && protocols.includes(new URL(text).protocol);
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return !/^[+-]/.test(name);
+  } catch {
+    return false;
+  }
+}
+
+function depth(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depth));
+}
+
+/** A sentence if the value does not suit the field, in ways that a schema cannot say. */
+export function faultOfField(field: string, value: unknown): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (field === "url" && !isUrl(String(value), ["http:", "https:"])) return "must be an http or https URL";
+  if (field === "support_url" && !isUrl(String(value), ["http:", "https:", "mailto:"])) return "must be an http, https or mailto URL";
+  if (field === "time_zone" && !isTimeZone(String(value))) return "must be a time zone of the IANA database";
+  if (field === "theme" && (JSON.stringify(value).length > THEME_TEXT_MAX || depth(value) > THEME_DEPTH_MAX)) return "must be at most 16 KiB of JSON, nested at most 8 deep";
+  return undefined;
+}
+
+/** Source: RFC 7396. Members of `patch` replace those of `target`; null takes one out. */
+export function mergePatch(target: Json, patch: Json): Json {
+  if (!isObject(patch)) return patch;
+  const merged = new Map(isObject(target) ? Object.entries(target) : []);
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(name);
+    else merged.set(name, mergePatch(merged.get(name) ?? null, value));
+  }
+  return Object.fromEntries(merged);
+}
+
+function isObject(value: Json): value is { readonly [key: string]: Json } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const FIELDS = ["name", "url", "time_zone", "description", "theme", "custom_domains", "support_url"] as const;
+
+/** Writes what a request sets; null gives a field its default again. 422 for what no schema can tell. */
+export function writePage(draft: Draft, document: DocumentReader | undefined, fields: PagePatch): Fault | undefined {
+  const errors: FaultDetail[] = [];
+  for (const field of FIELDS) {
+    const given = fields[field] as Json | undefined;
+    if (given === undefined) continue;
+    const value = field === "theme" && given !== null ? mergePatch(document?.value("theme") ?? {}, given) : given;
+    const message = faultOfField(field, value);
+    if (message !== undefined) errors.push({ pointer: `#/${field}`, message });
+    else draft.set(field, field === "custom_domains" && Array.isArray(value) ? [...new Set(value.map((domain) => String(domain).toLowerCase()))] : value);
+  }
+  return errors.length > 0 ? invalidAll(errors) : undefined;
+}
+
+/** A page as it is returned. */
+export function presentPage(document: DocumentReader): Resource {
+  return {
+    id: document.id, page_id: document.id, name: document.text("name"), url: document.value("url"), time_zone: document.value("time_zone") ?? "UTC",
+    description: document.value("description"), theme: document.value("theme") ?? {}, custom_domains: document.value("custom_domains") ?? [],
+    support_url: document.value("support_url"), ...stamps(document),
+  };
+}

@@ -1,0 +1,349 @@
+/**
+ * Storage on LevelDB.
+ *
+ * Why so careful: LevelDB drops damaged records of its log without a word, returns flipped bytes of its tables, opens empty
+ * where `CURRENT` is lost, and after a full disk acknowledges writes that are gone at the next start. So every value carries a
+ * CRC-32 over key and value, a sentinel record and a marker file beside the store say that it is not new, the store is created
+ * at the first start only, and the first write that fails ends all work until it is opened anew.
+ */
+import { open as openFile, mkdir, readFile, readdir, rename, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { performance } from "node:perf_hooks";
+import { crc32 } from "node:zlib";
+import { ClassicLevel } from "classic-level";
+import { StorageDamage, StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
+import { PAGE_RECORDS, reservedKeyFault } from "./storage-bounds.js";
+
+export type StorageOperation = "get" | "getMany" | "scan" | "write";
+
+export interface LevelStorageOptions {
+  /** Told of every finished call (of a scan: every page), with its duration. */
+  readonly observe?: (operation: StorageOperation, ms: number) => void;
+  /** Gives the error that the next write fails with, undefined to let it pass. For tests only. */
+  readonly failWrites?: () => Error | undefined;
+  /** Bytes of uncompressed blocks kept in memory. */
+  readonly cacheBytes?: number;
+}
+
+/** Another process holds the lock of the data folder. */
+export class FolderInUse extends Error {
+  override readonly name = "FolderInUse";
+}
+
+const CHECKSUM_BYTES = 4;
+const SENTINEL_KEY = "\u0000statusmesh";
+const SENTINEL = new TextEncoder().encode("statusmesh store 1");
+/** The first key that is not the storage's own. */
+const FIRST_KEY = "\u0001";
+const CREATING = "creating\n";
+const CREATED = "created\n";
+const BATCH_OPTIONS = { sync: true, valueEncoding: "view" } as const;
+
+type Level = ClassicLevel<string, Uint8Array>;
+
+export class LevelStorage implements Storage {
+  private failure: StorageFailure | undefined;
+  private readonly observe: (operation: StorageOperation, ms: number) => void;
+
+  private constructor(
+    private level: Level,
+    private readonly dataFolder: string,
+    private readonly options: LevelStorageOptions,
+    /** True if this start made the store: there was nothing in the data folder. */
+    readonly created: boolean,
+  ) {
+    this.observe = options.observe ?? (() => undefined);
+  }
+
+  /**
+   * Opens `<dataFolder>/store`, making it at the first start. Rejects with `FolderInUse`, with `StorageDamage` if a store was
+   * here and is missing or unreadable, with `StorageFailure` if the disk refuses.
+   */
+  static async open(dataFolder: string, options: LevelStorageOptions = {}): Promise<LevelStorage> {
+    const { level, created } = await openLevel(dataFolder, options);
+    return new LevelStorage(level, dataFolder, options, created);
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const [value] = await this.fetch("get", [key]);
+    return value;
+  }
+
+  getMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    return this.fetch("getMany", keys);
+  }
+
+  async *scan(range: StorageRange): AsyncGenerator<readonly (readonly [string, Uint8Array])[]> {
+    this.assertOpen();
+    let left = range.limit ?? Number.POSITIVE_INFINITY;
+    if (left <= 0) return;
+    const iterator = this.level.iterator({
+      gte: range.from < FIRST_KEY ? FIRST_KEY : range.from,
+      lt: range.to,
+      reverse: range.reverse === true,
+      ...(range.limit === undefined ? {} : { limit: range.limit }),
+      fillCache: false,
+      highWaterMarkBytes: 256 * 1024,
+    });
+    try {
+      while (left > 0) {
+        const startedAt = performance.now();
+        const page = await iterator.nextv(Math.min(PAGE_RECORDS, left)).catch((error: unknown) => this.readFailed(error));
+        this.assertOpen();
+        if (page.length === 0) return;
+        const records = page.map(([key, stored]) => [key, unseal(key, stored)] as const);
+        this.observe("scan", performance.now() - startedAt);
+        left -= records.length;
+        yield records;
+      }
+    } finally {
+      await iterator.close().catch(() => undefined);
+    }
+  }
+
+  async write(batch: readonly StorageWrite[]): Promise<void> {
+    this.assertOpen();
+    if (batch.length === 0) return;
+    const startedAt = performance.now();
+    const operations = batch.map(operationOf);
+    try {
+      const planted = this.options.failWrites?.();
+      if (planted !== undefined) throw planted;
+      await this.level.batch(operations, BATCH_OPTIONS);
+    } catch (error) {
+      // Final, for this call and all later ones: what LevelDB says after a failed write cannot be believed.
+      this.failure ??= new StorageFailure(`the disk refused a write: ${reasonOf(error)}`, { cause: error });
+      throw this.failure;
+    }
+    // A write that was under way beside one that failed was acknowledged by a store that is no longer believed.
+    this.assertOpen();
+    this.observe("write", performance.now() - startedAt);
+  }
+
+  /** Closes LevelDB and opens it again, after a failure whose cause is gone. Rejects as `open` does; then it stays failed. */
+  async reopen(): Promise<void> {
+    this.failure ??= new StorageFailure("the store is being opened anew");
+    await this.level.close();
+    // Planted failures count here too: a disk that is still full must not look healed.
+    const planted = this.options.failWrites?.();
+    if (planted !== undefined) throw new StorageFailure(`the disk still refuses writes: ${reasonOf(planted)}`, { cause: planted });
+    const { level } = await openLevel(this.dataFolder, this.options);
+    this.level = level;
+    this.failure = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.failure ??= new StorageFailure("the store is closed");
+    await this.level.close();
+  }
+
+  private async fetch(operation: "get" | "getMany", keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    this.assertOpen();
+    const startedAt = performance.now();
+    const stored = await this.level.getMany([...keys]).catch((error: unknown) => this.readFailed(error));
+    this.assertOpen();
+    const values = stored.map((bytes, i) => (bytes === undefined ? undefined : unseal(keys[i] ?? "", bytes)));
+    this.observe(operation, performance.now() - startedAt);
+    return values;
+  }
+
+  /** A refused read (no descriptors) is not final; a damaged one says so. */
+  private readFailed(error: unknown): never {
+    if (this.failure !== undefined) throw this.failure;
+    if (codesOf(error).includes("LEVEL_CORRUPTION")) throw new StorageDamage(`the store is damaged: ${reasonOf(error)}`, { cause: error });
+    throw new StorageFailure(`the disk refused a read: ${reasonOf(error)}`, { cause: error });
+  }
+
+  private assertOpen(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+}
+
+async function openLevel(dataFolder: string, options: LevelStorageOptions): Promise<{ level: Level; created: boolean }> {
+  const folder = path.join(dataFolder, "store");
+  const marker = path.join(dataFolder, "IDENTITY");
+  await mkdir(dataFolder, { recursive: true }).catch(diskRefused);
+  const state = await readText(marker);
+  const files = await filesIn(folder);
+  const wasMade = state === CREATED || (state === undefined && files.length > 0);
+  if (wasMade && files.length === 0) throw new StorageDamage(`${dataFolder} held a store, and it is gone. ${REBUILD_ADVICE}`);
+
+  const level: Level = new ClassicLevel(folder, { keyEncoding: "utf8", valueEncoding: "view", cacheSize: options.cacheBytes ?? 16 * 1024 * 1024 });
+  if (wasMade) {
+    await openLocked(level, dataFolder, false);
+    try {
+      await verifySentinel(level, dataFolder);
+    } catch (error) {
+      await level.close();
+      throw error;
+    }
+    if (state === undefined) await writeDurably(marker, CREATED);
+    return { level, created: false };
+  }
+  // Nothing was ever acknowledged here: what a first start that was interrupted left behind is completed.
+  await writeDurably(marker, CREATING);
+  await openLocked(level, dataFolder, true);
+  try {
+    await level.batch([operationOf({ put: SENTINEL_KEY, value: SENTINEL })], BATCH_OPTIONS);
+    await writeDurably(marker, CREATED);
+  } catch (error) {
+    await level.close();
+    throw new StorageFailure(`the disk refused the first write: ${reasonOf(error)}`, { cause: error });
+  }
+  return { level, created: true };
+}
+
+const REBUILD_ADVICE = "`statusmesh node --rebuild` moves what is left aside and fetches everything from the peers.";
+
+async function openLocked(level: Level, dataFolder: string, createIfMissing: boolean): Promise<void> {
+  try {
+    await level.open({ createIfMissing });
+  } catch (error) {
+    const codes = codesOf(error);
+    if (codes.includes("LEVEL_LOCKED")) throw new FolderInUse(`Another process uses this data folder: ${dataFolder}.`, { cause: error });
+    const refused = codes.find((code) => /^E[A-Z]+$/.test(code)) ?? /no space|too many open files|permission denied|read-only/i.exec(reasonOf(error))?.[0];
+    if (refused !== undefined) throw new StorageFailure(`the disk refused to open ${dataFolder}: ${reasonOf(error)}`, { cause: error });
+    throw new StorageDamage(`the store in ${dataFolder} cannot be opened (${reasonOf(error)}). ${REBUILD_ADVICE}`, { cause: error });
+  }
+}
+
+async function verifySentinel(level: Level, dataFolder: string): Promise<void> {
+  const stored = await level.get(SENTINEL_KEY).catch((error: unknown) => {
+    throw new StorageDamage(`the store in ${dataFolder} cannot be read (${reasonOf(error)}). ${REBUILD_ADVICE}`, { cause: error });
+  });
+  if (stored === undefined || !Buffer.from(unseal(SENTINEL_KEY, stored)).equals(SENTINEL))
+    throw new StorageDamage(`the store in ${dataFolder} lost its first record. ${REBUILD_ADVICE}`);
+}
+
+/**
+ * Moves the store of a data folder aside, to `store.damaged-<n>`, so that the next `open` begins a new one. Rejects with
+ * `FolderInUse` while another process has it open. Returns where it went, undefined if there was none.
+ */
+export async function setStoreAside(dataFolder: string): Promise<string | undefined> {
+  const folder = path.join(dataFolder, "store");
+  const marker = path.join(dataFolder, "IDENTITY");
+  if ((await filesIn(folder)).length === 0) {
+    await rm(marker, { force: true });
+    return undefined;
+  }
+  const level: Level = new ClassicLevel(folder, { keyEncoding: "utf8", valueEncoding: "view" });
+  await openLocked(level, dataFolder, false).catch((error: unknown) => {
+    if (error instanceof FolderInUse) throw error;
+  });
+  await level.close().catch(() => undefined);
+  const taken = new Set(await filesIn(dataFolder));
+  let number = 1;
+  while (taken.has(`store.damaged-${number}`)) number += 1;
+  const aside = path.join(dataFolder, `store.damaged-${number}`);
+  await rename(folder, aside);
+  await rm(marker, { force: true });
+  await syncFolder(dataFolder);
+  return aside;
+}
+
+export interface FolderWitness {
+  readonly inode: string;
+  readonly ctimeNs: string;
+}
+
+/**
+ * What the file `WITNESS` of a data folder looks like to the file system; made anew if absent. A folder that was copied back
+ * from an old copy holds a file with another inode or another time of change, which no copy carries along.
+ */
+export async function folderWitness(dataFolder: string): Promise<FolderWitness> {
+  const file = path.join(dataFolder, "WITNESS");
+  await mkdir(dataFolder, { recursive: true }).catch(diskRefused);
+  if ((await readText(file)) === undefined) await writeDurably(file, "This file tells a copy of this folder from the folder itself.\n");
+  const { ino, ctimeNs } = await stat(file, { bigint: true }).catch(diskRefused);
+  return { inode: ino.toString(), ctimeNs: ctimeNs.toString() };
+}
+
+/** True if no replica ever ran on this data folder. */
+export async function isFreshFolder(dataFolder: string): Promise<boolean> {
+  const state = await readText(path.join(dataFolder, "IDENTITY"));
+  return state === CREATING || (state === undefined && (await filesIn(path.join(dataFolder, "store"))).length === 0);
+}
+
+function operationOf(write: StorageWrite): { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string } {
+  if ("del" in write) {
+    assertKey(write.del);
+    return { type: "del", key: write.del };
+  }
+  if (write.put !== SENTINEL_KEY) assertKey(write.put);
+  return { type: "put", key: write.put, value: seal(write.put, write.value) };
+}
+
+function assertKey(key: string): void {
+  const fault = reservedKeyFault(key);
+  if (fault !== undefined) throw new RangeError(fault);
+}
+
+/** The checksum, then the value. It covers the key too, so that a record found under another key is noticed. */
+function seal(key: string, value: Uint8Array): Uint8Array {
+  const sealed = Buffer.allocUnsafe(CHECKSUM_BYTES + value.length);
+  sealed.writeUInt32LE(crc32(value, crc32(key)), 0);
+  sealed.set(value, CHECKSUM_BYTES);
+  return sealed;
+}
+
+function unseal(key: string, stored: Uint8Array): Uint8Array {
+  if (stored.length >= CHECKSUM_BYTES) {
+    const value = stored.subarray(CHECKSUM_BYTES);
+    const written = new DataView(stored.buffer, stored.byteOffset, CHECKSUM_BYTES).getUint32(0, true);
+    if (written === crc32(value, crc32(key))) return value;
+  }
+  throw new StorageDamage(`the record ${JSON.stringify(key)} is not what was written`);
+}
+
+async function filesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => (codesOf(error).includes("ENOENT") ? [] : diskRefused(error)));
+}
+
+async function readText(file: string): Promise<string | undefined> {
+  return readFile(file, "utf8").catch((error: unknown) => (codesOf(error).includes("ENOENT") ? undefined : diskRefused(error)));
+}
+
+async function writeDurably(file: string, text: string): Promise<void> {
+  try {
+    const handle = await openFile(`${file}.new`, "w");
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(`${file}.new`, file);
+    await syncFolder(path.dirname(file));
+  } catch (error) {
+    diskRefused(error);
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await openFile(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function diskRefused(error: unknown): never {
+  throw new StorageFailure(`the disk refused: ${reasonOf(error)}`, { cause: error });
+}
+
+/** The codes of an error and of its causes, outermost first. */
+function codesOf(error: unknown): string[] {
+  const codes: string[] = [];
+  for (let at = error; at instanceof Error && codes.length < 8; at = at.cause) {
+    if ("code" in at && typeof at.code === "string") codes.push(at.code);
+  }
+  return codes;
+}
+
+/** The innermost message: LevelDB's own words rather than "Database failed to open". */
+function reasonOf(error: unknown): string {
+  let at = error;
+  while (at instanceof Error && at.cause instanceof Error) at = at.cause;
+  return at instanceof Error ? at.message : String(at);
+}

@@ -1,0 +1,108 @@
+/** A Storage that forgets everything with the process: for tests and the simulator. Keeps the contract of `ports.ts`. */
+import { StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
+import { PAGE_RECORDS, reservedKeyFault } from "./storage-bounds.js";
+
+export interface MemoryStorageOptions {
+  /** Gives the error that the next write fails with; for tests. */
+  readonly failWrites?: () => Error | undefined;
+}
+
+export class MemoryStorage implements Storage {
+  private readonly records = new Map<string, Uint8Array>();
+  private sorted: string[] | undefined = [];
+  private failure: StorageFailure | undefined;
+
+  constructor(private readonly options: MemoryStorageOptions = {}) {}
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    this.assertOpen();
+    return this.records.get(key)?.slice();
+  }
+
+  async getMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    this.assertOpen();
+    return keys.map((key) => this.records.get(key)?.slice());
+  }
+
+  async *scan(range: StorageRange): AsyncGenerator<readonly (readonly [string, Uint8Array])[]> {
+    this.assertOpen();
+    // A scan sees the records as they are when it begins.
+    const records: (readonly [string, Uint8Array])[] = [];
+    const keys = this.keys();
+    const limit = range.limit ?? Number.POSITIVE_INFINITY;
+    const first = firstAtOrAfter(keys, range.from);
+    const end = firstAtOrAfter(keys, range.to);
+    for (let i = 0; i < end - first && records.length < limit; i++) {
+      const key = keys[range.reverse === true ? end - 1 - i : first + i];
+      const value = key === undefined ? undefined : this.records.get(key);
+      if (key !== undefined && value !== undefined) records.push([key, value.slice()]);
+    }
+    for (let start = 0; start < records.length; start += PAGE_RECORDS) {
+      this.assertOpen();
+      yield records.slice(start, start + PAGE_RECORDS);
+    }
+  }
+
+  async write(batch: readonly StorageWrite[]): Promise<void> {
+    this.assertOpen();
+    for (const write of batch) {
+      const fault = reservedKeyFault("put" in write ? write.put : write.del);
+      if (fault !== undefined) throw new RangeError(fault);
+    }
+    const refused = this.options.failWrites?.();
+    if (refused !== undefined) {
+      this.failure = new StorageFailure(`a write failed: ${refused.message}`, { cause: refused });
+      throw this.failure;
+    }
+    for (const write of batch) {
+      if ("put" in write) {
+        if (!this.records.has(write.put)) this.sorted = undefined;
+        this.records.set(write.put, write.value.slice());
+      } else if (this.records.delete(write.del)) this.sorted = undefined;
+    }
+  }
+
+  /** Keeps the records, and takes calls again. */
+  async reopen(): Promise<void> {
+    this.failure = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.failure ??= new StorageFailure("the store is closed");
+  }
+
+  private keys(): readonly string[] {
+    this.sorted ??= [...this.records.keys()].sort(compareUtf8);
+    return this.sorted;
+  }
+
+  private assertOpen(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+}
+
+/** Orders texts as their UTF-8 bytes, which differs from JavaScript's order where surrogates meet U+E000–U+FFFF. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return isSurrogate(x) === isSurrogate(y) ? x - y : isSurrogate(x) ? 1 : -1;
+  }
+  return a.length - b.length;
+}
+
+function isSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdfff;
+}
+
+function firstAtOrAfter(keys: readonly string[], bound: string): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareUtf8(keys[middle] ?? "", bound) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,71 @@
+/** Clock, timers and randomness of the real world. */
+import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
+import type { Clock, Random, Timer, Timers } from "../core/ports.js";
+
+/** The longest delay that a Node timer takes, ms; longer ones are waited for in pieces. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+};
+
+class SystemTimer implements Timer {
+  private handle: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly dueMs: number,
+    private readonly callback: () => void,
+  ) {
+    this.wait();
+  }
+
+  cancel(): void {
+    clearTimeout(this.handle);
+    this.handle = undefined;
+  }
+
+  private wait(): void {
+    const left = Math.max(0, Math.ceil(this.dueMs - performance.now()));
+    this.handle = setTimeout(() => this.fire(), Math.min(left, LONGEST_DELAY_MS));
+    this.handle.unref();
+  }
+
+  private fire(): void {
+    if (performance.now() < this.dueMs) this.wait();
+    else {
+      this.handle = undefined;
+      this.callback();
+    }
+  }
+}
+
+export const systemTimers: Timers = {
+  after: (ms, callback) => new SystemTimer(performance.now() + Math.max(0, ms), callback),
+};
+
+export const systemRandom: Random = {
+  bytes: (length) => new Uint8Array(randomBytes(length)),
+  // 53 bits, as many as a double holds without rounding up to 1.
+  uniform: () => Number(randomBytes(8).readBigUInt64LE() >> 11n) / 2 ** 53,
+};
+
+/** Resolves after `ms`, or as soon as `signal` is aborted. Keeps the process alive meanwhile, as timers of a replica do not. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve();
+    const end = (): void => {
+      clearTimeout(handle);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const handle = setTimeout(end, ms);
+    signal?.addEventListener("abort", end, { once: true });
+  });
+}
+
+/** Resolves when `signal` is aborted, and keeps the process alive until then. */
+export async function untilAborted(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) await pause(LONGEST_DELAY_MS, signal);
+}

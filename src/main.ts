@@ -1,0 +1,167 @@
+/** The composition root: one replica of real disk, network and clock, from its start to its orderly end. */
+import { existsSync, readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { FeatureRoutes } from "./api/api-config.js";
+import { PromMetrics } from "./api/metrics.js";
+import { buildServer } from "./api/server.js";
+import { addressText, type Config } from "./config.js";
+import type { Clock, Random, Storage, Timers, Transport } from "./core/ports.js";
+import { GrpcMesh } from "./io/grpc-mesh.js";
+import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
+import { createLog, type Logger } from "./io/log.js";
+import { systemClock, systemRandom, systemTimers } from "./io/system-clock.js";
+import type { DataPlane } from "./store/data-plane.js";
+import type { Metrics } from "./store/metrics.js";
+
+export interface ReopenableStorage extends Storage {
+  /** True if this start made the store. */
+  readonly created: boolean;
+  /** Opens the store anew after a failure whose cause is gone. */
+  reopen(): Promise<void>;
+}
+
+export interface ReplicaOptions {
+  readonly config: Config;
+  readonly storage: ReopenableStorage;
+  readonly witness: FolderWitness;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Set at the first start at least. */
+  readonly rootKey: string | undefined;
+  /** The store was moved aside: what it held comes from the peers. */
+  readonly rebuild: boolean;
+}
+
+export interface RunningReplica {
+  readonly data: DataPlane;
+  /** Finishes what is under way, closes the transport, flushes. Leaves the storage open. */
+  close(): Promise<void>;
+}
+
+/** What `runNode` puts together; `assembly.ts` names the real ones. */
+export interface Assembly {
+  readonly startReplica: (options: ReplicaOptions) => Promise<RunningReplica>;
+  readonly features: readonly FeatureRoutes[];
+}
+
+export interface NodeOptions {
+  readonly rootKey: string | undefined;
+  readonly rebuild: boolean;
+  readonly version: string;
+  /** While this file exists, writes fail as if the disk were full. For tests. */
+  readonly diskFullFile: string | undefined;
+  /** Resolves when the replica is to stop, with the reason. */
+  readonly stop: Promise<string>;
+}
+
+/** How long what is under way may take to finish before connections are cut, and before the process ends regardless, ms. */
+const DRAIN_MS = 5_000;
+const STOP_MS = 9_000;
+
+const EXIT_DEFECT = 70;
+
+/** Runs one replica until it is told to stop. Resolves to the exit code; rejects with a sentence if it cannot start. */
+export async function runNode(config: Config, options: NodeOptions, assembly: Assembly): Promise<number> {
+  const log = createLog({ level: config.logLevel, replica: config.replica, region: config.region });
+  if (config.tls === "off") log.warn({ event: "plaintext" }, "tls is off: replication is neither encrypted nor authenticated");
+  const metrics = new PromMetrics({ process: true });
+  let onDefect: (reason: string) => void = () => undefined;
+  const defect = new Promise<string>((resolve) => {
+    onDefect = resolve;
+  });
+  const tls = config.tls === "off" ? "off" : { ca: readFileSync(config.tls.ca, "utf8"), cert: readFileSync(config.tls.cert, "utf8"), key: readFileSync(config.tls.key, "utf8") };
+
+  const opened: { name: string; close: () => Promise<void> }[] = [];
+  try {
+    const storage = await openStorage(config, options, metrics, log);
+    opened.push({ name: "storage", close: () => storage.close() });
+    const witness = await folderWitness(config.data);
+    const transport = new GrpcMesh({
+      replica: config.replica,
+      listen: addressText(config.mesh),
+      peers: Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, { mesh: addressText(peer.mesh) }])),
+      tls,
+      timers: systemTimers,
+      random: systemRandom,
+      log: ({ level, sentence, peer }) => log[level]({ event: "mesh", peer }, sentence),
+    });
+    opened.push({ name: "transport", close: () => transport.close() });
+    const world = { clock: systemClock, timers: systemTimers, random: systemRandom };
+    const replica = await assembly.startReplica({ config, storage, witness, transport, ...world, log, metrics, rootKey: options.rootKey, rebuild: options.rebuild });
+    opened.push({ name: "replica", close: () => replica.close() });
+    const app = await buildServer({
+      config: {
+        region: config.region,
+        replica: config.replica,
+        version: options.version,
+        requestsPerKey: config.rateLimit.perKeyPerSecond,
+        requestsPerAddress: config.rateLimit.perAddressPerSecond,
+        trustProxy: false,
+      },
+      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect: (error) => onDefect(error.message) },
+      features: assembly.features,
+    });
+    opened.push({ name: "http", close: () => drain(app) });
+    await app.listen({ host: config.http.host, port: config.http.port });
+    sayListening(log, config, app, transport);
+  } catch (error) {
+    await closeAll(opened, log);
+    throw new Error(startFault(error, config), { cause: error });
+  }
+
+  const broken = await Promise.race([options.stop.then((reason) => ({ reason, code: 0 })), defect.then((reason) => ({ reason, code: EXIT_DEFECT }))]);
+  log.info({ event: "stopping", reason: broken.reason }, "stopping");
+  const stopped = await Promise.race([closeAll(opened, log).then(() => true), elapsed(STOP_MS)]);
+  log.info({ event: "stopped", complete: stopped }, "stopped");
+  return broken.code;
+}
+
+async function openStorage(config: Config, options: NodeOptions, metrics: Metrics, log: Logger): Promise<LevelStorage> {
+  if (options.rebuild) {
+    const aside = await setStoreAside(config.data);
+    log.warn({ event: "rebuild", aside }, aside === undefined ? "nothing to move aside: starting empty" : "the store was moved aside: what it held comes from the peers");
+  }
+  const timings = metrics.histogram("statusmesh_storage_seconds", "Duration of storage calls.", ["operation"]);
+  const { diskFullFile } = options;
+  return LevelStorage.open(config.data, {
+    observe: (operation, ms) => timings.observe(ms / 1_000, operation),
+    ...(diskFullFile === undefined ? {} : { failWrites: () => (existsSync(diskFullFile) ? Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" }) : undefined) }),
+  });
+}
+
+/** The line that says that the replica is ready, written whatever the log level. */
+function sayListening(log: Logger, config: Config, app: FastifyInstance, mesh: GrpcMesh): void {
+  const bound = app.server.address() as AddressInfo;
+  const http = addressText({ host: config.http.host, port: bound.port });
+  log.child({}, { level: "info" }).info({ event: "listening", http, mesh: mesh.address === "" ? addressText(config.mesh) : mesh.address });
+}
+
+/** Stops accepting, lets requests finish, then cuts what is still open (event streams). */
+async function drain(app: FastifyInstance): Promise<void> {
+  const cut = systemTimers.after(DRAIN_MS, () => app.server.closeAllConnections());
+  await app.close();
+  cut.cancel();
+}
+
+/** Closes what was opened, last first; what fails to close is logged and does not keep the rest open. */
+async function closeAll(opened: { name: string; close: () => Promise<void> }[], log: Logger): Promise<void> {
+  for (let part = opened.pop(); part !== undefined; part = opened.pop()) {
+    const { name, close } = part;
+    await close().catch((error: unknown) => log.error({ event: "close-failed", part: name, err: error }, `${name} did not close`));
+  }
+}
+
+function elapsed(ms: number): Promise<false> {
+  return new Promise((resolve) => systemTimers.after(ms, () => resolve(false)));
+}
+
+function startFault(error: unknown, config: Config): string {
+  if (!(error instanceof Error)) return String(error);
+  if ("code" in error && error.code === "EADDRINUSE") return `Another program listens on ${addressText(config.http)} already.`;
+  return error.message;
+}

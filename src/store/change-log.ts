@@ -1,0 +1,377 @@
+/**
+ * The log: what a write or a peer's entry changes goes into ONE durable batch (log entry, document, clock, idempotency
+ * record, quorum slot).
+ *
+ * Invariants:
+ *  1. An origin's entries are logged without a gap; `vector` says how far. What is at or below `floor` is trimmed.
+ *  2. Places of arrival follow an order in which every entry comes after all that it depends on.
+ *  3. `durableVector` never runs ahead of the disk; acknowledgements and messages carry nothing else.
+ *  4. A change takes effect on its document once, however many logs or repairs bring it.
+ */
+import { CHAIN, decodeChange, encodeChange, type Change, type IdempotencyRecord, type Operation } from "../core/change.js";
+import { encodeSection, type Dot } from "../core/document.js";
+import { assert } from "../core/errors.js";
+import type { HybridClock } from "../core/hlc.js";
+import type { Limits } from "../core/limits.js";
+import type { Entry } from "../core/messages.js";
+import type { Storage, StorageWrite } from "../core/ports.js";
+import { copyVector, dominates, EMPTY_VECTOR, joinInto, type MutableVector, type Vector } from "../core/vector.js";
+import { holdsDot, type DocumentRecord, type DocumentTable } from "./document-table.js";
+import type { BatchObserver } from "./durable-batch.js";
+import { DurableBatch } from "./durable-batch.js";
+import { keyspace } from "./keyspace.js";
+
+export type Identify = (bytes: Uint8Array) => Uint8Array;
+
+/** A log entry with its place in the order of arrival. */
+export interface LoggedEntry extends Entry {
+  readonly place: number;
+}
+
+export interface LogState {
+  readonly incarnation: number;
+  readonly origin: string;
+  vector: MutableVector;
+  floor: MutableVector;
+  /** Place of the latest entry. */
+  head: number;
+  /** Place of the oldest entry that is still there. */
+  tail: number;
+  hlc: string;
+  /** Counts durable votes and promises of this incarnation. */
+  votes: number;
+  quarantined: number;
+  /** Over all documents; compared at the next start with what is found then. */
+  merkleRoot: string;
+}
+
+/** What other parts want to hear of. Synchronous. */
+export interface LogObserver extends BatchObserver {
+  /** A document has moved on. `change` has just been applied. */
+  applied(record: DocumentRecord, change: Change, dot: Dot): void;
+  /** An entry was logged at a place. */
+  logged(entry: LoggedEntry): void;
+  skewed(origin: string, hlc: string): void;
+}
+
+export interface MerkleUpkeep {
+  set(key: string, digest: Uint8Array): void;
+  root(): Uint8Array;
+}
+
+export interface WriteRequest {
+  readonly document: string;
+  readonly operations: readonly Operation[];
+  readonly actor: string;
+  readonly hlc: string;
+  /** Names the request, where it has an Idempotency-Key: a repetition finds it in the document. */
+  readonly operationIds?: readonly string[];
+}
+
+const CHECKSUM_BYTES = 16;
+const encoder = new TextEncoder();
+
+export class ChangeLog {
+  readonly batch: DurableBatch;
+  durableVector: Vector;
+  /** Place of the last durable entry. */
+  durableHead: number;
+  private readonly dirtyRecords = new Set<DocumentRecord>();
+  /** Latest entries, oldest first, bounded by bytes. */
+  private recent: LoggedEntry[] = [];
+  private recentBytes = 0;
+  /** Where the latest decided entry of each (partition, type) stands in the logs. */
+  private readonly decided = new Map<string, MutableVector>();
+  /** Held at the start: every decision from before lies at or below it. */
+  private readonly startVector: Vector;
+
+  constructor(
+    readonly state: LogState,
+    private readonly storage: Storage,
+    readonly table: DocumentTable,
+    readonly merkle: MerkleUpkeep,
+    readonly clock: HybridClock,
+    private readonly identity: { readonly region: string; readonly replica: string },
+    private readonly limits: Limits,
+    private readonly identify: Identify,
+    private readonly time: { now(): number; monotonic(): number },
+    private readonly observer: LogObserver,
+  ) {
+    this.durableVector = copyVector(state.vector);
+    this.durableHead = state.head;
+    this.startVector = this.durableVector;
+    let staged: Vector = this.durableVector;
+    let stagedHead = state.head;
+    this.batch = new DurableBatch(storage, () => {
+      staged = copyVector(state.vector);
+      stagedHead = state.head;
+      return this.collect();
+    }, () => time.monotonic(), {
+      flushed: (changes, writes, ms) => {
+        this.durableVector = staged;
+        this.durableHead = stagedHead;
+        observer.flushed(changes, writes, ms);
+      },
+      failed: (error) => observer.failed(error),
+    });
+  }
+
+  get vector(): Vector {
+    return this.state.vector;
+  }
+
+  /** Counts everything durable that a peer may have heard of. */
+  get position(): number {
+    return (this.state.vector[this.state.origin] ?? 0) + this.state.votes;
+  }
+
+  /** Hash of an entry's body, as it travels with it. */
+  checksum(body: Uint8Array): Uint8Array {
+    return this.identify(body).subarray(0, CHECKSUM_BYTES);
+  }
+
+  /** Where decisions on documents of this scope (`<partition>/<type>`) stand in the logs. */
+  decidedIn(scope: string): Vector {
+    return this.decided.get(scope) ?? this.startVector;
+  }
+
+  /** Writes a change of our own at LOCAL. The document's body is loaded. Returns its dot. */
+  write(request: WriteRequest): Dot {
+    const record = this.table.ensure(request.document);
+    const change: Change = {
+      document: request.document, hlc: request.hlc, region: this.identity.region, replica: this.identity.replica, actor: request.actor,
+      context: copyVector(record.vector), operations: request.operations,
+      ...(request.operationIds === undefined ? {} : { operationIds: request.operationIds }),
+    };
+    return this.append(change);
+  }
+
+  /** Logs the first answer to a request with an Idempotency-Key, so that every region keeps it. */
+  writeAnswer(partition: string, answer: IdempotencyRecord, hlc: string, actor: string): Dot {
+    return this.append({
+      document: `${partition}/idempotency/${answer.scope}`, hlc, region: this.identity.region, replica: this.identity.replica, actor,
+      context: EMPTY_VECTOR, operations: [], idempotency: answer,
+    });
+  }
+
+  private append(change: Change): Dot {
+    const { origin } = this.state;
+    const seq = (this.state.vector[origin] ?? 0) + 1;
+    this.enter(origin, seq, encodeChange(change), change);
+    return { origin, seq };
+  }
+
+  /** Encodes a candidate for the next version of a document; it is not logged. */
+  draft(request: WriteRequest & { readonly context: Vector; readonly version: number; readonly operationIds: readonly string[] }): Uint8Array {
+    return encodeChange({
+      document: request.document, hlc: request.hlc, region: this.identity.region, replica: this.identity.replica, actor: request.actor,
+      context: copyVector(request.context), operations: request.operations, version: request.version, operationIds: request.operationIds,
+    });
+  }
+
+  /** Logs a decided change as our own entry; the entry is the commit message. The document's body is loaded. */
+  appendDecided(body: Uint8Array, change: Change): void {
+    const { origin } = this.state;
+    this.enter(origin, (this.state.vector[origin] ?? 0) + 1, body, change);
+  }
+
+  /** Dot of the change of a log entry. */
+  dotOf(origin: string, seq: number, change: Change): Dot {
+    return change.version === undefined ? { origin, seq } : { origin: CHAIN, seq: change.version };
+  }
+
+  /** True if the document holds everything that the change depends on. */
+  ready(change: Change): boolean {
+    return dominates(this.table.find(change.document)?.vector ?? EMPTY_VECTOR, change.context);
+  }
+
+  /**
+   * Logs a peer's entry, which is the next of its origin, and applies its change. The change is ready and its document's
+   * body is loaded.
+   */
+  accept(entry: Entry, change: Change): void {
+    if (!this.clock.receive(change.hlc, this.time.now(), this.limits.clockSkewMsMax)) this.observer.skewed(entry.origin, change.hlc);
+    this.enter(entry.origin, entry.seq, entry.body, change);
+  }
+
+  /** Logs a peer's entry that cannot be applied, as it came, so that the link goes on. */
+  quarantine(entry: Entry): void {
+    this.batch.put(keyspace.quarantine(entry.origin, entry.seq), entry.body);
+    this.state.quarantined++;
+    this.log(entry.origin, entry.seq, entry.body, "!", { origin: entry.origin, seq: entry.seq });
+  }
+
+  /**
+   * Applies a change that anti-entropy brought, without a log entry. Ready, and its document's body is loaded. `source`:
+   * the vector of the peer that had it.
+   */
+  repair(dot: Dot, body: Uint8Array, change: Change, source: Vector): void {
+    if (!this.clock.receive(change.hlc, this.time.now(), this.limits.clockSkewMsMax)) this.observer.skewed(dot.origin, change.hlc);
+    this.apply(dot, body, change);
+    if (dot.origin === CHAIN) this.noteDecision(change.document, source);
+    this.batch.touch(1);
+  }
+
+  /** Takes over what a peer held, after anti-entropy has brought all of it: the logs begin above it. */
+  adopt(vector: Vector): void {
+    for (const origin in vector) {
+      const seq = vector[origin] ?? 0;
+      if (seq <= (this.state.vector[origin] ?? 0)) continue;
+      this.state.vector[origin] = seq;
+      this.state.floor[origin] = seq;
+    }
+    this.batch.touch();
+  }
+
+  private enter(origin: string, seq: number, body: Uint8Array, change: Change): void {
+    assert(seq === (this.state.vector[origin] ?? 0) + 1, "an origin's entries are logged without a gap");
+    const dot = this.dotOf(origin, seq, change);
+    if (change.idempotency !== undefined) this.remember(dot, body, change, change.idempotency);
+    else if (!holdsDot(this.table.find(change.document), dot)) this.apply(dot, body, change);
+    this.log(origin, seq, body, change.document, dot);
+    if (dot.origin === CHAIN) this.noteDecision(change.document, { [origin]: seq });
+  }
+
+  /** Where a decision stands (or by what vector it is covered), for lists. */
+  private noteDecision(document: string, where: Vector): void {
+    const scope = document.slice(0, document.lastIndexOf("/"));
+    let positions = this.decided.get(scope);
+    if (positions === undefined) this.decided.set(scope, (positions = copyVector(this.startVector)));
+    joinInto(positions, where);
+  }
+
+  /** Keeps the first answer to a request. Several regions may have given one: the earliest HLC sorts first. */
+  private remember(dot: Dot, body: Uint8Array, change: Change, answer: IdempotencyRecord): void {
+    this.batch.put(keyspace.change(change.document, dot.origin, dot.seq), body);
+    this.batch.put(keyspace.idempotency(answer.scope, change.hlc), encoder.encode(JSON.stringify(answer)));
+  }
+
+  /** The first answer kept for a scope, and its HLC. */
+  async recall(scope: string): Promise<{ answer: IdempotencyRecord; hlc: string } | undefined> {
+    for await (const page of this.storage.scan({ ...keyspace.idempotencyOf(scope), limit: 1 })) {
+      for (const [key, value] of page) return { answer: JSON.parse(Buffer.from(value).toString()) as IdempotencyRecord, hlc: key.slice(-32) };
+    }
+    return undefined;
+  }
+
+  private log(origin: string, seq: number, body: Uint8Array, document: string, dot: Dot): void {
+    const place = ++this.state.head;
+    this.state.vector[origin] = seq;
+    this.batch.put(keyspace.log(origin, seq), encoder.encode(String(place)));
+    this.batch.put(keyspace.arrival(place), encoder.encode(`${origin} ${seq} ${document} ${dot.origin} ${dot.seq}`));
+    this.batch.touch(1);
+    const entry: LoggedEntry = { origin, seq, body, checksum: this.checksum(body), place };
+    this.recent.push(entry);
+    this.recentBytes += body.length;
+    if (this.recentBytes > this.limits.recentLogBytes) this.shrinkRecent();
+    this.observer.logged(entry);
+  }
+
+  private shrinkRecent(): void {
+    let drop = 0;
+    while (drop < this.recent.length && this.recentBytes > this.limits.recentLogBytes / 2) this.recentBytes -= this.recent[drop++]?.body.length ?? 0;
+    this.recent = this.recent.slice(drop);
+  }
+
+  private apply(dot: Dot, body: Uint8Array, change: Change): void {
+    const record = this.table.ensure(change.document);
+    const state = this.table.body(record);
+    assert(state !== undefined, "a change is applied to a loaded document");
+    const sections = state.apply(change, dot, this.identify(body));
+    this.batch.put(keyspace.change(change.document, dot.origin, dot.seq), body);
+    if (change.operationIds !== undefined) {
+      record.operationIds.push(...change.operationIds);
+      const surplus = record.operationIds.length - this.limits.operationIdsRemembered;
+      if (surplus > 0) record.operationIds.splice(0, surplus);
+    }
+    this.table.changed(record, sections, this.batch.stagingBatch, body.length);
+    this.dirtyRecords.add(record);
+    this.merkle.set(record.key, record.digest);
+    this.observer.applied(record, change, dot);
+  }
+
+  /** Marks a header as different from the disk. */
+  markDirty(record: DocumentRecord): void {
+    this.dirtyRecords.add(record);
+    this.batch.touch();
+  }
+
+  private collect(): StorageWrite[] {
+    const writes: StorageWrite[] = [];
+    for (const record of this.dirtyRecords) {
+      writes.push({ put: keyspace.header(record.key), value: encoder.encode(this.table.encodeHeader(record)) });
+      for (const write of sectionWrites(record)) writes.push(write);
+    }
+    this.dirtyRecords.clear();
+    this.state.hlc = this.clock.latest();
+    this.state.merkleRoot = Buffer.from(this.merkle.root()).toString("hex");
+    writes.push({ put: keyspace.state, value: encoder.encode(JSON.stringify(this.state)) });
+    return writes;
+  }
+
+  /** Entries from a place on, from memory; undefined if the oldest of them is not in memory any more. */
+  recentFrom(place: number, most: number): readonly LoggedEntry[] | undefined {
+    if (place > this.state.head) return [];
+    const first = this.recent[0];
+    if (first === undefined || place < first.place) return undefined;
+    return this.recent.slice(place - first.place, place - first.place + most);
+  }
+
+  /** Entries from a place on, from the disk, at most `most`; durable ones only. */
+  async readFrom(place: number, most: number): Promise<LoggedEntry[]> {
+    const found: { place: number; origin: string; seq: number; key: string }[] = [];
+    for await (const page of this.storage.scan({ ...keyspace.arrivals(place, place + most), limit: most })) {
+      for (const [key, value] of page) {
+        const [origin = "", seq = "", document = "", dotOrigin = "", dotSeq = ""] = Buffer.from(value).toString().split(" ");
+        const body = document === "!" ? keyspace.quarantine(origin, Number(seq)) : keyspace.change(document, dotOrigin, Number(dotSeq));
+        found.push({ place: Number(key.slice(2)), origin, seq: Number(seq), key: body });
+      }
+    }
+    const bodies = await this.storage.getMany(found.map(({ key }) => key));
+    const entries: LoggedEntry[] = [];
+    for (const [index, { place: at, origin, seq }] of found.entries()) {
+      const body = bodies[index];
+      if (body === undefined) continue;
+      entries.push({ place: at, origin, seq, body, checksum: this.checksum(body) });
+    }
+    return entries;
+  }
+
+  /** Place of the entry `seq` of an origin; `head + 1` if we do not hold it; undefined if it is trimmed. */
+  async locate(origin: string, seq: number): Promise<number | undefined> {
+    if (seq > (this.state.vector[origin] ?? 0)) return this.state.head + 1;
+    if (seq <= (this.state.floor[origin] ?? 0)) return undefined;
+    for (let i = 0; i < this.recent.length; i++) {
+      const entry = this.recent[i];
+      if (entry !== undefined && entry.origin === origin && entry.seq === seq) return entry.place;
+    }
+    const value = await this.storage.get(keyspace.log(origin, seq));
+    return value === undefined ? undefined : Number(Buffer.from(value).toString());
+  }
+
+  /** Every change of a document that is not in its archive yet, in no particular order. */
+  async unfoldedChanges(document: string): Promise<{ dot: Dot; body: Uint8Array }[]> {
+    const found: { dot: Dot; body: Uint8Array }[] = [];
+    for await (const page of this.storage.scan(keyspace.changes(document))) {
+      for (const [key, value] of page) found.push({ dot: keyspace.dotOfChange(key), body: value });
+    }
+    return found;
+  }
+
+  /** Parses the body of an entry; a sentence says why it is none. */
+  parse(body: Uint8Array): Change | { readonly fault: string } {
+    return decodeChange(body, this.limits);
+  }
+}
+
+/** The sections of a record that differ from the disk; clears the marks. */
+function sectionWrites(record: DocumentRecord): StorageWrite[] {
+  const writes: StorageWrite[] = [];
+  for (const id of record.dirty) {
+    const section = record.state?.sections.get(id);
+    if (section !== undefined) writes.push({ put: keyspace.section(record.key, id), value: encoder.encode(encodeSection(section)) });
+  }
+  record.dirty.clear();
+  return writes;
+}
+

@@ -1,0 +1,251 @@
+/**
+ * The write path: session → idempotency → plan → change → one durable batch → the quorum that the level asks for → answer.
+ *
+ * Invariants:
+ *  1. Nothing is answered 2xx before it is durable here and, at a quorum level, on the majority that the level names.
+ *  2. A plan runs in the same turn in which its changes are made, so that no other write comes between.
+ *  3. A request with an Idempotency-Key takes effect once here, and merges with its repetition elsewhere.
+ */
+import type { IdempotencyRecord } from "../core/change.js";
+import { Fault, isFault } from "../core/errors.js";
+import type { Limits } from "../core/limits.js";
+import type { ChangeLog } from "./change-log.js";
+import type { Answer, Command, CommitOptions, Committed, Plan } from "./data-plane.js";
+import type { QuorumCoordinator } from "./quorum-coordinator.js";
+import type { ReadPath } from "./read.js";
+import { RegionQuorum } from "./region-quorum.js";
+import type { SessionWaits } from "./session.js";
+import { inTurn, type TurnSnapshot } from "./snapshot.js";
+
+export interface CommitParts {
+  readonly log: ChangeLog;
+  readonly sessions: SessionWaits;
+  readonly quorum: QuorumCoordinator;
+  readonly region: RegionQuorum;
+  readonly reads: ReadPath;
+  readonly limits: Limits;
+  /** Why writes are refused, or undefined. */
+  readOnly(): string | undefined;
+  wall(): number;
+  monotonic(): number;
+  newOperation(): string;
+  token(): string;
+  /** A short name for what a text says: URL-safe, at most 43 characters. */
+  fingerprint(text: string): string;
+}
+
+interface Written {
+  readonly committed: Committed;
+  readonly answer: Answer | undefined;
+}
+
+export class CommitPath {
+  /** Requests with an Idempotency-Key that are under way, by scope. */
+  private readonly underWay = new Map<string, { readonly request: string; readonly result: Promise<Committed | Fault> }>();
+  private staged = 0;
+
+  constructor(private readonly parts: CommitParts) {}
+
+  async commit(command: Command, options: CommitOptions): Promise<Committed | Fault> {
+    const { limits, sessions } = this.parts;
+    if (options.session !== undefined) {
+      const behind = await sessions.wait(options.session, options.sessionWaitMs ?? limits.sessionWaitMs, true);
+      if (behind !== undefined) return behind;
+    }
+    const { idempotency } = options;
+    if (idempotency === undefined) return this.write(command, options, undefined);
+    const other = this.underWay.get(idempotency.scope);
+    if (other !== undefined) {
+      if (other.request !== idempotency.request) return reused();
+      const result = await other.result;
+      return isFault(result) ? result : { ...result, replayed: true };
+    }
+    const result = this.writeOnce(command, options, idempotency).finally(() => this.underWay.delete(idempotency.scope));
+    this.underWay.set(idempotency.scope, { request: idempotency.request, result });
+    return result;
+  }
+
+  private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }): Promise<Committed | Fault> {
+    const { log, limits, wall } = this.parts;
+    const kept = await log.recall(idempotency.scope);
+    if (kept !== undefined && wall() - Number.parseInt(kept.hlc.slice(0, 12), 16) < limits.idempotencyKeptMs) {
+      if (kept.answer.request !== idempotency.request) return reused();
+      return this.replay(kept.answer);
+    }
+    return this.write(command, options, idempotency);
+  }
+
+  private async replay(kept: IdempotencyRecord): Promise<Committed | Fault> {
+    if (kept.status >= 400) {
+      const fault = JSON.parse(kept.body ?? "{}") as { code: Fault["code"]; detail: string; extra: Fault["extra"] };
+      return new Fault(fault.code, fault.detail, { ...fault.extra, replayed: true });
+    }
+    return { status: kept.status, body: kept.body, location: kept.location, etag: kept.etag, replayed: true, token: this.parts.token() };
+  }
+
+  private async write(command: Command, options: CommitOptions, idempotency: { scope: string; request: string } | undefined): Promise<Committed | Fault> {
+    const { limits } = this.parts;
+    const refusal = this.refusal();
+    if (refusal !== undefined) return refusal;
+    const operation = idempotency === undefined ? this.parts.newOperation() : this.parts.fingerprint(`${idempotency.scope} ${idempotency.request}`);
+    this.staged++;
+    try {
+      const result = options.level === "GLOBAL_QUORUM"
+        ? await this.writeAtQuorum(command, options, operation, idempotency)
+        : await this.writeHere(command, options, operation, idempotency);
+      if (isFault(result)) {
+        if (idempotency !== undefined && isFinal(result)) await this.keepFault(command, options, idempotency, result);
+        return result;
+      }
+      return result;
+    } catch (error) {
+      if (this.parts.log.batch.broken === undefined) throw error;
+      return new Fault("read-only", "The disk of this replica does not take writes.", { outcome: "unknown", retryAfterSeconds: limits.downAfterMs / 1000 });
+    } finally {
+      this.staged--;
+    }
+  }
+
+  private refusal(): Fault | undefined {
+    const reason = this.parts.readOnly();
+    if (reason !== undefined) return new Fault("read-only", reason, { outcome: "rejected", retryAfterSeconds: 5 });
+    if (this.staged >= this.parts.limits.stagedChangesMax) return new Fault("overloaded", "Too many writes wait for the disk.", { outcome: "rejected", retryAfterSeconds: 1 });
+    return undefined;
+  }
+
+  /** LOCAL and LOCAL_QUORUM. */
+  private async writeHere(command: Command, options: CommitOptions, operation: string, idempotency: { scope: string; request: string } | undefined): Promise<Committed | Fault> {
+    const { log, wall, region, limits } = this.parts;
+    let operationIds: readonly string[] | undefined = idempotency === undefined ? undefined : [operation];
+    const { value: done } = await inTurn<{ written: boolean } | Fault>(log.table, wall, (snapshot) => {
+      if (operationIds !== undefined && log.table.find(command.subject)?.operationIds.includes(operation) === true) return { written: false };
+      const plan = command.plan(snapshot);
+      if (isFault(plan)) return plan;
+      const failed = preconditionFault(log, command, options.ifMatch);
+      if (failed !== undefined) return failed;
+      const changes = ordered(plan, command.subject).filter((change) => change.operations.length > 0);
+      // Load everything before the first change is made: a turn that has written must not be run again.
+      for (const change of changes) if (log.table.find(change.document)?.alive === true) snapshot.document(change.document);
+      if (changes.length === 0) return { written: false };
+      const hlc = log.clock.send(wall());
+      for (const change of changes) {
+        log.write({
+          document: change.document, operations: change.operations, actor: options.actor, hlc,
+          ...(operationIds !== undefined && change.document === command.subject ? { operationIds } : {}),
+        });
+      }
+      operationIds = undefined;
+      return { written: true };
+    });
+    if (isFault(done)) return done;
+    const seq = log.vector[log.state.origin] ?? 0;
+    const { committed } = await this.answer(command, options, idempotency, idempotency !== undefined && !done.written && log.table.find(command.subject)?.operationIds.includes(operation) === true);
+    if (options.level === "LOCAL_QUORUM") {
+      const timeoutMs = options.quorumTimeoutMs ?? limits.quorumTimeoutMs;
+      if (!(await region.written(log.state.origin, seq, timeoutMs))) return RegionQuorum.unavailable("unknown");
+    }
+    return committed;
+  }
+
+  /** Each document of the request is decided in its own chain, the one that the request names last. */
+  private async writeAtQuorum(command: Command, options: CommitOptions, operation: string, idempotency: { scope: string; request: string } | undefined): Promise<Committed | Fault> {
+    const { log, wall, quorum, limits, monotonic } = this.parts;
+    const until = monotonic() + (options.quorumTimeoutMs ?? limits.quorumTimeoutMs);
+    const left = (): number => Math.max(1, until - monotonic());
+    let first = await inTurn(log.table, wall, (snapshot) => command.plan(snapshot));
+    const unseen = [...first.snapshot.absent].filter((key) => key !== command.subject);
+    if (isFault(first.value) && unseen.length > 0) {
+      // What the plan missed may have been decided elsewhere: make sure before refusing.
+      const refreshed = await Promise.all(unseen.map((document) => quorum.read({ operation: this.parts.newOperation(), target: { document }, timeoutMs: left(), capture: () => {} })));
+      const fault = refreshed.find(isFault);
+      if (fault !== undefined) return asWrite(fault);
+      first = await inTurn(log.table, wall, (snapshot) => command.plan(snapshot));
+    }
+    const planOf = (document: string) => (snapshot: TurnSnapshot) => {
+      const plan = command.plan(snapshot);
+      return isFault(plan) ? plan : plan.changes.filter((change) => change.document === document).flatMap((change) => [...change.operations]);
+    };
+    const others = isFault(first.value) ? [] : ordered(first.value, command.subject).filter((change) => change.document !== command.subject && change.operations.length > 0);
+    if (others.length > 0) {
+      const failed = preconditionFault(log, command, options.ifMatch);
+      if (failed !== undefined) {
+        const checked = await quorum.read({ operation: this.parts.newOperation(), target: { document: command.subject }, timeoutMs: left(), capture: () => {} });
+        if (isFault(checked)) return asWrite(checked);
+        const still = preconditionFault(log, command, options.ifMatch);
+        if (still !== undefined) return still;
+      }
+      const results = await Promise.all(others.map(({ document }, index) =>
+        quorum.write({ operation: `${operation}.${index}`, document, actor: options.actor, timeoutMs: left(), plan: planOf(document) })));
+      const fault = results.find(isFault);
+      if (fault !== undefined) return results.some((result) => result === "done") && fault.extra.outcome === "rejected" ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
+    }
+    const result = await quorum.write({
+      operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject),
+      ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch }),
+    });
+    if (isFault(result)) return result;
+    const { committed } = await this.answer(command, options, idempotency, false);
+    return committed;
+  }
+
+  /** Renders the answer from the state that includes the write, keeps it where it may be asked for again, and waits for the disk. */
+  private async answer(command: Command, options: CommitOptions, idempotency: { scope: string; request: string } | undefined, replayed: boolean): Promise<Written> {
+    const { log, wall } = this.parts;
+    const { value: rendered, snapshot } = await inTurn(log.table, wall, (turn) => {
+      const answer = command.answer(turn);
+      const record = answer.etagOf === undefined ? undefined : log.table.find(answer.etagOf);
+      return { answer, etag: record === undefined ? null : `"${Buffer.from(record.digest).toString("base64url")}"` };
+    });
+    const { answer, etag } = rendered;
+    const body = answer.body === null ? null : JSON.stringify(answer.body);
+    const location = answer.location ?? null;
+    if (idempotency !== undefined && !replayed) {
+      const keptBody = body !== null && body.length > this.parts.limits.idempotencyBodyBytes ? null : body;
+      const { scope, request } = idempotency;
+      log.writeAnswer(partitionOf(command), { scope, request, status: answer.status, location, etag, body: keptBody }, log.clock.send(wall()), options.actor);
+      await log.batch.flushed();
+    } else await log.batch.reached(Math.max(snapshot.batch, log.table.find(command.subject)?.stagedBatch ?? 0));
+    const shown = answer.secret === undefined || replayed || answer.body === null ? body : JSON.stringify({ ...answer.body, ...answer.secret });
+    return { answer, committed: { status: answer.status, body: shown, location, etag, replayed, token: this.parts.token() } };
+  }
+
+  private async keepFault(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }, fault: Fault): Promise<void> {
+    const { log, wall } = this.parts;
+    const body = JSON.stringify({ code: fault.code, detail: fault.detail, extra: fault.extra });
+    const { scope, request } = idempotency;
+    log.writeAnswer(partitionOf(command), { scope, request, status: 400, location: null, etag: null, body }, log.clock.send(wall()), options.actor);
+    await log.batch.flushed();
+  }
+}
+
+const FINAL: ReadonlySet<string> = new Set(["not-found", "conflict", "precondition-failed", "invalid"]);
+
+/** 4xx that a repetition would meet again. */
+function isFinal(fault: Fault): boolean {
+  return FINAL.has(fault.code);
+}
+
+function partitionOf(command: Command): string {
+  return command.subject.slice(0, command.subject.indexOf("/"));
+}
+
+/** The changes of a plan, the one of the named document last. */
+function ordered(plan: Plan, subject: string): Plan["changes"] {
+  return [...plan.changes.filter((change) => change.document !== subject), ...plan.changes.filter((change) => change.document === subject)];
+}
+
+function preconditionFault(log: ChangeLog, command: Command, ifMatch: readonly string[] | undefined): Fault | undefined {
+  if (ifMatch === undefined) return undefined;
+  const record = log.table.find(command.subject);
+  if (record?.alive === true && (ifMatch.includes("*") || ifMatch.includes(Buffer.from(record.digest).toString("base64url")))) return undefined;
+  return new Fault("precondition-failed", "The resource has changed since the given ETag.", { outcome: "rejected" });
+}
+
+function reused(): Fault {
+  return new Fault("idempotency-key-reused", "This Idempotency-Key was used with another body.");
+}
+
+/** A read that a write needs first has failed: nothing was written. */
+function asWrite(fault: Fault): Fault {
+  return new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "rejected" });
+}

@@ -1,0 +1,293 @@
+/**
+ * Every document's header in memory, the bodies of the recently used ones beside them.
+ *
+ * Invariants:
+ *  1. A record's vector, digest and stamps are always in memory; `state` is there while the body is loaded.
+ *  2. A body that differs from the disk is never evicted.
+ *  3. Lists hold the living documents of a (partition, type), in the order in which clients see them.
+ */
+import { DocumentState, decodeSection, parseKey, type Dot, type Stamp } from "../core/document.js";
+import { hlcMs } from "../core/hlc.js";
+import type { Storage } from "../core/ports.js";
+import type { MutableVector } from "../core/vector.js";
+import { shown } from "./conflicts.js";
+import type { DocumentHeader } from "./data-plane.js";
+import { keyspace } from "./keyspace.js";
+
+/** Types listed newest first; the others go by (position, id). */
+const NEWEST_FIRST: ReadonlySet<string> = new Set(["incident", "maintenance"]);
+
+export interface DocumentRecord extends DocumentHeader {
+  readonly partition: string;
+  readonly type: string;
+  createdMs: number;
+  position: number;
+  readonly vector: MutableVector;
+  readonly digest: Uint8Array;
+  alive: boolean;
+  deleted: boolean;
+  born: Stamp | null;
+  touched: Stamp | null;
+  state: DocumentState | undefined;
+  /** Rough size of the body, bytes. */
+  bytes: number;
+  /** Number of the batch that holds its latest change; reads of it wait for that batch. */
+  stagedBatch: number;
+  /** Counts its changes within this process. */
+  revision: number;
+  /** Sections that the next batch must write. */
+  readonly dirty: Set<string>;
+  listed: boolean;
+  /** Ids of the latest operations decided by quorum, oldest first. */
+  operationIds: string[];
+  /** Changes that are not yet in the archive. */
+  unfolded: number;
+}
+
+interface StoredHeader {
+  v: MutableVector;
+  g: string;
+  b: Stamp | null;
+  x: boolean;
+  t: Stamp | null;
+  p: number;
+  n: number;
+  o?: string[];
+  u: number;
+}
+
+export class DocumentTable {
+  readonly records = new Map<string, DocumentRecord>();
+  private readonly lists = new Map<string, DocumentRecord[]>();
+  /** Loaded bodies, least recently used first. */
+  private readonly loaded = new Map<string, DocumentRecord>();
+  private readonly loading = new Map<string, Promise<void>>();
+  private readonly pins = new Map<string, number>();
+  private readonly listBatches = new Map<string, number>();
+  private loadedBytes = 0;
+  private livingCount = 0;
+
+  constructor(
+    private readonly storage: Storage,
+    private readonly bounds: { readonly documentCacheBytes: number },
+    /** Highest batch number that is durable. */
+    private readonly flushedBatch: () => number,
+  ) {}
+
+  get living(): number {
+    return this.livingCount;
+  }
+
+  get cachedBytes(): number {
+    return this.loadedBytes;
+  }
+
+  find(key: string): DocumentRecord | undefined {
+    return this.records.get(key);
+  }
+
+  /** The record of a key, made if there is none. A new one has an empty body, which counts as loaded. */
+  ensure(key: string): DocumentRecord {
+    let record = this.records.get(key);
+    if (record === undefined) {
+      const state = new DocumentState(key);
+      const { partition, type, id } = parseKey(key);
+      record = {
+        key, partition, type, id, createdMs: 0, position: 0, vector: state.vector, digest: state.digest, alive: false, deleted: false,
+        born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [], unfolded: 0,
+      };
+      this.records.set(key, record);
+      this.loaded.set(key, record);
+    }
+    return record;
+  }
+
+  /** Forgets a record that never held anything. */
+  dropIfEmpty(key: string): void {
+    const record = this.records.get(key);
+    if (record === undefined || Object.keys(record.vector).length > 0 || record.dirty.size > 0) return;
+    this.records.delete(key);
+    this.loaded.delete(key);
+  }
+
+  list(partition: string, type: string): readonly DocumentRecord[] {
+    return this.lists.get(`${partition}/${type}`) ?? [];
+  }
+
+  /** Number of the last batch with a change to a list or to one of its documents. */
+  listBatch(partition: string, type: string): number {
+    return this.listBatches.get(`${partition}/${type}`) ?? 0;
+  }
+
+  /** Keeps a body in memory, from when it is loaded, until as many unpins. */
+  pin(key: string): void {
+    this.pins.set(key, (this.pins.get(key) ?? 0) + 1);
+  }
+
+  unpin(key: string): void {
+    const count = (this.pins.get(key) ?? 0) - 1;
+    if (count > 0) this.pins.set(key, count);
+    else this.pins.delete(key);
+  }
+
+  /** The body, if it is in memory; marks it as used. */
+  body(record: DocumentRecord): DocumentState | undefined {
+    if (record.state !== undefined) {
+      this.loaded.delete(record.key);
+      this.loaded.set(record.key, record);
+    }
+    return record.state;
+  }
+
+  /** Loads the bodies of existing documents. Keys that name none are passed over. */
+  async load(keys: Iterable<string>): Promise<void> {
+    const waits: Promise<void>[] = [];
+    for (const key of keys) {
+      const record = this.records.get(key);
+      if (record === undefined || record.state !== undefined) continue;
+      let wait = this.loading.get(key);
+      if (wait === undefined) {
+        wait = this.read(record).finally(() => this.loading.delete(key));
+        this.loading.set(key, wait);
+      }
+      waits.push(wait);
+    }
+    if (waits.length > 0) await Promise.all(waits);
+  }
+
+  private async read(record: DocumentRecord): Promise<void> {
+    const state = new DocumentState(record.key);
+    let bytes = 0;
+    for await (const page of this.storage.scan(keyspace.sections(record.key))) {
+      for (const [key, value] of page) {
+        bytes += value.length;
+        state.sections.set(keyspace.idOfSection(key), decodeSection(Buffer.from(value.buffer, value.byteOffset, value.length).toString()));
+      }
+    }
+    state.vector = record.vector;
+    state.digest = record.digest as Uint8Array<ArrayBuffer>;
+    state.touched = record.touched;
+    record.state = state;
+    record.bytes = bytes;
+    this.loadedBytes += bytes;
+    this.loaded.set(record.key, record);
+    this.evict();
+  }
+
+  private evict(): void {
+    if (this.loadedBytes <= this.bounds.documentCacheBytes) return;
+    for (const [key, record] of this.loaded) {
+      if (this.loadedBytes <= this.bounds.documentCacheBytes) return;
+      if (record.dirty.size > 0 || record.stagedBatch > this.flushedBatch() || this.pins.has(key)) continue;
+      this.loaded.delete(key);
+      this.loadedBytes -= record.bytes;
+      record.state = undefined;
+    }
+  }
+
+  /** To be called after a change was applied to a loaded record: keeps header, lists and sizes in step. */
+  changed(record: DocumentRecord, sections: Iterable<string>, batch: number, bytes: number): void {
+    const state = record.state;
+    if (state === undefined) throw new Error(`the body of ${record.key} is not loaded`);
+    for (const section of sections) record.dirty.add(section);
+    record.stagedBatch = batch;
+    this.listBatches.set(`${record.partition}/${record.type}`, batch);
+    record.revision++;
+    record.unfolded++;
+    record.bytes += bytes;
+    this.loadedBytes += bytes;
+    record.touched = state.touched;
+    record.born = state.root?.born ?? null;
+    record.deleted = state.deleted;
+    const alive = state.alive;
+    const createdMs = record.born === null ? 0 : hlcMs(record.born.hlc);
+    const position = alive ? positionOf(state) : 0;
+    if (record.listed && (!alive || createdMs !== record.createdMs || position !== record.position)) this.unlist(record);
+    record.alive = alive;
+    record.createdMs = createdMs;
+    record.position = position;
+    if (alive && !record.listed) this.enlist(record);
+    this.evict();
+  }
+
+  private enlist(record: DocumentRecord): void {
+    const name = `${record.partition}/${record.type}`;
+    let list = this.lists.get(name);
+    if (list === undefined) this.lists.set(name, (list = []));
+    list.splice(placeIn(list, record), 0, record);
+    record.listed = true;
+    this.livingCount++;
+  }
+
+  private unlist(record: DocumentRecord): void {
+    const list = this.lists.get(`${record.partition}/${record.type}`) ?? [];
+    const place = placeIn(list, record);
+    const index = list[place] === record ? place : list.indexOf(record);
+    if (index >= 0) list.splice(index, 1);
+    record.listed = false;
+    this.livingCount--;
+  }
+
+  encodeHeader(record: DocumentRecord): string {
+    const header: StoredHeader = {
+      v: record.vector, g: Buffer.from(record.digest).toString("hex"), b: record.born, x: record.deleted, t: record.touched,
+      p: record.position, n: record.bytes, u: record.unfolded,
+    };
+    if (record.operationIds.length > 0) header.o = record.operationIds;
+    return JSON.stringify(header);
+  }
+
+  /** Takes in a header that was read from the disk at the start. Lists are sorted once by `finish`. */
+  restore(key: string, text: string): DocumentRecord {
+    const stored = JSON.parse(text) as StoredHeader;
+    const { partition, type, id } = parseKey(key);
+    const record: DocumentRecord = {
+      key, partition, type, id, createdMs: stored.b === null ? 0 : hlcMs(stored.b.hlc), position: stored.p,
+      vector: Object.assign(Object.create(null) as MutableVector, stored.v), digest: new Uint8Array(Buffer.from(stored.g, "hex")),
+      alive: stored.b !== null && !stored.x, deleted: stored.x, born: stored.b, touched: stored.t, state: undefined, bytes: stored.n,
+      stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: stored.o ?? [], unfolded: stored.u,
+    };
+    this.records.set(key, record);
+    if (record.alive) {
+      const name = `${partition}/${type}`;
+      const list = this.lists.get(name);
+      if (list === undefined) this.lists.set(name, [record]);
+      else list.push(record);
+      record.listed = true;
+      this.livingCount++;
+    }
+    return record;
+  }
+
+  finish(): void {
+    for (const list of this.lists.values()) list.sort(inListOrder);
+  }
+}
+
+export function holdsDot(record: DocumentRecord | undefined, dot: Dot): boolean {
+  return (record?.vector[dot.origin] ?? 0) >= dot.seq;
+}
+
+function positionOf(state: DocumentState): number {
+  const value = shown(state.type, "position", state.root?.registers.get("position"))?.value;
+  return typeof value === "number" ? value : 0;
+}
+
+/** The order of a list: negative if `a` comes first. */
+export function inListOrder(a: DocumentHeader & { readonly type?: string }, b: DocumentHeader): number {
+  if (NEWEST_FIRST.has(a.type ?? "")) return b.createdMs - a.createdMs || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
+  return a.position - b.position || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
+
+/** Index of the first element that does not come before `record`. */
+function placeIn(list: readonly DocumentRecord[], record: DocumentRecord): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const candidate = list[middle];
+    if (candidate !== undefined && inListOrder(candidate, record) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,65 @@
+/**
+ * Every key of the store in one place. A document's key (`<partition>/<type>/<id>`) follows the kind of record, so that
+ * everything of one page lies together within each kind. Numbers are padded, so that they sort.
+ */
+const DIGITS = 12;
+
+const pad = (number: number): string => String(number).padStart(DIGITS, "0");
+
+/** The range of keys that begin with `prefix`. */
+export function withPrefix(prefix: string): { from: string; to: string } {
+  const last = prefix.length - 1;
+  return { from: prefix, to: prefix.slice(0, last) + String.fromCharCode(prefix.charCodeAt(last) + 1) };
+}
+
+export const keyspace = {
+  /** Identity, vector, clock: one record, written with every batch. */
+  state: "m/state",
+  /** Format of the store and whose it is; written once. */
+  sentinel: "m/sentinel",
+
+  header: (document: string) => `d/${document}`,
+  headers: withPrefix("d/"),
+  documentOfHeader: (key: string) => key.slice(2),
+
+  section: (document: string, section: string) => `b/${document}/${section}`,
+  sections: (document: string) => withPrefix(`b/${document}/`),
+  idOfSection: (key: string) => key.slice(key.lastIndexOf("/") + 1),
+
+  /** The bytes of one change, by its dot within its document. */
+  change: (document: string, origin: string, seq: number) => `c/${document}/${origin}/${pad(seq)}`,
+  changes: (document: string) => withPrefix(`c/${document}/`),
+  dotOfChange: (key: string): { origin: string; seq: number } => {
+    const parts = key.split("/");
+    return { origin: parts.at(-2) ?? "", seq: Number(parts.at(-1)) };
+  },
+
+  /** Log of an origin: number → place in the order of arrival. */
+  log: (origin: string, seq: number) => `l/${origin}/${pad(seq)}`,
+  logOf: (origin: string) => withPrefix(`l/${origin}/`),
+
+  /** Order of arrival at this replica: place → `origin seq document dotOrigin dotSeq`. */
+  arrival: (place: number) => `a/${pad(place)}`,
+  arrivals: (from: number, to: number) => ({ from: `a/${pad(from)}`, to: `a/${pad(to)}` }),
+  allArrivals: withPrefix("a/"),
+
+  /** The compacted history of a document. */
+  archive: (document: string) => `h/${document}/base`,
+  archiveChunk: (document: string, chunk: string) => `h/${document}/chunk-${chunk}`,
+  archives: (document: string) => withPrefix(`h/${document}/`),
+
+  /** Durable state of the quorum engine beside the slots. */
+  quorum: "m/quorum",
+  slot: (document: string) => `q/${document}`,
+  slots: withPrefix("q/"),
+  documentOfSlot: (key: string) => key.slice(2),
+
+  /** First answers, by scope and HLC. */
+  idempotency: (scope: string, hlc: string) => `i/${scope}/${hlc}`,
+  idempotencyOf: (scope: string) => withPrefix(`i/${scope}/`),
+  idempotencies: withPrefix("i/"),
+
+  /** A log entry that could not be applied, kept as it came. */
+  quarantine: (origin: string, seq: number) => `x/${origin}/${pad(seq)}`,
+  quarantines: withPrefix("x/"),
+} as const;

@@ -1,0 +1,159 @@
+/**
+ * Opens a store: verifies it, loads every header, and decides who this replica is now.
+ *
+ * Invariants:
+ *  1. A replica goes on with its incarnation and its log only on the very store that it left: the folder's witness is the one that
+ *     the store names, and every document that the last batch counted is there. Else it takes a new incarnation and origin.
+ *  2. Records that are not what was written make the start fail; nothing is repaired by guessing.
+ */
+import type { HybridClock } from "../core/hlc.js";
+import type { MerkleTree } from "../core/merkle.js";
+import { StorageDamage, type Storage } from "../core/ports.js";
+import { freshState, type QuorumState, type Slot } from "../core/quorum.js";
+import { copyVector, EMPTY_VECTOR } from "../core/vector.js";
+import type { LogState } from "./change-log.js";
+import type { DocumentTable } from "./document-table.js";
+import { keyspace } from "./keyspace.js";
+import { decodeSlot } from "./quorum-coordinator.js";
+
+const FORMAT = 1;
+
+export interface Sentinel {
+  readonly format: number;
+  readonly replica: string;
+  readonly clusterId: string;
+  /** Names the folder on this disk; a copy of the folder has another. */
+  readonly witness: string;
+}
+
+export interface Opened {
+  readonly state: LogState;
+  readonly quorumState: QuorumState;
+  readonly slots: readonly (readonly [string, Slot])[];
+  /** The disk was empty. */
+  readonly fresh: boolean;
+  /** Why the store may not be the one that this replica left. */
+  readonly doubt: string | undefined;
+}
+
+export interface RecoveryOptions {
+  readonly replica: string;
+  readonly clusterId: string;
+  readonly witness: string;
+  /** A reason to take a new incarnation, found while running. */
+  readonly doubt?: string | undefined;
+  readonly nowMs: number;
+  /** Bytes of records that are verified before the replica serves; the rest is left to the scrub. */
+  readonly verifyBytesMax: number;
+}
+
+const encoder = new TextEncoder();
+
+export async function recover(storage: Storage, table: DocumentTable, tree: MerkleTree, clock: HybridClock, options: RecoveryOptions): Promise<Opened> {
+  const sentinel = parse<Sentinel>(await storage.get(keyspace.sentinel));
+  if (sentinel === undefined) {
+    for await (const page of storage.scan({ from: "", to: "\u{10ffff}", limit: 1 })) {
+      if (page.length > 0) throw new StorageDamage("the store holds records but not the one that says whose it is");
+    }
+    return fresh(storage, options);
+  }
+  if (sentinel.format !== FORMAT) throw new StorageDamage(`the store has format ${sentinel.format}, this version reads format ${FORMAT}`);
+  if (sentinel.replica !== options.replica || sentinel.clusterId !== options.clusterId) {
+    throw new StorageDamage(`the store belongs to replica ${sentinel.replica} of cluster ${sentinel.clusterId}`);
+  }
+  const state = parse<LogState>(await storage.get(keyspace.state));
+  if (state === undefined) throw new StorageDamage("the store has lost its state record");
+  state.vector = copyVector(state.vector);
+  state.floor = copyVector(state.floor);
+  await loadHeaders(storage, table, tree);
+  await verify(storage, state, options.verifyBytesMax);
+  clock.receive(state.hlc, options.nowMs, Number.POSITIVE_INFINITY);
+  const root = Buffer.from(tree.root()).toString("hex");
+  const doubt = options.doubt
+    ?? (sentinel.witness === options.witness ? undefined : "the data folder is a copy of the one that this replica left")
+    ?? (root === state.merkleRoot ? undefined : "documents are missing from the store");
+  const quorumState = parse<QuorumState>(await storage.get(keyspace.quorum));
+  if (doubt !== undefined || quorumState === undefined) return renew(storage, state, quorumState, options, doubt ?? "the store has lost its voting record");
+  return { state, quorumState, slots: await loadSlots(storage), fresh: false, doubt: undefined };
+}
+
+async function fresh(storage: Storage, options: RecoveryOptions): Promise<Opened> {
+  const incarnation = Math.max(1, Math.floor(options.nowMs));
+  const state: LogState = {
+    incarnation, origin: originOf(options.replica, incarnation), vector: copyVector(EMPTY_VECTOR), floor: copyVector(EMPTY_VECTOR), head: 0, tail: 1,
+    hlc: "0".repeat(32), votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
+  };
+  const quorumState = freshState(options.replica, incarnation, true);
+  await begin(storage, state, quorumState, options, []);
+  return { state, quorumState, slots: [], fresh: true, doubt: undefined };
+}
+
+/** The same documents under a new incarnation: the old votes are void, the old log is closed. */
+async function renew(storage: Storage, old: LogState, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
+  const known = Math.max(old.incarnation, quorum?.incarnations[options.replica] ?? 0);
+  const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
+  const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };
+  const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation } };
+  const slots = await loadSlots(storage);
+  await begin(storage, state, quorumState, options, slots.map(([document]) => document));
+  return { state, quorumState, slots: [], fresh: false, doubt };
+}
+
+async function begin(storage: Storage, state: LogState, quorumState: QuorumState, options: RecoveryOptions, voidSlots: readonly string[]): Promise<void> {
+  const sentinel: Sentinel = { format: FORMAT, replica: options.replica, clusterId: options.clusterId, witness: options.witness };
+  await storage.write([
+    { put: keyspace.sentinel, value: encode(sentinel) },
+    { put: keyspace.state, value: encode(state) },
+    { put: keyspace.quorum, value: encode(quorumState) },
+    ...voidSlots.map((document) => ({ del: keyspace.slot(document) })),
+  ]);
+}
+
+/** Name of the log of one incarnation of a replica. */
+export function originOf(replica: string, incarnation: number): string {
+  return `${replica}.${incarnation.toString(36)}`;
+}
+
+async function loadHeaders(storage: Storage, table: DocumentTable, tree: MerkleTree): Promise<void> {
+  for await (const page of storage.scan(keyspace.headers)) {
+    for (const [key, value] of page) {
+      const record = table.restore(keyspace.documentOfHeader(key), Buffer.from(value.buffer, value.byteOffset, value.length).toString());
+      tree.set(record.key, record.digest);
+    }
+  }
+  table.finish();
+}
+
+async function loadSlots(storage: Storage): Promise<[string, Slot][]> {
+  const slots: [string, Slot][] = [];
+  for await (const page of storage.scan(keyspace.slots)) for (const [key, value] of page) slots.push([keyspace.documentOfSlot(key), decodeSlot<Slot>(value)]);
+  return slots;
+}
+
+/** Reads what lies in the store, so that the storage verifies each record, and checks that the log has no gap. */
+async function verify(storage: Storage, state: LogState, bytesMax: number): Promise<void> {
+  let bytes = 0;
+  let expected = state.tail;
+  for await (const page of storage.scan(keyspace.allArrivals)) {
+    for (const [key, value] of page) {
+      bytes += key.length + value.length;
+      if (Number(key.slice(2)) !== expected) throw new StorageDamage(`entry ${expected} is missing from the log`);
+      expected++;
+    }
+  }
+  if (expected !== state.head + 1) throw new StorageDamage(`entries ${expected} to ${state.head} are missing from the log`);
+  for (const prefix of ["b/", "c/", "l/", "h/", "i/", "x/"]) {
+    for await (const page of storage.scan({ from: prefix, to: prefix.replace("/", "0") })) {
+      for (const [key, value] of page) bytes += key.length + value.length;
+      if (bytes > bytesMax) return;
+    }
+  }
+}
+
+function parse<T>(value: Uint8Array | undefined): T | undefined {
+  return value === undefined ? undefined : (JSON.parse(Buffer.from(value).toString()) as T);
+}
+
+function encode(value: unknown): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}

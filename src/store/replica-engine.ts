@@ -1,0 +1,506 @@
+/**
+ * The parts of one replica wired to each other, from the opening of its store to its closing.
+ */
+import type { Change } from "../core/change.js";
+import type { Dot } from "../core/document.js";
+import { Fault } from "../core/errors.js";
+import { HybridClock } from "../core/hlc.js";
+import type { Limits } from "../core/limits.js";
+import { degradation, peerState, type PeerHealth } from "../core/membership.js";
+import { MerkleTree } from "../core/merkle.js";
+import type { Hello, Message, Status } from "../core/messages.js";
+import { StorageDamage, type Clock, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
+import { ownerOf } from "../core/replica.js";
+import { copyVector, dominates, EMPTY_VECTOR, parseVector, type Vector } from "../core/vector.js";
+import { AntiEntropyRunner } from "./anti-entropy-runner.js";
+import { ChangeLog, type LogObserver, type LoggedEntry } from "./change-log.js";
+import { CommitPath } from "./commit.js";
+import type {
+  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, HistoryEntry, PeerStatus, Query, ReadOptions, ReadResult,
+} from "./data-plane.js";
+import { HistoryOfDocument } from "./document-history.js";
+import { DocumentTable, type DocumentRecord } from "./document-table.js";
+import type { Histogram, Metrics } from "./metrics.js";
+import { QuorumCoordinator } from "./quorum-coordinator.js";
+import { ReadPath } from "./read.js";
+import { recover, type Opened } from "./recovery.js";
+import { RegionQuorum } from "./region-quorum.js";
+import { Replication } from "./replication.js";
+import { encodeToken } from "./session-token.js";
+import { SessionWaits } from "./session.js";
+
+export const PROTOCOL_VERSION = 1;
+
+export interface EngineMember {
+  readonly region: string;
+  readonly role: "region" | "edge";
+  readonly voter: boolean;
+}
+
+export interface EngineOptions extends EngineMember {
+  readonly replica: string;
+  readonly clusterId: string;
+  readonly membership: string;
+  readonly peers: Readonly<Record<string, EngineMember>>;
+  readonly antiEntropyIntervalMs: number;
+  readonly limits: Limits;
+}
+
+export interface EnginePorts {
+  newTransport(): Transport;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  sha256(bytes: Uint8Array): Uint8Array;
+  readonly metrics: Metrics;
+  log(level: "info" | "warn" | "error", event: Readonly<Record<string, unknown>>, text: string): void;
+  fatal(error: unknown): void;
+}
+
+export interface EngineEvents {
+  diskFailed(error: Error): void;
+  doubt(reason: string): void;
+}
+
+const encoder = new TextEncoder();
+/** Round trip assumed of a peer that has not answered a heartbeat yet, ms. */
+const UNKNOWN_ROUND_TRIP_MS = 200;
+
+export class ReplicaEngine {
+  private readonly transport: Transport;
+  private readonly log: ChangeLog;
+  private readonly replication: Replication;
+  private readonly quorum: QuorumCoordinator;
+  private readonly region: RegionQuorum;
+  private readonly sessions: SessionWaits;
+  private readonly reads: ReadPath;
+  private readonly commits: CommitPath;
+  private readonly antiEntropyRunner: AntiEntropyRunner;
+  private readonly historyOf: HistoryOfDocument;
+  private readonly timers = new Set<Timer>();
+  private readonly peerIds: readonly string[];
+  private readonly needsAntiEntropy = new Set<string>();
+  private retired: ReadonlySet<string> = new Set();
+  private tokenOf: { vector: Vector; retired: ReadonlySet<string>; text: string } | undefined;
+  private operations = 0;
+  private readonly instance: string;
+  private failure: Error | undefined;
+  private closed = false;
+  private quorumMs: { at: number; ms: number } | undefined;
+  private readonly fsyncSeconds: Histogram;
+  private readonly quorumSeconds: Histogram;
+
+  static async open(options: EngineOptions, ports: EnginePorts, storage: Storage, witness: string, doubt: string | undefined, events: EngineEvents): Promise<ReplicaEngine> {
+    const { limits } = options;
+    let flushedBatch: () => number = () => 0;
+    const table = new DocumentTable(storage, limits, () => flushedBatch());
+    const tree = new MerkleTree((key, digest) => {
+      const name = encoder.encode(key);
+      const bytes = new Uint8Array(name.length + digest.length);
+      bytes.set(name);
+      bytes.set(digest, name.length);
+      return ports.sha256(bytes).subarray(0, 16);
+    });
+    const node = Buffer.from(ports.sha256(encoder.encode(`${options.clusterId}/${options.replica}`))).toString("hex").slice(0, 12);
+    const clock = new HybridClock(node);
+    const opened = await recover(storage, table, tree, clock, {
+      replica: options.replica, clusterId: options.clusterId, witness, doubt, nowMs: ports.clock.now(), verifyBytesMax: limits.startVerifyBytes,
+    });
+    const engine = new ReplicaEngine(options, ports, storage, table, tree, clock, opened, events);
+    flushedBatch = () => engine.log.batch.flushedBatch;
+    await engine.begin();
+    return engine;
+  }
+
+  private constructor(
+    private readonly options: EngineOptions,
+    private readonly ports: EnginePorts,
+    private readonly storage: Storage,
+    private readonly table: DocumentTable,
+    private readonly tree: MerkleTree,
+    hybridClock: HybridClock,
+    private readonly opened: Opened,
+    private readonly events: EngineEvents,
+  ) {
+    const { limits, peers } = options;
+    this.peerIds = Object.keys(peers).sort();
+    this.instance = Buffer.from(ports.random.bytes(6)).toString("hex");
+    this.fsyncSeconds = ports.metrics.histogram("statusmesh_batch_fsync_seconds", "Time to make one batch durable");
+    this.quorumSeconds = ports.metrics.histogram("statusmesh_quorum_operation_seconds", "Time of GLOBAL_QUORUM operations", ["kind"]);
+    const time = { now: () => ports.clock.now(), monotonic: () => ports.clock.monotonic() };
+    this.log = new ChangeLog(opened.state, storage, table, tree, hybridClock, options, limits, (bytes) => ports.sha256(bytes), time, this.observer());
+    this.transport = ports.newTransport();
+    this.historyOf = new HistoryOfDocument(storage, this.log);
+    this.replication = this.newReplication();
+    this.quorum = this.newQuorum();
+    this.sessions = new SessionWaits(() => this.log.durableVector, (ms, callback) => this.after(ms, callback), () => this.replication.step({ kind: "tick" }));
+    const regionPeers = this.peerIds.filter((id) => peers[id]?.region === options.region && peers[id]?.role === "region");
+    this.region = new RegionQuorum(regionPeers, {
+      held: () => this.log.durableVector,
+      ask: (peer, request) => void this.transport.send(peer, { $case: "vectorRequest", value: { request } }),
+      acknowledged: (peer) => this.replication.replica.vectorOf(peer),
+      after: (ms, callback) => this.after(ms, callback),
+    });
+    const shared = {
+      log: this.log, sessions: this.sessions, quorum: this.quorum, region: this.region, limits, wall: time.now, monotonic: time.monotonic,
+      newOperation: () => `${this.instance}-${(++this.operations).toString(36)}`, token: () => this.token(),
+    };
+    this.reads = new ReadPath(shared);
+    this.commits = new CommitPath({ ...shared, reads: this.reads, readOnly: () => this.readOnly(), fingerprint: (text) => this.fingerprint(text) });
+    this.antiEntropyRunner = new AntiEntropyRunner(this.log, tree, this.historyOf, limits, {
+      send: (peer, message) => void this.transport.send(peer, { $case: "antiEntropy", value: message }),
+      monotonic: time.monotonic,
+      randomNumber: () => 1 + Math.floor(ports.random.uniform() * 0xfffffffe),
+      hash: (text) => ports.sha256(encoder.encode(text)).subarray(0, 16),
+      peersHold: () => this.replication.replica.peersHold(),
+      floorOf: (peer) => this.floorOf(peer),
+      adopted: (peer) => this.replication.step({ kind: "gap", peer }),
+      quarantined: (document, fault) => ports.log("warn", { event: "unrepaired", document, fault }, "a document could not be repaired"),
+      fatal: (error) => this.fatal(error),
+    });
+  }
+
+  private newReplication(): Replication {
+    const { ports, options } = this;
+    return new Replication(this.log, { status: () => this.status(), wall: () => ports.clock.now() }, this.peerIds, options.limits, {
+      send: (peer, message) => this.transport.send(peer, message),
+      monotonic: () => ports.clock.monotonic(),
+      after: (ms, callback) => void this.after(ms, callback),
+      antiEntropyNeeded: (peer) => this.repairFrom(peer),
+      warn: (event, text) => ports.log("warn", event, text),
+      fatal: (error) => this.fatal(error),
+    }, ports.metrics);
+  }
+
+  private newQuorum(): QuorumCoordinator {
+    const { ports, options, opened } = this;
+    const voters = [...this.peerIds.filter((id) => options.peers[id]?.voter === true), ...(options.voter ? [options.replica] : [])].sort();
+    return new QuorumCoordinator(this.log, {
+      replica: options.replica, voters, incarnation: opened.state.incarnation, instance: this.instance, random: () => ports.random.uniform(),
+      limits: options.limits, state: opened.quorumState, slots: opened.slots, position: opened.state.votes,
+    }, { roundTripMs: (peer) => this.replication.replica.roundTripMs(peer) ?? UNKNOWN_ROUND_TRIP_MS }, {
+      send: (peer, message) => void this.transport.send(peer, { $case: "quorum", value: message }),
+      push: () => this.replication.step({ kind: "flushed", urgent: true }),
+      monotonic: () => ports.clock.monotonic(),
+      wall: () => ports.clock.now(),
+      after: (ms, callback) => this.after(ms, callback),
+      doubt: (reason) => this.events.doubt(reason),
+      voting: () => ports.log("info", { event: "voting" }, "this replica votes"),
+      fatal: (error) => this.fatal(error),
+    }, ports.metrics);
+  }
+
+  private async begin(): Promise<void> {
+    await this.transport.open(this.handler());
+    this.every(this.options.limits.heartbeatMs, () => this.tick());
+    this.scheduleAntiEntropy();
+  }
+
+  get virgin(): boolean {
+    return this.opened.fresh;
+  }
+
+  // Timers that end with the engine.
+
+  private after(ms: number, callback: () => void): Timer {
+    const timer = this.ports.timers.after(ms, () => {
+      this.timers.delete(timer);
+      if (!this.closed) callback();
+    });
+    this.timers.add(timer);
+    return {
+      cancel: () => {
+        timer.cancel();
+        this.timers.delete(timer);
+      },
+    };
+  }
+
+  private every(ms: number, callback: () => void): void {
+    this.after(ms, () => {
+      callback();
+      this.every(ms, callback);
+    });
+  }
+
+  private tick(): void {
+    this.replication.step({ kind: "tick" });
+    this.antiEntropyRunner.tick();
+    this.retire();
+  }
+
+  private scheduleAntiEntropy(): void {
+    const interval = this.options.antiEntropyIntervalMs * (0.8 + 0.4 * this.ports.random.uniform());
+    this.after(interval, () => {
+      void this.antiEntropy().catch((error: unknown) => this.fatal(error));
+      this.scheduleAntiEntropy();
+    });
+  }
+
+  // What the log tells.
+
+  private observer(): LogObserver {
+    return {
+      applied: (record: DocumentRecord, _change: Change, _dot: Dot) => this.quorum.documentAdvanced(record.key),
+      logged: (_entry: LoggedEntry) => {},
+      skewed: (origin, hlc) => this.ports.log("warn", { event: "clock-ahead", origin, hlc }, "a change is stamped too far in the future; its clock is not adopted"),
+      flushed: (_changes, _writes, ms) => {
+        this.fsyncSeconds.observe(ms / 1000);
+        this.sessions.advanced();
+        this.replication.flushed(false);
+        this.replication.poke();
+        this.quorum.vectorAdvanced();
+      },
+      failed: (error) => {
+        this.failure = error;
+        this.events.diskFailed(error);
+      },
+    };
+  }
+
+  private fatal(error: unknown): void {
+    if (this.closed) return;
+    if (error instanceof StorageDamage || (error instanceof Error && error.name === "StorageFailure")) {
+      this.log.batch.fail(error);
+      return;
+    }
+    this.ports.fatal(error);
+  }
+
+  private readOnly(): string | undefined {
+    return this.failure === undefined ? undefined : `This replica is read-only: ${this.failure.message}.`;
+  }
+
+  // The mesh.
+
+  private handler(): TransportHandler {
+    return {
+      hello: () => this.hello(),
+      admit: (hello) => this.admit(hello),
+      connected: (peer, hello) => {
+        this.ports.log("info", { event: "peer-up", peer }, "a peer is connected");
+        this.learn(peer, hello.status);
+        this.replication.step({ kind: "connected", peer, status: hello.status });
+        this.quorum.step({ kind: "peer", replica: peer, up: true });
+        if (this.opened.doubt !== undefined || this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
+      },
+      disconnected: (peer, reason) => {
+        this.ports.log("info", { event: "peer-down", peer, reason }, "a peer is gone");
+        this.replication.step({ kind: "disconnected", peer });
+        this.antiEntropyRunner.disconnected(peer);
+        this.quorum.step({ kind: "peer", replica: peer, up: false });
+      },
+      received: (peer, message) => {
+        try {
+          this.received(peer, message);
+        } catch (error) {
+          this.fatal(error);
+        }
+      },
+    };
+  }
+
+  private received(peer: string, message: Message): void {
+    if (this.closed || this.failure !== undefined) return;
+    switch (message.$case) {
+      case "entries":
+        this.replication.receive(peer, message.value.entries);
+        return;
+      case "ack":
+        this.replication.step({ kind: "ack", peer, vector: this.parse(message.value.vector), consumedBytes: message.value.consumedBytes });
+        this.region.acknowledged();
+        return;
+      case "heartbeat":
+        this.learn(peer, message.value.status);
+        this.replication.step({ kind: "heartbeat", peer, heartbeat: message.value });
+        this.region.acknowledged();
+        return;
+      case "want":
+        this.replication.step({ kind: "want", peer, vector: this.parse(message.value.vector) });
+        return;
+      case "vectorRequest":
+        this.transport.send(peer, { $case: "vectorAnswer", value: { request: message.value.request, vector: copyVector(this.log.durableVector) } });
+        return;
+      case "vectorAnswer":
+        this.region.answered(peer, message.value.request, this.parse(message.value.vector));
+        return;
+      case "quorum":
+        this.quorum.step({ kind: "message", from: peer, message: message.value });
+        return;
+      case "antiEntropy":
+        this.antiEntropyRunner.received(peer, message.value);
+    }
+  }
+
+  private parse(vector: unknown): Vector {
+    return parseVector(vector, this.options.limits.originsMax) ?? EMPTY_VECTOR;
+  }
+
+  /** Notices where a peer knows more of us than our disk does. */
+  private learn(peer: string, status: Status | undefined): void {
+    if (status === undefined) return;
+    const { origin } = this.log.state;
+    if ((this.parse(status.vector)[origin] ?? 0) > (this.log.vector[origin] ?? 0)) {
+      this.events.doubt(`${peer} holds more of our log than we do`);
+      return;
+    }
+    this.quorum.engine.observe(peer, status.incarnations[peer] ?? 0, status.position);
+  }
+
+  private hello(): Hello {
+    const { options } = this;
+    return {
+      clusterId: options.clusterId, protocolVersion: PROTOCOL_VERSION, replica: options.replica, region: options.region, role: options.role,
+      membership: options.membership, incarnation: this.log.state.incarnation, origin: this.log.state.origin, status: this.status(),
+    };
+  }
+
+  private admit(hello: Hello): string | undefined {
+    const { options } = this;
+    const peer = options.peers[hello.replica];
+    if (peer === undefined) return `${hello.replica} is no configured peer`;
+    if (hello.clusterId !== options.clusterId) return `it belongs to cluster ${hello.clusterId}, not ${options.clusterId}`;
+    if (hello.protocolVersion !== PROTOCOL_VERSION) return `it speaks protocol version ${hello.protocolVersion}, not ${PROTOCOL_VERSION}`;
+    if (hello.region !== peer.region || hello.role !== peer.role) return `it says region ${hello.region} and role ${hello.role}, configured are ${peer.region} and ${peer.role}`;
+    if (hello.membership !== options.membership) return "its region files name other members than ours";
+    return undefined;
+  }
+
+  private status(): Status {
+    const { state } = this.log;
+    return {
+      vector: this.toldVector(), floor: copyVector(state.floor), incarnations: { ...this.quorum.engine.state.incarnations, [this.options.replica]: state.incarnation },
+      position: this.quorum.engine.position, voting: this.quorum.engine.voting, virgin: this.quorum.engine.state.virgin, hlc: this.log.clock.latest(),
+      merkleRoot: this.tree.root(), level: this.failure === undefined ? 0 : 5,
+    };
+  }
+
+  private toldVector(): Record<string, number> {
+    return copyVector(this.log.durableVector);
+  }
+
+  private floorOf(peer: string): Vector {
+    const report = this.replication.replica.reports(this.ports.clock.monotonic()).find((link) => link.peer === peer);
+    return this.parse(report?.status?.floor ?? {});
+  }
+
+  private repairFrom(peer: string): void {
+    this.needsAntiEntropy.delete(peer);
+    this.antiEntropyRunner.round(peer).then((report) => {
+      if (report.more || (report.outcome !== "done" && this.replication.replica.isConnected(peer))) this.after(this.options.limits.heartbeatMs, () => this.repairFrom(peer));
+    }, (error: unknown) => this.fatal(error));
+  }
+
+  /** Origins of earlier incarnations that every member holds completely: tokens need not name them any more. */
+  private retire(): void {
+    const stable = this.replication.replica.stableVector();
+    const held = this.log.durableVector;
+    const current = new Set([this.log.state.origin]);
+    for (const { peer, status } of this.replication.replica.reports(this.ports.clock.monotonic())) {
+      if (status !== undefined) current.add(`${peer}.${(status.incarnations[peer] ?? 0).toString(36)}`);
+    }
+    const retired = Object.keys(held).filter((origin) => !current.has(origin) && (stable[origin] ?? 0) >= (held[origin] ?? 0) && this.isMember(ownerOf(origin)));
+    if (retired.length !== this.retired.size || retired.some((origin) => !this.retired.has(origin))) this.retired = new Set(retired);
+  }
+
+  private isMember(replica: string): boolean {
+    return replica === this.options.replica || this.options.peers[replica] !== undefined;
+  }
+
+  // The data plane.
+
+  commit(command: Command, options: CommitOptions): Promise<Committed | Fault> {
+    return this.timed(options, "write", () => this.commits.commit(command, options));
+  }
+
+  read<T>(query: Query<T>, options: ReadOptions): Promise<ReadResult<T> | Fault> {
+    return this.timed(options, "read", () => this.reads.read(query, options));
+  }
+
+  private async timed<T>(options: ReadOptions, kind: string, work: () => Promise<T | Fault>): Promise<T | Fault> {
+    if (options.level !== "GLOBAL_QUORUM") return work();
+    const startedAt = this.ports.clock.monotonic();
+    const result = await work();
+    const at = this.ports.clock.monotonic();
+    this.quorumSeconds.observe((at - startedAt) / 1000, kind);
+    if (this.quorumMs === undefined || at - this.quorumMs.at > this.options.limits.laggingAfterMs || at - startedAt > this.quorumMs.ms) this.quorumMs = { at, ms: at - startedAt };
+    return result;
+  }
+
+  async history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault> {
+    // The read brings this replica up to the level; an unknown document is a 404 at that level.
+    const known = await this.reads.read({ documents: [key], render: (snapshot) => snapshot.taken(key) }, options);
+    if (known instanceof Fault) return known;
+    if (!known.value) return new Fault("not-found", "There is no such resource.");
+    return { value: await this.historyOf.entries(key), token: known.token };
+  }
+
+  token(): string {
+    const { durableVector } = this.log;
+    if (this.tokenOf === undefined || this.tokenOf.vector !== durableVector || this.tokenOf.retired !== this.retired) {
+      this.tokenOf = { vector: durableVector, retired: this.retired, text: encodeToken(durableVector, this.retired) };
+    }
+    return this.tokenOf.text;
+  }
+
+  private fingerprint(text: string): string {
+    return Buffer.from(this.ports.sha256(encoder.encode(text)).subarray(0, 24)).toString("base64url");
+  }
+
+  cluster(): ClusterStatus {
+    const { options, ports, log, tree } = this;
+    const now = ports.clock.monotonic();
+    const root = Buffer.from(tree.root()).toString("hex");
+    const health: PeerHealth[] = [];
+    const peers: PeerStatus[] = [];
+    for (const link of this.replication.replica.reports(now)) {
+      const member = options.peers[link.peer];
+      if (member === undefined) continue;
+      const state = peerState(link.connected, now - link.heardAt, options.limits);
+      const peerRoot = link.status === undefined ? null : Buffer.from(link.status.merkleRoot).toString("hex");
+      health.push({ peer: link.peer, region: member.region, counts: member.role === "region", state, oldestUnacknowledgedMs: link.oldestUnacknowledgedMs });
+      peers.push({
+        replica: link.peer, region: member.region, state, rtt_ms: link.connected && link.rttMs !== undefined ? round(link.rttMs) : null,
+        unacknowledged_changes: link.unacknowledgedChanges, oldest_unacknowledged_ms: Math.round(link.oldestUnacknowledgedMs), vector: { ...link.vector },
+        merkle_root: peerRoot, in_sync: peerRoot === root && dominates(link.vector, log.durableVector) && dominates(log.durableVector, link.vector),
+        clock_offset_ms: link.clockOffsetMs === undefined ? null : round(link.clockOffsetMs),
+      });
+    }
+    const quorumMs = this.quorumMs !== undefined && now - this.quorumMs.at < options.limits.laggingAfterMs ? this.quorumMs.ms : undefined;
+    const offsets = peers.map((peer) => peer.clock_offset_ms).filter((offset): offset is number => offset !== null).sort((a, b) => a - b);
+    return {
+      replica: options.replica, region: options.region, role: options.role, incarnation: log.state.incarnation, voting: this.quorum.engine.voting,
+      vector: { ...log.durableVector }, merkle_root: root, clock: { hlc: log.clock.latest(), offset_ms: offsets[Math.floor(offsets.length / 2)] ?? 0 },
+      degradation: degradation({
+        peers: health, readOnly: this.readOnly(), majorityReachable: this.quorum.engine.majorityReachable, voting: this.quorum.engine.voting, isVoter: options.voter, quorumMs,
+      }, options.limits),
+      quarantined: log.state.quarantined, documents: this.table.living, peers,
+    };
+  }
+
+  async antiEntropy(): Promise<readonly AntiEntropyPeerReport[]> {
+    const connected = this.peerIds.filter((peer) => this.replication.replica.isConnected(peer));
+    const reports = await Promise.all(connected.map((peer) => this.antiEntropyRunner.round(peer)));
+    return reports.map((report) => ({
+      replica: report.peer, documents_compared: report.documentsCompared, documents_repaired: report.documentsRepaired, bytes: report.bytes,
+      round_trips: report.roundTrips, equal: report.equal,
+    }));
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.quorum.close();
+    this.sessions.close();
+    await this.log.batch.drained();
+    this.closed = true;
+    for (const timer of this.timers) timer.cancel();
+    this.timers.clear();
+    await this.transport.close();
+    await this.log.batch.drained();
+    await this.storage.close();
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}

@@ -1,0 +1,258 @@
+/**
+ * Runs `core/replica.ts` on the log and the transport: takes entries in, applies them when they are ready, serves the log.
+ *
+ * Invariants:
+ *  1. An entry is applied only after all that it depends on, and acknowledged only after it is durable.
+ *  2. What waits for its dependencies is bounded per link; above the bound it is dropped and asked for again.
+ *  3. Whatever a peer sends, the link goes on: damaged bytes are asked for again, what cannot be applied is quarantined.
+ */
+import type { Change } from "../core/change.js";
+import type { Limits } from "../core/limits.js";
+import type { Entry, Message } from "../core/messages.js";
+import { Replica, type PlacedEntry, type ReplicaEffect, type ReplicaEvent, type ReplicaHost } from "../core/replica.js";
+import { isOrigin, type Vector } from "../core/vector.js";
+import type { ChangeLog } from "./change-log.js";
+import type { Counter, Metrics } from "./metrics.js";
+
+interface Pending {
+  readonly entry: Entry;
+  /** Undefined: it cannot be applied and goes into quarantine. */
+  readonly change: Change | undefined;
+  readonly peer: string;
+}
+
+export interface ReplicationPorts {
+  send(peer: string, message: Message): boolean;
+  monotonic(): number;
+  /** Called once in `ms`; the callback comes back on the event loop. */
+  after(ms: number, callback: () => void): void;
+  antiEntropyNeeded(peer: string): void;
+  warn(event: Record<string, unknown>, text: string): void;
+  /** A broken invariant or a damaged store. */
+  fatal(error: unknown): void;
+}
+
+/** Entries of one origin whose documents are loaded together. */
+const LOAD_AHEAD = 500;
+
+export class Replication {
+  readonly replica: Replica;
+  /** Entries by origin, contiguous from just beyond the vector. */
+  private readonly pending = new Map<string, Pending[]>();
+  private readonly pendingBytes = new Map<string, number>();
+  private working = false;
+  private again = false;
+  private pushTimer = false;
+  private readonly damagedEntries: Counter;
+  private readonly quarantinedChanges: Counter;
+
+  constructor(
+    private readonly log: ChangeLog,
+    host: Omit<ReplicaHost, "durableVector" | "floor" | "ownOrigin" | "durableHead" | "recent">,
+    peers: readonly string[],
+    private readonly limits: Limits,
+    private readonly ports: ReplicationPorts,
+    metrics: Metrics,
+  ) {
+    this.damagedEntries = metrics.counter("statusmesh_replication_damaged_entries", "Log entries that arrived damaged and were asked for again", ["peer"]);
+    this.quarantinedChanges = metrics.counter("statusmesh_replication_quarantined_changes", "Changes that could not be applied and were put aside");
+    this.replica = new Replica({
+      ...host,
+      durableVector: () => log.durableVector,
+      floor: () => log.state.floor,
+      ownOrigin: () => log.state.origin,
+      durableHead: () => log.durableHead,
+      recent: (place, most) => log.recentFrom(place, Math.min(most, log.durableHead - place + 1)),
+    }, peers, limits);
+  }
+
+  step(event: ReplicaEvent): void {
+    for (const effect of this.replica.step(event, this.ports.monotonic())) this.run(effect);
+  }
+
+  private run(effect: ReplicaEffect): void {
+    switch (effect.kind) {
+      case "send":
+        this.ports.send(effect.peer, effect.message);
+        return;
+      case "locate":
+        void this.locate(effect.peer, effect.ticket, effect.beyond).catch((error: unknown) => this.ports.fatal(error));
+        return;
+      case "readLog":
+        void this.log.readFrom(effect.place, effect.most).then(
+          (entries: readonly PlacedEntry[]) => this.step({ kind: "read", peer: effect.peer, ticket: effect.ticket, entries }),
+          (error: unknown) => this.ports.fatal(error),
+        );
+        return;
+      case "antiEntropy":
+        this.ports.antiEntropyNeeded(effect.peer);
+    }
+  }
+
+  private async locate(peer: string, ticket: number, beyond: Vector): Promise<void> {
+    let place = this.log.durableHead + 1;
+    for (const origin in beyond) {
+      const found = await this.log.locate(origin, (beyond[origin] ?? 0) + 1);
+      if (found !== undefined && found < place) place = found;
+    }
+    this.step({ kind: "located", peer, ticket, place });
+  }
+
+  /** More is durable. Entries go out at once on a quiet link, else together after a short delay. */
+  flushed(urgent: boolean): void {
+    this.step({ kind: "flushed", urgent });
+    if (this.pushTimer) return;
+    this.pushTimer = true;
+    this.ports.after(this.limits.pushDelayMs, () => {
+      this.pushTimer = false;
+      this.step({ kind: "flushed", urgent: true });
+    });
+  }
+
+  /** Entries of a link. */
+  receive(peer: string, entries: readonly Entry[]): void {
+    this.step({ kind: "delivered", peer });
+    let gap = false;
+    for (const entry of entries) {
+      if (!this.isWellFormed(entry)) {
+        this.consume(peer, entry.body.length);
+        this.damagedEntries.add(1, peer);
+        this.ports.warn({ event: "damaged-entry", peer, origin: entry.origin, seq: entry.seq }, "a log entry arrived damaged; it is asked for again");
+        gap = true;
+        continue;
+      }
+      const queue = this.pending.get(entry.origin) ?? [];
+      const expected = (this.log.vector[entry.origin] ?? 0) + queue.length + 1;
+      if (entry.seq !== expected) {
+        this.consume(peer, entry.body.length);
+        if (entry.seq > expected) gap = true;
+        continue;
+      }
+      const parsed = this.log.parse(entry.body);
+      if ("fault" in parsed) this.ports.warn({ event: "poison-change", peer, origin: entry.origin, seq: entry.seq, fault: parsed.fault }, "a change is put into quarantine");
+      queue.push({ entry, change: "fault" in parsed ? undefined : parsed, peer });
+      this.pending.set(entry.origin, queue);
+      this.pendingBytes.set(peer, (this.pendingBytes.get(peer) ?? 0) + entry.body.length);
+    }
+    if (gap) this.step({ kind: "gap", peer });
+    this.work();
+  }
+
+  private isWellFormed(entry: Entry): boolean {
+    if (!isOrigin(entry.origin) || entry.origin === "~" || !Number.isSafeInteger(entry.seq) || entry.seq < 1) return false;
+    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;
+  }
+
+  /** Gives the bytes of entries back to the sender's window, once what was staged before is durable. */
+  private consume(peer: string, bytes: number): void {
+    this.log.batch.afterFlush(() => this.step({ kind: "consumed", peer, bytes }));
+  }
+
+  /** Called when a document has moved on by other means (own writes, repairs): something may be ready now. */
+  poke(): void {
+    if (this.pending.size > 0) this.work();
+  }
+
+  private work(): void {
+    if (this.working) {
+      this.again = true;
+      return;
+    }
+    this.working = true;
+    void this.drain()
+      .catch((error: unknown) => this.ports.fatal(error))
+      .finally(() => {
+        this.working = false;
+      });
+  }
+
+  private async drain(): Promise<void> {
+    let ahead = LOAD_AHEAD;
+    do {
+      this.again = false;
+      const wanted = new Set<string>();
+      for (const queue of this.pending.values()) {
+        for (const item of queue.slice(0, ahead)) if (item.change !== undefined) wanted.add(item.change.document);
+      }
+      await this.log.table.load(wanted);
+      if (this.log.batch.broken !== undefined) return;
+      // Where the cache is too small for all that was loaded ahead, the heads alone still make progress.
+      if (this.applyReady()) ahead = LOAD_AHEAD;
+      else ahead = 1;
+    } while (this.again);
+    this.dropSurplus();
+  }
+
+  /** Applies what is ready among loaded documents; true if anything was. */
+  private applyReady(): boolean {
+    let any = false;
+    const consumed = new Map<string, number>();
+    for (let progress = true; progress; ) {
+      progress = false;
+      for (const [origin, queue] of this.pending) {
+        let taken = 0;
+        for (const item of queue) {
+          const expected = (this.log.vector[origin] ?? 0) + 1;
+          if (item.entry.seq >= expected) {
+            if (item.entry.seq !== expected || !this.canApply(item)) break;
+            this.applyOne(item);
+          }
+          consumed.set(item.peer, (consumed.get(item.peer) ?? 0) + item.entry.body.length);
+          taken++;
+        }
+        if (taken === 0) continue;
+        progress = any = true;
+        if (taken === queue.length) this.pending.delete(origin);
+        else this.pending.set(origin, queue.slice(taken));
+      }
+    }
+    for (const [peer, bytes] of consumed) {
+      this.pendingBytes.set(peer, (this.pendingBytes.get(peer) ?? 0) - bytes);
+      this.consume(peer, bytes);
+    }
+    if (any) this.log.batch.afterFlush(() => this.step({ kind: "flushed", urgent: false }));
+    return any;
+  }
+
+  private canApply(item: Pending): boolean {
+    const { change } = item;
+    if (change === undefined) return true;
+    if (!this.log.ready(change)) return false;
+    const record = this.log.table.find(change.document);
+    if (record === undefined || record.state !== undefined) return true;
+    this.again = true;
+    return false;
+  }
+
+  private applyOne(item: Pending): void {
+    if (item.change === undefined) {
+      this.quarantinedChanges.add();
+      this.log.quarantine(item.entry);
+    } else this.log.accept(item.entry, item.change);
+  }
+
+  /** Drops what waits for its dependencies where a link has more of it than its bound; the link is asked again later. */
+  private dropSurplus(): void {
+    for (const [peer, bytes] of this.pendingBytes) {
+      if (bytes <= this.limits.pendingEntriesBytes) continue;
+      for (const [origin, queue] of this.pending) {
+        const first = queue.findIndex((item) => item.peer === peer);
+        if (first < 0) continue;
+        for (const item of queue.slice(first)) {
+          this.pendingBytes.set(item.peer, (this.pendingBytes.get(item.peer) ?? 0) - item.entry.body.length);
+          this.consume(item.peer, item.entry.body.length);
+        }
+        if (first === 0) this.pending.delete(origin);
+        else this.pending.set(origin, queue.slice(0, first));
+      }
+      this.step({ kind: "gap", peer });
+    }
+  }
+
+  /** Bytes of entries that wait for what they depend on. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const waiting of this.pendingBytes.values()) bytes += waiting;
+    return bytes;
+  }
+}
