@@ -1,5 +1,7 @@
 /** The composition root: one replica of real disk, network and clock, from its start to its orderly end. */
 import { existsSync, readFileSync } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
+import path from "node:path";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { FeatureRoutes } from "./api/api-config.js";
@@ -25,7 +27,8 @@ export interface ReplicaOptions {
   readonly config: Config;
   readonly storage: ReopenableStorage;
   readonly witness: FolderWitness;
-  readonly transport: Transport;
+  /** A new transport, not yet open. */
+  readonly newTransport: () => Transport;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -35,21 +38,25 @@ export interface ReplicaOptions {
   readonly rootKey: string | undefined;
   /** The store was moved aside: what it held comes from the peers. */
   readonly rebuild: boolean;
+  /** Notes the hash of the root key that this start was given; resolves to that of the start before, if there was one. */
+  readonly startedWith: (hash: string) => Promise<string | undefined>;
+  /** A broken invariant: the process must stop. */
+  readonly onDefect: (error: unknown) => void;
 }
 
 export interface RunningReplica {
   readonly data: DataPlane;
-  /** Finishes what is under way, closes the transport, flushes. Leaves the storage open. */
+  /** Finishes what is under way, closes the transport, flushes and closes the storage. */
   close(): Promise<void>;
 }
 
-/** What `runNode` puts together; `assembly.ts` names the real ones. */
+/** What `runNode` puts together beside disk, network and clock; `assembly.ts` names the real parts. */
 export interface Assembly {
   readonly startReplica: (options: ReplicaOptions) => Promise<RunningReplica>;
   readonly features: readonly FeatureRoutes[];
 }
 
-export interface NodeOptions {
+export interface RunOptions {
   readonly rootKey: string | undefined;
   readonly rebuild: boolean;
   readonly version: string;
@@ -64,24 +71,27 @@ const DRAIN_MS = 5_000;
 const STOP_MS = 9_000;
 
 const EXIT_DEFECT = 70;
+/** In the data folder: the scrypt hash of the root key of the last start. */
+const ROOT_KEY_HASH = "ROOT-KEY-HASH";
 
 /** Runs one replica until it is told to stop. Resolves to the exit code; rejects with a sentence if it cannot start. */
-export async function runNode(config: Config, options: NodeOptions, assembly: Assembly): Promise<number> {
+export async function runNode(config: Config, options: RunOptions, assembly: Assembly): Promise<number> {
   const log = createLog({ level: config.logLevel, replica: config.replica, region: config.region });
   if (config.tls === "off") log.warn({ event: "plaintext" }, "tls is off: replication is neither encrypted nor authenticated");
   const metrics = new PromMetrics({ process: true });
-  let onDefect: (reason: string) => void = () => undefined;
+  let broken: (reason: string) => void = () => undefined;
   const defect = new Promise<string>((resolve) => {
-    onDefect = resolve;
+    broken = resolve;
   });
   const tls = config.tls === "off" ? "off" : { ca: readFileSync(config.tls.ca, "utf8"), cert: readFileSync(config.tls.cert, "utf8"), key: readFileSync(config.tls.key, "utf8") };
 
-  const opened: { name: string; close: () => Promise<void> }[] = [];
-  try {
-    const storage = await openStorage(config, options, metrics, log);
-    opened.push({ name: "storage", close: () => storage.close() });
-    const witness = await folderWitness(config.data);
-    const transport = new GrpcMesh({
+  const onDefect = (error: unknown): void => {
+    log.fatal({ event: "defect", err: error }, "a broken invariant stops this replica");
+    broken(error instanceof Error ? error.message : String(error));
+  };
+  let mesh: GrpcMesh | undefined;
+  const newTransport = (): GrpcMesh => {
+    mesh = new GrpcMesh({
       replica: config.replica,
       listen: addressText(config.mesh),
       peers: Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, { mesh: addressText(peer.mesh) }])),
@@ -90,9 +100,17 @@ export async function runNode(config: Config, options: NodeOptions, assembly: As
       random: systemRandom,
       log: ({ level, sentence, peer }) => log[level]({ event: "mesh", peer }, sentence),
     });
-    opened.push({ name: "transport", close: () => transport.close() });
-    const world = { clock: systemClock, timers: systemTimers, random: systemRandom };
-    const replica = await assembly.startReplica({ config, storage, witness, transport, ...world, log, metrics, rootKey: options.rootKey, rebuild: options.rebuild });
+    return mesh;
+  };
+
+  const opened: { name: string; close: () => Promise<void> }[] = [];
+  try {
+    const storage = await openStorage(config, options, metrics, log);
+    opened.push({ name: "storage", close: () => storage.close() });
+    const witness = await folderWitness(config.data);
+    const startedWith = (hash: string): Promise<string | undefined> => exchange(path.join(config.data, ROOT_KEY_HASH), hash);
+    const world = { clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics };
+    const replica = await assembly.startReplica({ config, storage, witness, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
     opened.push({ name: "replica", close: () => replica.close() });
     const app = await buildServer({
       config: {
@@ -103,42 +121,54 @@ export async function runNode(config: Config, options: NodeOptions, assembly: As
         requestsPerAddress: config.rateLimit.perAddressPerSecond,
         trustProxy: false,
       },
-      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect: (error) => onDefect(error.message) },
+      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect },
       features: assembly.features,
     });
     opened.push({ name: "http", close: () => drain(app) });
     await app.listen({ host: config.http.host, port: config.http.port });
-    sayListening(log, config, app, transport);
+    sayListening(log, config, app, mesh?.address ?? "");
   } catch (error) {
     await closeAll(opened, log);
     throw new Error(startFault(error, config), { cause: error });
   }
 
-  const broken = await Promise.race([options.stop.then((reason) => ({ reason, code: 0 })), defect.then((reason) => ({ reason, code: EXIT_DEFECT }))]);
-  log.info({ event: "stopping", reason: broken.reason }, "stopping");
+  const end = await Promise.race([options.stop.then((reason) => ({ reason, code: 0 })), defect.then((reason) => ({ reason, code: EXIT_DEFECT }))]);
+  log.info({ event: "stopping", reason: end.reason }, "stopping");
   const stopped = await Promise.race([closeAll(opened, log).then(() => true), elapsed(STOP_MS)]);
   log.info({ event: "stopped", complete: stopped }, "stopped");
-  return broken.code;
+  return end.code;
 }
 
-async function openStorage(config: Config, options: NodeOptions, metrics: Metrics, log: Logger): Promise<LevelStorage> {
+/** Writes a small private file; resolves to what it held before. */
+async function exchange(file: string, text: string): Promise<string | undefined> {
+  const before = existsSync(file) ? readFileSync(file, "utf8").trim() : undefined;
+  if (before !== text) {
+    await writeFile(`${file}.new`, text, { mode: 0o600 });
+    await rename(`${file}.new`, file);
+  }
+  return before;
+}
+
+async function openStorage(config: Config, options: RunOptions, metrics: Metrics, log: Logger): Promise<LevelStorage> {
   if (options.rebuild) {
     const aside = await setStoreAside(config.data);
     log.warn({ event: "rebuild", aside }, aside === undefined ? "nothing to move aside: starting empty" : "the store was moved aside: what it held comes from the peers");
   }
   const timings = metrics.histogram("statusmesh_storage_seconds", "Duration of storage calls.", ["operation"]);
   const { diskFullFile } = options;
+  const plantedFailure = (): Error | undefined =>
+    diskFullFile !== undefined && existsSync(diskFullFile) ? Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" }) : undefined;
   return LevelStorage.open(config.data, {
     observe: (operation, ms) => timings.observe(ms / 1_000, operation),
-    ...(diskFullFile === undefined ? {} : { failWrites: () => (existsSync(diskFullFile) ? Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" }) : undefined) }),
+    ...(diskFullFile === undefined ? {} : { failWrites: plantedFailure }),
   });
 }
 
 /** The line that says that the replica is ready, written whatever the log level. */
-function sayListening(log: Logger, config: Config, app: FastifyInstance, mesh: GrpcMesh): void {
+function sayListening(log: Logger, config: Config, app: FastifyInstance, meshAddress: string): void {
   const bound = app.server.address() as AddressInfo;
   const http = addressText({ host: config.http.host, port: bound.port });
-  log.child({}, { level: "info" }).info({ event: "listening", http, mesh: mesh.address === "" ? addressText(config.mesh) : mesh.address });
+  log.child({}, { level: "info" }).info({ event: "listening", http, mesh: meshAddress === "" ? addressText(config.mesh) : meshAddress });
 }
 
 /** Stops accepting, lets requests finish, then cuts what is still open (event streams). */

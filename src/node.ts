@@ -7,8 +7,9 @@ import type { Limits } from "./core/limits.js";
 import { StorageDamage, type Clock, type Random, type Storage, type Timer, type Timers, type Transport } from "./core/ports.js";
 import type { Vector } from "./core/vector.js";
 import type {
-  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, HistoryEntry, Query, ReadOptions, ReadResult,
+  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, HistoryEntry, PlannedChange, Query, ReadOptions, ReadResult,
 } from "./store/data-plane.js";
+import type { Fold } from "./store/log-trimmer.js";
 import type { Metrics } from "./store/metrics.js";
 import { ReplicaEngine } from "./store/replica-engine.js";
 import { decodeToken } from "./store/session-token.js";
@@ -27,6 +28,8 @@ export interface NodeOptions extends MemberOptions {
   readonly peers: Readonly<Record<string, MemberOptions>>;
   readonly antiEntropyIntervalMs: number;
   readonly limits: Limits;
+  /** Documents that every replica of a new cluster makes for itself. */
+  readonly genesis: readonly PlannedChange[];
 }
 
 export type NodeLog = (level: "info" | "warn" | "error", event: Readonly<Record<string, unknown>>, text: string) => void;
@@ -42,12 +45,11 @@ export interface NodePorts {
   sha256(bytes: Uint8Array): Uint8Array;
   readonly metrics: Metrics;
   readonly log: NodeLog;
+  /** Folds changes into Automerge documents; may run elsewhere. */
+  readonly fold: Fold;
   /** A broken invariant: the process must stop. */
   fatal(error: unknown): void;
 }
-
-/** Commands that every region runs by itself when its time has come (a maintenance that begins). */
-export type Schedule = (data: DataPlane, atMs: number) => Promise<void>;
 
 const RESTARTING = new Fault("overloaded", "This replica is opening its store.", { outcome: "rejected", retryAfterSeconds: 1 });
 
@@ -82,6 +84,7 @@ export class ReplicaNode implements DataPlane {
       throw error;
     }
     this.readOnlyReason = undefined;
+    await this.engine.originate(this.options.genesis);
   }
 
   /** True if the disk was empty when the process started. */

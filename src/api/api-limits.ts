@@ -17,9 +17,9 @@ export const apiLimits = {
   verifiedTokensMax: 10_000,
   refusedTokensMax: 10_000,
   scryptConcurrentMax: 2,
-  scryptWaitingMax: 200,
+  scryptWaitingMax: 64,
   rateLimitTracked: 20_000,
-  compressAboveBytes: 16 * 1024,
+  compressAboveBytes: 8 * 1024,
   eventLoopDelayMsMax: 1_000,
   retryAfterSeconds: 1,
 } as const;

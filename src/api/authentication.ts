@@ -44,15 +44,18 @@ export class Authenticator {
   ) {}
 
   /** `authorization`: the header as it came. */
-  async authenticate(authorization: string | undefined): Promise<Caller | Fault> {
-    if (authorization === undefined) return unauthorized("A key is needed: Authorization: Bearer <key>.");
+  authenticate(authorization: string | undefined): Promise<Caller | Fault> {
+    if (authorization === undefined) return Promise.resolve(unauthorized("A key is needed: Authorization: Bearer <key>."));
     const token = authorization.length <= apiLimits.bearerTokenLengthMax ? BEARER.exec(authorization)?.[1] : undefined;
-    if (token === undefined) return unauthorized("The Authorization header is not of the form Bearer <key>.");
+    if (token === undefined) return Promise.resolve(unauthorized("The Authorization header is not of the form Bearer <key>."));
     const digest = hash("sha256", token, "base64url");
     const known = this.accepted.get(digest);
-    if (known !== undefined && (await this.holds(known)) && known.caller !== null) return this.used(known.caller);
-    this.accepted.delete(digest);
-    return this.checkOnce(token, digest);
+    if (known === undefined) return this.checkOnce(token, digest);
+    return this.data.read(known.isUnchanged, LOCAL_OPTIONS).then((result) => {
+      if (!isFault(result) && result.value && known.caller !== null) return this.used(known.caller);
+      this.accepted.delete(digest);
+      return this.checkOnce(token, digest);
+    });
   }
 
   /** When a key was last used here, ms since the epoch. */

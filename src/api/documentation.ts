@@ -1,25 +1,30 @@
 /** `/openapi.json`, `/docs`, and the pages that the `type` of problems names. */
 import type {} from "@fastify/compress";
 import helmet from "@fastify/helmet";
+import rateLimit from "@fastify/rate-limit";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { FastifyInstance } from "fastify";
 import fastifyPlugin from "fastify-plugin";
 import { Fault, FAULT_CODES, type FaultCode } from "../core/errors.js";
 import { CONSISTENCY_LEVELS } from "../store/data-plane.js";
+import { apiLimits } from "./api-limits.js";
 import type { GuardedRoute } from "./guard.js";
+import { RATE_WINDOW_MS } from "./rate-limit.js";
 import { PROBLEMS, sendProblem } from "./problem.js";
 
 type Mutable = Record<string, unknown>;
 
 export interface DocumentationOptions {
   readonly version: string;
+  /** Requests per second; 0: no limit. */
+  readonly requestsPerAddress: number;
   /** Fills while routes are registered. */
   readonly routes: readonly GuardedRoute[];
 }
 
 /** Must be registered before the routes that it describes. */
-export const documentation = fastifyPlugin(async (app: FastifyInstance, { version, routes }: DocumentationOptions) => {
+export const documentation = fastifyPlugin(async (app: FastifyInstance, { version, requestsPerAddress, routes }: DocumentationOptions) => {
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -28,19 +33,14 @@ export const documentation = fastifyPlugin(async (app: FastifyInstance, { versio
     },
     transformObject: (documents) => ("openapiObject" in documents ? (complete(documents.openapiObject as unknown as Mutable, routes) as typeof documents.openapiObject) : documents.swaggerObject),
   });
-  let text: string | undefined;
-  app.get("/openapi.json", { config: PUBLIC, schema: { hide: true } }, (_request, reply) => {
-    text ??= JSON.stringify(app.swagger());
-    reply.header("content-type", "application/json; charset=utf-8");
-    reply.compress(text);
-  });
-  await app.register(pages);
+  await app.register(pages, { requestsPerAddress });
 });
 
 const PUBLIC = { public: true, unreplicated: true } as const;
 
 /** The pages for people, which are HTML and so need a content security policy. A room of their own: helmet costs every request. */
-const pages = async (app: FastifyInstance): Promise<void> => {
+const pages = async (app: FastifyInstance, { requestsPerAddress }: Pick<DocumentationOptions, "requestsPerAddress">): Promise<void> => {
+  if (requestsPerAddress > 0) await app.register(rateLimit, { max: requestsPerAddress, timeWindow: RATE_WINDOW_MS, cache: apiLimits.rateLimitTracked });
   await app.register(helmet, {
     strictTransportSecurity: false,
     contentSecurityPolicy: {
@@ -49,6 +49,12 @@ const pages = async (app: FastifyInstance): Promise<void> => {
     },
   });
   await app.register(swaggerUi, { routePrefix: "/docs", uiConfig: { url: "/openapi.json", validatorUrl: null } as object });
+  let text: string | undefined;
+  app.get("/openapi.json", { config: PUBLIC, schema: { hide: true } }, (_request, reply) => {
+    text ??= JSON.stringify(app.swagger());
+    reply.header("content-type", "application/json; charset=utf-8");
+    reply.compress(text);
+  });
   app.get<{ Params: { code: string } }>("/problems/:code", { config: PUBLIC, schema: { tags: ["operations"], summary: "What a problem type means" } }, (request, reply) => {
     const code = FAULT_CODES.find((known) => known === request.params.code);
     if (code === undefined) return sendProblem(reply, new Fault("not-found", "There is no problem of this type."));

@@ -3,17 +3,18 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { Fault } from "../core/errors.js";
-import type { GuardedRoute } from "./guard.js";
+import { greet, type GuardedRoute } from "./guard.js";
 import { PROBLEM_TYPE, problemOf, sendProblem } from "./problem.js";
 
 /** Must be set after all routes: it answers by the list of them. */
-export function answerTheRest(app: FastifyInstance, routes: readonly GuardedRoute[]): void {
+export function answerTheRest(app: FastifyInstance, routes: readonly GuardedRoute[], region: string): void {
   let patterns: readonly (readonly [RegExp, string])[] | undefined;
   const methodsOf = (path: string): string[] => {
     patterns ??= routes.filter(({ url }) => !url.includes("*")).map(({ url, method }) => [patternOf(url), method] as const);
     return [...new Set(patterns.filter(([pattern]) => pattern.test(path)).map(([, method]) => method))];
   };
   app.setNotFoundHandler((request, reply) => {
+    greet(request, reply, region);
     const path = request.url.split("?", 1)[0] ?? "/";
     const methods = methodsOf(path);
     if (methods.length === 0) return sendProblem(reply, new Fault("not-found", "There is no such route."));

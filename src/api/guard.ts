@@ -1,24 +1,30 @@
-/** What stands in front of every route: request id, limits, key, role, page, and the headers that all routes take alike. */
+/**
+ * What stands in front of every route: request id, limits, key, role, page, and the headers that all routes take alike.
+ * It runs for every request, so a known key costs one look-up, one read and no more promises than that read's.
+ */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions as FastifyRoute } from "fastify";
-import { assert, isFault, type Fault } from "../core/errors.js";
+import { assert, Fault, isFault } from "../core/errors.js";
 import type { Clock } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
-import type { RouteAccess } from "../store/route-context.js";
+import type { Caller, RouteAccess } from "../store/route-context.js";
 import { plainQuery } from "../store/route-schemas.js";
 import { accessFault, type Authenticator } from "./authentication.js";
 import { readOptionsOf } from "./consistency.js";
 import { idempotencyOf } from "./idempotency.js";
 import type { RequestLatency } from "./metrics.js";
 import { sendProblem } from "./problem.js";
-import type { RateLimits } from "./rate-limit.js";
+import type { RateLimit } from "./rate-limit.js";
+import { recordLatency } from "./route-call.js";
 
 export interface GuardPorts {
   readonly data: DataPlane;
   readonly clock: Clock;
   readonly region: string;
   readonly authenticator: Authenticator;
-  readonly rateLimits: RateLimits;
+  readonly perAddress: RateLimit;
+  readonly perKey: RateLimit;
   readonly latency: RequestLatency;
+  isUnderPressure(): boolean;
 }
 
 /** A route as it was registered, for OPTIONS, 405 and the API's description. */
@@ -30,7 +36,19 @@ export interface GuardedRoute {
   readonly takesBody: boolean;
 }
 
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void;
+
 const WRITES: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH", "DELETE"]);
+
+/** Paths that answer however busy the replica is, since they are how one finds out. */
+const NEVER_SHED: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics"]);
+
+const overloaded = () => new Fault("overloaded", "The replica is overloaded.");
+
+/** The headers of every answer. */
+export function greet(request: FastifyRequest, reply: FastifyReply, region: string): void {
+  reply.header("x-request-id", request.id).header("region", region).header("x-content-type-options", "nosniff");
+}
 
 /** Puts the guard in front of every route that is registered from now on; returns the list that they are noted in. */
 export function guardRoutes(app: FastifyInstance, ports: GuardPorts): readonly GuardedRoute[] {
@@ -39,30 +57,32 @@ export function guardRoutes(app: FastifyInstance, ports: GuardPorts): readonly G
   app.decorateRequest("reading", null);
   app.decorateRequest("idempotent", null);
   app.decorateRequest("startedMs", 0);
-  app.addHook("onRequest", (request, reply, done) => {
-    request.startedMs = ports.clock.monotonic();
-    reply.header("x-request-id", request.id).header("region", ports.region).header("x-content-type-options", "nosniff");
-    done();
-  });
+  app.decorateRequest("record", null);
   app.addHook("onRoute", (route) => {
     const access = accessOf(route);
-    for (const method of [route.method].flat()) {
-      routes.push({ method, url: route.url, access, takesBody: route.schema?.body !== undefined });
-      const record = ports.latency.ofRoute(method, route.url);
-      route.onResponse = [
-        ...[route.onResponse ?? []].flat(),
-        (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
-          record((ports.clock.monotonic() - request.startedMs) / 1000, reply.statusCode);
-          done();
-        },
-      ];
+    const methods = [route.method].flat();
+    for (const method of methods) routes.push({ method, url: route.url, access, takesBody: route.schema?.body !== undefined });
+    const record = ports.latency.ofRoute(methods.join(), route.url);
+    // A HEAD route is made from its GET route, guard included.
+    if (Array.isArray(route.onRequest) && route.onRequest.some((hook) => guards.has(hook))) return;
+    if (access.role !== undefined) route.schema = { querystring: plainQuery, ...route.schema };
+    const guard = access.role === undefined ? openHook(route.url, record, ports) : guardOf(access, route.url.includes("/:page"), record, ports);
+    guards.add(guard);
+    route.onRequest = [guard, ...[route.onRequest ?? []].flat()];
+    // Answers that features send record themselves (`RouteAnswers`), without the listeners that this hook costs.
+    if (access.role === undefined || access.unreplicated === true) {
+      route.onResponse = [...[route.onResponse ?? []].flat(), answered];
     }
-    if (access.role === undefined) return;
-    route.schema = { querystring: plainQuery, ...route.schema };
-    route.onRequest = [guardOf(access, route.url.includes("/:page"), ports), ...[route.onRequest ?? []].flat()];
   });
   return routes;
 }
+
+const guards = new WeakSet<object>();
+
+const answered: Hook = (request, reply, done) => {
+  recordLatency(request, reply.statusCode);
+  done();
+};
 
 function accessOf(route: FastifyRoute): RouteAccess {
   const access: RouteAccess = route.config ?? {};
@@ -71,22 +91,29 @@ function accessOf(route: FastifyRoute): RouteAccess {
   return access;
 }
 
-type Guard = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void;
+function openHook(url: string, record: FastifyRequest["record"], ports: GuardPorts): Hook {
+  const isShed = !NEVER_SHED.has(url);
+  return (request, reply, done) => {
+    request.startedMs = ports.clock.monotonic();
+    request.record = record;
+    greet(request, reply, ports.region);
+    if (isShed && ports.isUnderPressure()) sendProblem(reply, overloaded());
+    else done();
+  };
+}
 
-function guardOf({ role, localOnly = false, unreplicated = false }: RouteAccess, isOfPage: boolean, ports: GuardPorts): Guard {
+function guardOf(access: RouteAccess, isOfPage: boolean, record: FastifyRequest["record"], ports: GuardPorts): Hook {
+  const { role, localOnly = false, unreplicated = false } = access;
   assert(role !== undefined, "a guarded route names a role");
+  const { authenticator, clock, data, perAddress, perKey, region } = ports;
 
-  const admit = async (request: FastifyRequest): Promise<Fault | undefined> => {
-    const flooded = await ports.rateLimits.ofAddress(request);
-    if (flooded !== undefined) return flooded;
-    const caller = await ports.authenticator.authenticate(request.headers.authorization);
-    if (isFault(caller)) return caller;
+  const admit = (request: FastifyRequest, caller: Caller): Fault | undefined => {
     request.caller = caller;
-    const tooMany = await ports.rateLimits.ofKey(request);
+    const tooMany = perKey.take(caller.id, request.startedMs);
     if (tooMany !== undefined) return tooMany;
     const forbidden = accessFault(caller, role, isOfPage ? (request.params as { readonly page: string }).page : undefined);
     if (forbidden !== undefined || unreplicated) return forbidden;
-    const options = readOptionsOf(request.headers, request.query, ports.data, localOnly);
+    const options = readOptionsOf(request.headers, request.query, data, localOnly);
     if (isFault(options)) return options;
     request.reading = options;
     if (!WRITES.has(request.method)) return undefined;
@@ -96,19 +123,21 @@ function guardOf({ role, localOnly = false, unreplicated = false }: RouteAccess,
   };
 
   return (request, reply, done) => {
-    if (request.caller !== null) {
-      done();
+    request.startedMs = clock.monotonic();
+    request.record = record;
+    greet(request, reply, region);
+    const shed = ports.isUnderPressure() ? overloaded() : perAddress.take(request.ip, request.startedMs);
+    if (shed !== undefined) {
+      sendProblem(reply, shed);
       return;
     }
-    admit(request).then(
-      (fault) => {
+    authenticator.authenticate(request.headers.authorization).then(
+      (caller) => {
+        const fault = isFault(caller) ? caller : admit(request, caller);
         if (fault === undefined) done();
         else sendProblem(reply, fault);
       },
-      (error: unknown) => {
-        // Handlers of errors are reached by sending an Error.
-        void reply.send(error instanceof Error ? error : new Error(String(error)));
-      },
+      (error: unknown) => void reply.send(error instanceof Error ? error : new Error(String(error))),
     );
   };
 }

@@ -1,6 +1,7 @@
 /** `/metrics`: prom-client's registry, fed by the store through `Metrics` and by the routes through `RequestLatency`. */
 import type { FastifyInstance } from "fastify";
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Metric, type OpenMetricsContentType } from "prom-client";
+import type { Clock } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
 import type { Metrics } from "../store/metrics.js";
 
@@ -58,10 +59,13 @@ interface Tally {
 export class RequestLatency {
   private readonly tallies: Tally[] = [];
 
-  constructor(metrics: PromMetrics) {
+  constructor(
+    metrics: PromMetrics,
+    private readonly clock: Clock,
+  ) {
     const metric = {
       name: "statusmesh_http_request_duration_seconds",
-      help: "From the arrival of a request's headers to the end of its answer.",
+      help: "From the arrival of a request's headers until its answer was handed to the socket.",
       type: "histogram",
       aggregator: "sum",
       get: async () => ({ name: metric.name, help: metric.help, type: metric.type, aggregator: metric.aggregator, values: this.values(metric.name) }),
@@ -71,10 +75,11 @@ export class RequestLatency {
     metrics.registry.registerMetric(metric as unknown as Metric<string>);
   }
 
-  /** Gives the recorder of a route: `seconds` and status of each answer. */
-  ofRoute(method: string, route: string): (seconds: number, status: number) => void {
+  /** Gives the recorder of a route: when (monotonic ms) each request came, and the status of its answer. */
+  ofRoute(method: string, route: string): (startedMs: number, status: number) => void {
     const classes: (Tally | undefined)[] = [];
-    return (seconds, status) => {
+    return (startedMs, status) => {
+      const seconds = (this.clock.monotonic() - startedMs) / 1000;
       const statusClass = Math.floor(status / 100);
       let tally = classes[statusClass];
       if (tally === undefined) {

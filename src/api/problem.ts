@@ -2,6 +2,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { Fault, InvariantViolation, isFault, type FaultCode } from "../core/errors.js";
 import { apiLimits } from "./api-limits.js";
+import { recordLatency } from "./route-call.js";
 import { validationDetails, type SchemaError } from "./validation.js";
 
 interface Kind {
@@ -68,6 +69,7 @@ export function sendProblem(reply: FastifyReply, fault: Fault): FastifyReply {
   const { status } = PROBLEMS[fault.code];
   reply.code(status).header("content-type", PROBLEM_TYPE);
   if (status === 429 || status === 503) reply.header("retry-after", String(fault.extra.retryAfterSeconds ?? apiLimits.retryAfterSeconds));
+  recordLatency(reply.request, status);
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="statusmesh"');
   return reply.send(JSON.stringify(problemOf(fault, reply.request.id)));
 }
@@ -101,12 +103,13 @@ export function faultOfError(error: unknown, request: FastifyRequest): Fault | u
 
 function validationFault(errors: readonly SchemaError[], part: string, request: FastifyRequest): Fault {
   const details = validationDetails(errors);
+  const complaint = details.map(({ pointer, message }) => `${pointer} ${message}`).join("; ");
   if (part === "body") {
     if (request.body === undefined) return new Fault("malformed", "A body is needed here.");
-    return new Fault("invalid", details[0]?.message ?? "The body is not valid.", { errors: details });
+    return new Fault("invalid", `The body is not valid: ${complaint}.`, { errors: details });
   }
   if (part === "params") return new Fault("not-found", "There is no resource of this id.");
-  return new Fault("malformed", `Bad ${part === "querystring" ? "query parameter" : part}: ${details[0]?.message ?? "not valid"}`, { errors: details });
+  return new Fault("malformed", `The ${part === "querystring" ? "query" : part} is not valid: ${complaint}.`, { errors: details });
 }
 
 /** Fastify's error handler. `onDefect` hears of broken invariants, after which the process must not go on. */

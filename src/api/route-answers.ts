@@ -1,7 +1,7 @@
 /** Implements `RouteContext`: from a handler's query or command to an answer with every header that the contract names. */
 import type {} from "@fastify/compress";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { Fault, isFault } from "../core/errors.js";
+import { type Fault, isFault } from "../core/errors.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
@@ -11,7 +11,7 @@ import { entityTagsOf, isNotModified } from "./consistency.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
-import { callerOf, readingOf } from "./route-call.js";
+import { callerOf, readingOf, recordLatency } from "./route-call.js";
 import { bearerToken, type SecretHasher } from "./secrets.js";
 
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -52,12 +52,12 @@ export class RouteAnswers implements RouteContext {
     if (etag !== null) {
       reply.header("etag", `"${etag}"`);
       const condition = request.headers["if-none-match"];
-      if (condition !== undefined && isNotModified(condition, etag)) return sent(reply.removeHeader("content-type").code(304).send());
+      if (condition !== undefined && isNotModified(condition, etag)) return this.sent(reply.removeHeader("content-type").code(304).send());
     }
     const isBig = body.length > apiLimits.compressAboveBytes && request.headers["accept-encoding"] !== undefined;
     if (isBig) reply.compress(body);
     else reply.send(body);
-    return sent(reply);
+    return this.sent(reply);
   }
 
   async commit(routeRequest: RouteRequest, routeReply: RouteReply, command: Command): Promise<never> {
@@ -66,7 +66,7 @@ export class RouteAnswers implements RouteContext {
     const options = this.commitOptions(request);
     if (isFault(options)) return this.refuse(reply, options, readingOf(request));
     const result = await this.data.commit(command, options);
-    return isFault(result) ? this.refuse(reply, result, options) : sent(sendCommitted(reply, result, options));
+    return isFault(result) ? this.refuse(reply, result, options) : this.sent(sendCommitted(reply, result, options));
   }
 
   async history(routeRequest: RouteRequest, routeReply: RouteReply, key: string): Promise<never> {
@@ -81,7 +81,7 @@ export class RouteAnswers implements RouteContext {
     if (isFault(page)) return this.refuse(reply, page, options);
     const { body } = renderedList(page.items.map(({ entry }) => ({ ...entry })), page.nextCursor);
     reply.header("session-token", result.token).header("consistency-level", options.level).header("content-type", JSON_TYPE);
-    return sent(reply.send(body));
+    return this.sent(reply.send(body));
   }
 
   async fail(routeRequest: RouteRequest, reply: RouteReply, fault: Fault): Promise<never> {
@@ -140,7 +140,13 @@ export class RouteAnswers implements RouteContext {
       reply.header("session-token", this.data.token());
       if (statusOf(fault) < 500) reply.header("consistency-level", options.level);
     }
-    return sent(sendProblem(reply, fault));
+    return this.sent(sendProblem(reply, fault));
+  }
+
+  /** The reply, as what fits every declared response: Fastify takes a returned reply as "answered". */
+  private sent(reply: FastifyReply): never {
+    recordLatency(reply.request, reply.statusCode);
+    return reply as never;
   }
 }
 
@@ -151,9 +157,4 @@ function sendCommitted(reply: FastifyReply, committed: Committed, options: ReadO
   if (committed.replayed) reply.header("idempotent-replayed", "true");
   if (committed.body === null) return reply.send();
   return reply.header("content-type", committed.status < 400 ? JSON_TYPE : PROBLEM_TYPE).send(committed.body);
-}
-
-/** The reply, as what fits every declared response: Fastify takes a returned reply as "answered". */
-function sent(reply: FastifyReply): never {
-  return reply as never;
 }

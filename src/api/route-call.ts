@@ -15,6 +15,8 @@ declare module "fastify" {
     idempotent: Idempotency | null | undefined;
     /** Monotonic ms at which the request came. */
     startedMs: number;
+    /** Notes when the request came and its answer's status in its route's histogram; null once it has. */
+    record: ((startedMs: number, status: number) => void) | null;
   }
   interface FastifyContextConfig extends RouteAccess {}
 }
@@ -27,4 +29,10 @@ export function callerOf(request: FastifyRequest): Caller {
 export function readingOf(request: FastifyRequest): ReadOptions {
   assert(request.reading !== null, "a route that reads replicated state takes consistency levels");
   return request.reading;
+}
+
+/** Counts a request's answer, once, in its route's latency. */
+export function recordLatency(request: FastifyRequest, status: number): void {
+  request.record?.(request.startedMs, status);
+  request.record = null;
 }

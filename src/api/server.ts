@@ -2,8 +2,7 @@
 import compress from "@fastify/compress";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import underPressure from "@fastify/under-pressure";
-import Fastify, { type FastifyInstance } from "fastify";
-import { Fault } from "../core/errors.js";
+import Fastify, { LogController, type FastifyInstance } from "fastify";
 import { limits } from "../core/limits.js";
 import type { RouteContext } from "../store/route-context.js";
 import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
@@ -12,18 +11,15 @@ import { Authenticator } from "./authentication.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { documentation } from "./documentation.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
-import { guardRoutes, type GuardedRoute } from "./guard.js";
+import { greet, guardRoutes, type GuardedRoute } from "./guard.js";
 import { healthRoutes } from "./health.js";
 import { acceptJsonBodies } from "./json-body.js";
 import { clusterGauges, metricsRoute, RequestLatency } from "./metrics.js";
 import { errorHandler } from "./problem.js";
-import { registerRateLimits } from "./rate-limit.js";
+import { RateLimit } from "./rate-limit.js";
 import { RouteAnswers } from "./route-answers.js";
 import { SecretHasher } from "./secrets.js";
 import { validatorCompiler } from "./validation.js";
-
-/** Paths that answer however busy the replica is, since they are how one finds out. */
-const NEVER_SHED: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics"]);
 
 const REQUEST_ID = /^[A-Za-z0-9._~-]+$/;
 
@@ -40,7 +36,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   const { data, clock } = ports;
   const app = Fastify({
     loggerInstance: ports.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // One logger for all requests: problems name the request id themselves.
     childLoggerFactory: (logger) => logger,
     genReqId: requestIds(ports),
@@ -55,7 +51,10 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     routerOptions: { maxParamLength: 128 },
     exposeHeadRoutes: true,
     clientErrorHandler,
-    frameworkErrors: errorHandler(ports.onDefect),
+    frameworkErrors: (error, request, reply) => {
+      greet(request, reply, config.region);
+      errorHandler(ports.onDefect)(error, request, reply);
+    },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.setValidatorCompiler(validatorCompiler());
@@ -65,29 +64,35 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   acceptJsonBodies(app);
 
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
-  await registerPressureValve(app);
-  const rateLimits = await registerRateLimits(app, config);
+  const latency = new RequestLatency(ports.metrics, clock);
   const authenticator = new Authenticator(data, hasher, () => clock.now());
-  const routes: readonly GuardedRoute[] = guardRoutes(app, { data, clock, region: config.region, authenticator, rateLimits, latency: new RequestLatency(ports.metrics) });
+  const routes: readonly GuardedRoute[] = guardRoutes(app, {
+    data, clock, region: config.region, authenticator, latency,
+    isUnderPressure: await pressureGauge(app),
+    perAddress: new RateLimit(config.requestsPerAddress, "address"),
+    perKey: new RateLimit(config.requestsPerKey, "key"),
+  });
   clusterGauges(ports.metrics, data);
-  await app.register(documentation, { version: config.version, routes });
+  await app.register(documentation, { version: config.version, requestsPerAddress: config.requestsPerAddress, routes });
 
   const context: RouteContext = new RouteAnswers({ data, clock, random: ports.random, hasher, authenticator });
   healthRoutes(app, data);
   metricsRoute(app, ports.metrics);
   clusterRoutes(app, data);
   for (const feature of features) await app.register(feature, { context });
-  answerTheRest(app, routes);
+  answerTheRest(app, routes, config.region);
   await app.ready();
   return app;
 }
 
-async function registerPressureValve(app: FastifyInstance): Promise<void> {
-  await app.register(underPressure, {
-    maxEventLoopDelay: apiLimits.eventLoopDelayMsMax,
-    // A rejection is answered as any error is; what resolves lets the request pass.
-    pressureHandler: (request) => (NEVER_SHED.has(request.url) ? undefined : Promise.reject(new Fault("overloaded", "The replica is overloaded."))),
+/** Whether the event loop is late. The plugin's own hook costs every request more than the question does: it gets a room without routes. */
+async function pressureGauge(app: FastifyInstance): Promise<() => boolean> {
+  let gauge = (): boolean => false;
+  await app.register(async (room) => {
+    await room.register(underPressure, { maxEventLoopDelay: apiLimits.eventLoopDelayMsMax });
+    gauge = () => room.isUnderPressure();
   });
+  return gauge;
 }
 
 /** Takes a caller's own request id where it is one that may stand in a header and in a log, else counts. */

@@ -3,7 +3,6 @@ import path from "node:path";
 import type { Command } from "commander";
 import { readConfig, rootKeyFault } from "../config.js";
 import { isFreshFolder } from "../io/level-storage.js";
-import { runNode, type Assembly } from "../main.js";
 import { programVersion } from "./program-version.js";
 import { CommandFault, complain, EXIT_CONFIG } from "./terminal.js";
 
@@ -32,15 +31,12 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   if (missing !== undefined) throw new CommandFault([missing], EXIT_CONFIG);
   const diskFullFile = process.env["STATUSMESH_TEST_DISK_FULL_FILE"] || undefined;
   try {
-    return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, stop }, await loadAssembly());
+    // Loaded only here: the other commands start without the weight of a replica.
+    const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
+    return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, stop }, assembly);
   } catch (error) {
     throw new CommandFault([error instanceof Error ? error.message : String(error)]);
   }
-}
-
-async function loadAssembly(): Promise<Assembly> {
-  const module: unknown = await import(new URL(`../assembly${path.extname(import.meta.url)}`, import.meta.url).href);
-  return (module as { assembly: Assembly }).assembly;
 }
 
 /** Resolves with the reason: a signal, or the end of the process that started this one over a channel. */

@@ -76,7 +76,7 @@ export type AntiEntropyEffect =
   | { readonly kind: "send"; readonly to: string; readonly message: AntiEntropy }
   /** Read all changes of a document that `beyond` does not cover (origin `~` for decided ones). Answer: `loaded`. */
   | { readonly kind: "load"; readonly session: SessionId; readonly document: string; readonly beyond: Vector }
-  /** Apply changes of a document in this order, skipping those already held. Answer: `stored`, once for each effect, in order. */
+  /** Apply changes of a document in this order, skipping those already held. Answer: `stored`; until then no other of this session and document. */
   | { readonly kind: "store"; readonly session: SessionId; readonly document: string; readonly changes: readonly DottedChange[] }
   /** A session that this replica initiated is over. */
   | { readonly kind: "finished"; readonly report: AntiEntropyReport };

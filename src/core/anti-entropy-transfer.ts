@@ -211,8 +211,8 @@ export class Taker {
   private acknowledged = 0;
   /** For each chunk, from `acknowledged` + 1 on, the number of stores that it still waits for. */
   private readonly waiting: number[] = [];
-  /** For each document, the chunks that its stores belong to, in order. */
-  private readonly storing = new Map<string, number[]>();
+  /** For each document, what is to be stored and for which chunk, in order; the first is with the host. */
+  private readonly storing = new Map<string, { readonly chunk: number; readonly changes: readonly DottedChange[] }[]>();
 
   constructor(
     private readonly door: SessionDoor,
@@ -239,9 +239,11 @@ export class Taker {
     this.waiting.push(decoded.length);
     for (const { document, changes } of decoded) {
       const queue = this.storing.get(document);
-      if (queue === undefined) this.storing.set(document, [this.chunks]);
-      else queue.push(this.chunks);
-      this.door.emit({ kind: "store", session: this.door.session, document, changes });
+      if (queue !== undefined) queue.push({ chunk: this.chunks, changes });
+      else {
+        this.storing.set(document, [{ chunk: this.chunks, changes }]);
+        this.door.emit({ kind: "store", session: this.door.session, document, changes });
+      }
     }
     this.advance();
     return undefined;
@@ -250,12 +252,14 @@ export class Taker {
   /** Ignores what was not asked for. */
   stored(document: string, applied: number, failed: number): void {
     const queue = this.storing.get(document);
-    const chunk = queue?.shift();
-    if (queue === undefined || chunk === undefined) return;
-    if (queue.length === 0) this.storing.delete(document);
+    const stored = queue?.shift();
+    if (queue === undefined || stored === undefined) return;
+    const next = queue[0];
+    if (next === undefined) this.storing.delete(document);
+    else this.door.emit({ kind: "store", session: this.door.session, document, changes: next.changes });
     if (applied > 0) this.repaired.add(document);
     if (failed > 0) this.failed.add(document);
-    const place = chunk - this.acknowledged - 1;
+    const place = stored.chunk - this.acknowledged - 1;
     this.waiting[place] = (this.waiting[place] ?? 1) - 1;
     this.advance();
   }

@@ -118,9 +118,11 @@ function faultOf(value: unknown, bounds: ChangeBounds): string | undefined {
   if (!isDocumentKey(value["document"])) return "names no document";
   if (!isHlc(value["hlc"])) return "has no HLC";
   for (const name of ["region", "replica", "actor"]) if (!isName(value[name]) || value[name] === "") return `has no ${name}`;
-  if (parseVector(value["context"], bounds.originsMax) === undefined) return "has no context";
+  const context = parseVector(value["context"], bounds.originsMax);
+  if (context === undefined) return "has no context";
   const { version, operationIds, operations, idempotency } = value;
   if (version !== undefined && !(typeof version === "number" && Number.isSafeInteger(version) && version > 0)) return "has a bad version";
+  if (version !== undefined && version !== (context[CHAIN] ?? 0) + 1) return "does not follow the version before it";
   if (operationIds !== undefined && !(Array.isArray(operationIds) && operationIds.every(isName))) return "has bad operation ids";
   if (!Array.isArray(operations) || operations.length > bounds.operationsMax) return "has no operations, or too many";
   for (const operation of operations) {

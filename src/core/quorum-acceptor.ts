@@ -32,8 +32,10 @@ export class QuorumAcceptor {
   private readonly shownVectors = new Map<string, MutableVector>();
   private readonly held = new Map<string, Held[]>();
   private heldMessages = 0;
+  /** Scopes in which no new votes are cast for a while, so that a list that came too late once does not go on doing so. */
+  private readonly reserved = new Map<string, { readonly by: string; until: number; readonly pauseUntil: number }>();
 
-  constructor(private readonly self: QuorumSelf) {
+  constructor(private readonly self: QuorumSelf, private readonly wakeAt: (time: number) => void) {
     for (const [document, slot] of self.options.slots) this.place(document, slot);
   }
 
@@ -149,7 +151,7 @@ export class QuorumAcceptor {
     if (slot?.version === version && (slot.promised > 0 || (voted !== null && !sameCandidate(voted.candidate, candidate)))) {
       return this.refuse(from, message, document, version);
     }
-    if (!this.holdsBase(candidate)) return this.hold(document, from, message);
+    if (!this.holdsBase(candidate) || this.reservedUntil(document, from) > this.self.now) return this.hold(document, from, message);
     if (!dominates(candidate.base, this.shown(document))) return this.refuse(from, message, document, version);
     if (voted === null) this.save(document, { version, promised: 0, vote: { ballot: 0, candidate } });
     this.self.send(from, message.operation, { $case: "voted", value: { document, version } });
@@ -170,7 +172,7 @@ export class QuorumAcceptor {
     if (candidate === undefined) return;
     const { document, version } = candidate;
     if (this.self.host.version(document) >= version) return this.refuse(from, message, document, version);
-    if (!this.holdsBase(candidate)) return this.hold(document, from, message);
+    if (!this.holdsBase(candidate) || this.reservedUntil(document, from) > this.self.now) return this.hold(document, from, message);
     if (ballot < (this.slot(document)?.promised ?? 0)) return this.refuse(from, message, document, version);
     this.voteFor(document, { ballot, candidate });
     this.self.send(from, message.operation, { $case: "accepted", value: { document, version, ballot } });
@@ -195,9 +197,40 @@ export class QuorumAcceptor {
     this.self.send(from, message.operation, { $case: "answered", value: { document, attempt, version, shown: before } });
   }
 
-  private listQuery(from: string, message: Quorum, { scope, attempt }: ListQuery): void {
+  private listQuery(from: string, message: Quorum, { scope, attempt, vector }: ListQuery): void {
     const open = this.self.bugs.readsIgnoreVotes === true ? {} : this.openVotes(scope);
+    const reservation = this.reserved.get(scope);
+    if (dominates(vector, this.self.host.scopeDecided(scope)) && Object.keys(open).length === 0) {
+      if (reservation?.by === from) reservation.until = this.self.now;
+    } else if (attempt > 1) this.reserve(scope, from);
     this.self.send(from, message.operation, { $case: "listAnswered", value: { scope, attempt, open, decided: { ...this.self.host.scopeDecided(scope) } } });
+  }
+
+  /** Casts no new votes in a scope for the time that a list needs to catch up and ask again; then writers have their turn. */
+  reserve(scope: string, by: string): void {
+    const { self } = this;
+    if (self.now < (this.reserved.get(scope)?.pauseUntil ?? 0) || this.reserved.size >= self.options.limits.quorumMessagesHeld) return;
+    const lengthMs = 0.8 * self.farMs + (by === self.replica ? self.farMs : self.host.roundTripMs(by));
+    this.reserved.set(scope, { by, until: self.now + lengthMs, pauseUntil: self.now + 2 * lengthMs });
+    this.wakeAt(self.now + lengthMs);
+  }
+
+  /** Until when no votes for others than `from` are cast on a document; 0 if they are. */
+  reservedUntil(document: string, from: string): number {
+    const reservation = this.reserved.size === 0 ? undefined : this.reserved.get(scopeOf(document));
+    return reservation === undefined || reservation.by === from ? 0 : reservation.until;
+  }
+
+  /** Documents whose requests waited for the end of a reservation, and when to come again. */
+  tick(): { readonly ended: readonly string[]; readonly next: number | undefined } {
+    const ended: string[] = [];
+    let next: number | undefined;
+    for (const [scope, { until, pauseUntil }] of this.reserved) {
+      if (until <= this.self.now) for (const document of this.held.keys()) if (scopeOf(document) === scope) ended.push(document);
+      if (pauseUntil <= this.self.now) this.reserved.delete(scope);
+      else next = Math.min(next ?? Number.POSITIVE_INFINITY, until > this.self.now ? until : pauseUntil);
+    }
+    return { ended, next };
   }
 
   private holdsBase({ document, version, base }: Candidate): boolean {

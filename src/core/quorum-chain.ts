@@ -20,6 +20,8 @@ import { copyVector, dominates, EMPTY_VECTOR, equalVectors, joinInto, type Vecto
 
 /** Operations that share a candidate, at most. */
 const SHARED_MAX = 64;
+/** A write that lost so many versions goes to whoever wins them. */
+const LOSSES_MAX = 2;
 /** How long new writes follow the ones that were handed over, ms. */
 const FOLLOW_MS = 2_000;
 
@@ -29,6 +31,8 @@ export interface WaitingWrite {
   readonly ifMatch: readonly string[] | undefined;
   readonly deadline: number;
   readonly forwarded: boolean;
+  /** Versions that it was proposed for and another candidate won. */
+  losses: number;
   /** A majority said, after the write came, that the state held here is not older than it. */
   fresh: boolean;
   /** Waits for a read that makes it fresh. */
@@ -92,6 +96,8 @@ interface Course {
   highest: number;
   /** Attempts at the open version so far, for backing off. */
   tries: number;
+  /** The proposer that a voter preferred to us last. */
+  contender: string | undefined;
   /** Settled from others' votes only, because our own are lost. */
   rejoining: boolean;
 }
@@ -174,6 +180,7 @@ export class QuorumChain {
       this.listener.finished(write, "decided");
     }
     if (course.attempt !== undefined && course.attempt.version <= version) this.closeVersion(course);
+    this.countLosses(course, version);
     for (const [operation, wanted] of course.wanted) if (wanted <= version) course.wanted.delete(operation);
     if (course.attempt?.phase === "prepare") this.decideOnPromises(course, course.attempt);
     if (course.attempt === undefined) {
@@ -187,6 +194,17 @@ export class QuorumChain {
     }
     if (course.attempt === undefined && course.wanted.size > 0 && course.wakeAt === undefined) this.wake(course, this.slotWait());
     this.discard(course);
+  }
+
+  private countLosses(course: Course, version: number): void {
+    let losing = false;
+    for (const write of course.writes.values()) {
+      if (write.proposed === 0 || write.proposed > version) continue;
+      write.proposed = 0;
+      write.losses++;
+      losing ||= write.losses >= LOSSES_MAX;
+    }
+    if (losing && course.contender !== undefined) this.handOver(course, course.contender, LOSSES_MAX);
   }
 
   private closeVersion(course: Course): void {
@@ -252,6 +270,11 @@ export class QuorumChain {
     const slot = this.acceptor.slot(course.document);
     if (slot !== undefined) {
       if (course.writes.size > 0) this.wake(course, this.slotWait());
+      return;
+    }
+    const reservedUntil = this.acceptor.reservedUntil(course.document, this.self.replica);
+    if (reservedUntil > this.self.now) {
+      if (course.writes.size > 0) this.wake(course, reservedUntil - this.self.now);
       return;
     }
     const operations = this.eligible(course);
@@ -403,6 +426,7 @@ export class QuorumChain {
 
   private refused(course: Course, attempt: Attempt, from: string, { promised, votedFor }: Refused): void {
     course.highest = Math.max(course.highest, promised);
+    if (votedFor !== "" && votedFor !== this.self.replica) course.contender = votedFor;
     if (attempt.phase !== "fast") return;
     attempt.refusers.add(from);
     const { self } = this;
@@ -410,17 +434,21 @@ export class QuorumChain {
     if (other || promised > 0) attempt.conflict = true;
     const winner = other && self.precedence(votedFor, attempt.version) < self.precedence(self.replica, attempt.version) ? votedFor : undefined;
     if (winner !== undefined || (promised > 0 && !other)) attempt.ahead.add(winner ?? from);
-    if (winner !== undefined) this.handOver(course, winner);
+    if (winner !== undefined) this.handOver(course, winner, 0);
     if (attempt.refusers.size <= self.members.length - self.majority) return;
     const random = self.options.random();
     // The fast vote is lost. Whoever goes first settles at once; the others wait for it. Without a conflict the refusers were ahead of us.
     this.wake(course, attempt.ahead.size > 0 ? (2.8 + 1.7 * random) * self.farMs : attempt.conflict ? 0 : 0.5 * self.nearMs);
   }
 
-  private handOver(course: Course, to: string): void {
+  /**
+   * Lets the writes that lost at least `losses` versions go to the one that wins. At the first collision they go to a member before
+   * us in a fixed order only, and once; so nothing is handed round in a circle while nobody loses.
+   */
+  private handOver(course: Course, to: string, losses: number): void {
     if (this.self.options.handover !== true || !this.self.up.has(to)) return;
     for (const write of [...course.writes.values()]) {
-      if (write.forwarded || write.ifMatch !== undefined || write.reading) continue;
+      if (write.ifMatch !== undefined || write.reading || write.losses < losses || (write.forwarded && losses === 0)) continue;
       course.writes.delete(write.operation);
       this.listener.handedOver(write, to);
     }
@@ -523,7 +551,7 @@ export class QuorumChain {
   private course(document: string): Course {
     let course = this.courses.get(document);
     if (course === undefined) {
-      course = { document, writes: new Map(), wanted: new Map(), attempt: undefined, wakeAt: undefined, highest: 0, tries: 0, rejoining: false };
+      course = { document, writes: new Map(), wanted: new Map(), attempt: undefined, wakeAt: undefined, highest: 0, tries: 0, contender: undefined, rejoining: false };
       this.courses.set(document, course);
     }
     return course;

@@ -60,7 +60,7 @@ export interface QuorumOptions {
   readonly slots: Iterable<readonly [document: string, slot: Slot]>;
   /** The greatest of the `save` effects that became durable; 0 in a new incarnation. */
   readonly position: number;
-  /** Emit `handover` effects to writers that keep losing (the host can forward operations). Default false. */
+  /** Emit `handover` effects for writes that lose (the host can forward operations); the same at all members. Default false. */
   readonly handover?: boolean;
   /** Planted faults, for tests of the tests only. */
   readonly bugs?: QuorumBugs;
@@ -77,7 +77,7 @@ export interface QuorumBugs {
 export type QuorumEvent =
   /**
    * `operation`: an id never used before for another operation. `deadline`: ms on the clock of `step`'s `now`.
-   * `ifMatch`: tags without quotes, `*` for any that exists. `forwarded`: came here by a handover, and is not handed over again.
+   * `ifMatch`: tags without quotes, `*` for any that exists. `forwarded`: came here by a handover.
    */
   | { readonly kind: "write"; readonly operation: string; readonly document: string; readonly ifMatch?: readonly string[]; readonly deadline: number; readonly forwarded?: boolean }
   | { readonly kind: "read"; readonly operation: string; readonly document: string; readonly deadline: number }
@@ -135,7 +135,10 @@ export type Effect =
   | { readonly kind: "done"; readonly operation: string; readonly outcome: WriteOutcome | "read" | "listed" }
   /** "rejected": nothing was and nothing will be written. "unknown": it may yet be decided. "unavailable": reads and lists. */
   | { readonly kind: "failed"; readonly operation: string; readonly outcome: "rejected" | "unknown" | "unavailable"; readonly cause: FailureCause }
-  /** This write keeps losing to `to`: the host may run it there under the same id and answer what comes of it. The engine forgets it. */
+  /**
+   * This write loses to `to`: run it there under the same id (`forwarded`) and answer what comes of it. It may be handed on from
+   * there. The engine forgets it here. Where `to` cannot be asked, the outcome is unknown.
+   */
   | { readonly kind: "handover"; readonly operation: string; readonly to: string }
   /** The replica may vote now (again). */
   | { readonly kind: "voting" }

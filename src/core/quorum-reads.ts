@@ -147,6 +147,7 @@ export class QuorumReads {
   private captureList(list: ListRead): boolean {
     list.moved.clear();
     list.beyond.clear();
+    if (list.attempt > 1 && this.self.voting) this.acceptor.reserve(list.scope, this.self.replica);
     list.decided = copyVector(EMPTY_VECTOR);
     list.versions.clear();
     for (const [document, version] of Object.entries(this.self.voting ? this.acceptor.openVotes(list.scope) : {})) list.versions.set(document, version);

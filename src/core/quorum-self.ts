@@ -133,10 +133,14 @@ export class QuorumSelf {
     return this.roundTrips().at(-1) ?? ROUND_TRIP_FLOOR_MS;
   }
 
-  /** Place in the order of precedence of those who collide at a version; it turns with every version, so that nobody always loses. */
+  /**
+   * Place in the order of precedence of those who collide at a version. It turns with every version, so that nobody always
+   * loses; where losers hand their writes over it stands, so that the writes gather at one member.
+   */
   precedence(member: string, version: number): number {
     const index = this.members.indexOf(member);
-    return index < 0 ? this.members.length : (index + version) % this.members.length;
+    if (index < 0) return this.members.length;
+    return this.options.handover === true ? index : (index + version) % this.members.length;
   }
 
   private roundTrips(): number[] {

@@ -45,7 +45,7 @@ export class QuorumEngine {
       if (this.wake === undefined || time < this.wake) this.wake = time;
     };
     this.self = new QuorumSelf(host, options);
-    this.acceptor = new QuorumAcceptor(this.self);
+    this.acceptor = new QuorumAcceptor(this.self, wakeAt);
     this.chain = new QuorumChain(this.self, this.acceptor, {
       readFor: (write) => this.reads.readDocument(readOf(write), write.document, write.deadline, () => this.chain.freshened(write)),
       finished: (write, outcome) => {
@@ -160,7 +160,7 @@ export class QuorumEngine {
     }
     assert(!this.deadlines.has(operation), "an operation is given once");
     const write: WaitingWrite = {
-      operation, document, deadline, ifMatch: event.ifMatch, forwarded: event.forwarded ?? false, fresh: false, reading: false, proposed: 0,
+      operation, document, deadline, ifMatch: event.ifMatch, forwarded: event.forwarded ?? false, losses: 0, fresh: false, reading: false, proposed: 0,
     };
     this.writes.set(operation, write);
     this.expect(operation, deadline);
@@ -236,10 +236,15 @@ export class QuorumEngine {
       this.acceptor.settle(document);
       this.chain.advanced(document);
       this.reads.advanced(document);
-      for (const { from, message } of this.acceptor.release(document)) this.receive(from, message);
+      this.release(document);
     }
     this.reads.advancedAll();
     this.rejoin.advanced();
+  }
+
+  /** Receives again what waited for a document. */
+  private release(document: string): void {
+    for (const { from, message } of this.acceptor.release(document)) this.receive(from, message);
   }
 
   private peer(replica: string, up: boolean): void {
@@ -272,7 +277,9 @@ export class QuorumEngine {
       else if (deadline <= self.now) this.abandon(operation, "deadline");
     }
     this.wake = undefined;
-    const times = [this.chain.tick(), this.reads.tick(), this.rejoin.tick()];
+    const reservations = this.acceptor.tick();
+    for (const document of reservations.ended) this.release(document);
+    const times = [reservations.next, this.chain.tick(), this.reads.tick(), this.rejoin.tick()];
     if (!lost && this.lostSince !== undefined && this.deadlines.size > 0) times.push(this.lostSince + self.options.limits.majorityLostMs);
     for (const deadline of this.deadlines.values()) times.push(deadline);
     for (const time of times) if (time !== undefined && (this.wake === undefined || time < this.wake)) this.wake = time;

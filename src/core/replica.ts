@@ -385,10 +385,11 @@ export class Replica {
     return this.links.get(peer)?.connected === true;
   }
 
-  /** What every configured peer is known to hold durably: causal stability. Empty while one has never been heard. */
-  stableVector(): MutableVector {
+  /** What each of `members` is known to hold durably: causal stability. Empty while one has never been heard. */
+  stableVector(members: readonly string[]): MutableVector {
     const stable = copyVector(this.host.durableVector());
     for (const link of this.links.values()) {
+      if (!members.includes(link.peer)) continue;
       for (const origin in stable) {
         const position = Math.min(stable[origin] ?? 0, link.vector[origin] ?? 0);
         if (position > 0) stable[origin] = position;

@@ -98,8 +98,7 @@ export class MeshLink {
     private readonly events: LinkEvents,
     private readonly timers: Timers,
     private readonly bounds: LinkBounds,
-    /** Replaced by the peer's counters as soon as the peer is known. */
-    public counters: LinkCounters,
+    private counters: LinkCounters,
   ) {
     const { frames } = stream;
     frames.on("data", (bytes: Buffer) => this.receive(bytes));
@@ -115,6 +114,19 @@ export class MeshLink {
     frames.on("cancelled", () => this.finish("lost", "the stream was cancelled"));
     this.handshakeTimer = timers.after(bounds.handshakeMs, () => this.close("lost", `no handshake within ${bounds.handshakeMs} ms`));
     if (side === "dialer") this.write(encodeHello(events.hello()), 0);
+  }
+
+  /** Tells an acceptor's link whose it is; what it counted so far goes to the peer's counters. */
+  belongsTo(peer: string, counters: LinkCounters): void {
+    this.peer = peer;
+    if (this.counters !== counters) this.countInto(counters);
+  }
+
+  /** Adds what was counted to other counters, and counts there from now on. */
+  countInto(counters: LinkCounters): void {
+    counters.bytesIn += this.counters.bytesIn;
+    counters.bytesOut += this.counters.bytesOut;
+    this.counters = counters;
   }
 
   get established(): boolean {

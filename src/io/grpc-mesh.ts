@@ -180,8 +180,13 @@ export class GrpcMesh implements Transport, AsyncDisposable {
     await Promise.all(released);
     const { server } = this;
     if (server === undefined) return;
+    // grpc-js waits for ever for a session that is destroyed and not yet gone; a turn later they are.
+    await new Promise((resolve) => setImmediate(resolve));
     await new Promise<void>((resolve) => {
-      const force = this.options.timers.after(this.bounds.lingerMs, () => server.forceShutdown());
+      const force = this.options.timers.after(this.bounds.lingerMs, () => {
+        server.forceShutdown();
+        resolve();
+      });
       server.tryShutdown(() => {
         force.cancel();
         resolve();
@@ -218,7 +223,7 @@ export class GrpcMesh implements Transport, AsyncDisposable {
       return;
     }
     if (!stream.widened) this.options.log({ level: "warn", sentence: "the HTTP/2 windows of a link could not be widened: it will be slow over long distances" });
-    const link = new MeshLink("acceptor", undefined, stream, this.eventsFor(this.handler, stream.peerCertificate), this.options.timers, this.bounds, this.nobody);
+    const link = new MeshLink("acceptor", undefined, stream, this.eventsFor(this.handler, stream.peerCertificate), this.options.timers, this.bounds, freshCounters());
     this.strangers.add(link);
     this.links.add(link);
   }
@@ -243,8 +248,7 @@ export class GrpcMesh implements Transport, AsyncDisposable {
     if (link.side === "dialer" && link.peer !== hello.replica) return `the replica dialled as ${link.peer} says that it is ${name}`;
     if (link.side === "acceptor" && this.options.tls !== "off" && (certificate === undefined || !certificateNames(certificate, hello.replica)))
       return `the certificate of the replica that says it is ${name} does not name it`;
-    link.peer = peer.id;
-    link.counters = peer.counters;
+    link.belongsTo(peer.id, peer.counters);
     const own = handler.hello();
     if (hello.clusterId !== own.clusterId) return `${name} belongs to the cluster ${printable(hello.clusterId)}, not to ${own.clusterId}`;
     if (hello.protocolVersion !== own.protocolVersion) return `${name} speaks version ${hello.protocolVersion} of the protocol, not ${own.protocolVersion}`;
@@ -293,6 +297,7 @@ export class GrpcMesh implements Transport, AsyncDisposable {
     if (end === "refused") counters.refused++;
     if (end === "malformed") counters.malformed++;
     if (peer === undefined) {
+      link.countInto(this.nobody);
       if (end === "refused" || end === "malformed") this.options.log({ level: "warn", sentence: `a replica was refused: ${printable(reason)}` });
       return;
     }

@@ -41,6 +41,12 @@ const BATCH_OPTIONS = { sync: true, valueEncoding: "view" } as const;
 
 type Level = ClassicLevel<string, Uint8Array>;
 
+/**
+ * Folders that this process has open. LevelDB itself must not be asked: its second opening within a process fails, and on
+ * the way releases the file lock of the first, since POSIX locks end when any descriptor of the file is closed.
+ */
+const openHere = new Set<string>();
+
 export class LevelStorage implements Storage {
   private failure: StorageFailure | undefined;
   private readonly observe: (operation: StorageOperation, ms: number) => void;
@@ -60,8 +66,19 @@ export class LevelStorage implements Storage {
    * here and is missing or unreadable, with `StorageFailure` if the disk refuses.
    */
   static async open(dataFolder: string, options: LevelStorageOptions = {}): Promise<LevelStorage> {
-    const { level, created } = await openLevel(dataFolder, options);
-    return new LevelStorage(level, dataFolder, options, created);
+    const folder = path.resolve(dataFolder);
+    refuseIfOpenHere(folder);
+    openHere.add(folder);
+    try {
+      // A disk that takes no writes takes no opening either: LevelDB begins a new log with it.
+      const planted = options.failWrites?.();
+      if (planted !== undefined) throw new StorageFailure(`the disk refuses writes: ${reasonOf(planted)}`, { cause: planted });
+      const { level, created } = await openLevel(folder, options);
+      return new LevelStorage(level, folder, options, created);
+    } catch (error) {
+      openHere.delete(folder);
+      throw error;
+    }
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
@@ -128,6 +145,7 @@ export class LevelStorage implements Storage {
     const planted = this.options.failWrites?.();
     if (planted !== undefined) throw new StorageFailure(`the disk still refuses writes: ${reasonOf(planted)}`, { cause: planted });
     const { level } = await openLevel(this.dataFolder, this.options);
+    openHere.add(this.dataFolder);
     this.level = level;
     this.failure = undefined;
   }
@@ -135,6 +153,7 @@ export class LevelStorage implements Storage {
   async close(): Promise<void> {
     this.failure ??= new StorageFailure("the store is closed");
     await this.level.close();
+    openHere.delete(this.dataFolder);
   }
 
   private async fetch(operation: "get" | "getMany", keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
@@ -157,6 +176,10 @@ export class LevelStorage implements Storage {
   private assertOpen(): void {
     if (this.failure !== undefined) throw this.failure;
   }
+}
+
+function refuseIfOpenHere(folder: string): void {
+  if (openHere.has(folder)) throw new FolderInUse(`This process has the data folder open already: ${folder}.`);
 }
 
 async function openLevel(dataFolder: string, options: LevelStorageOptions): Promise<{ level: Level; created: boolean }> {
@@ -220,6 +243,7 @@ async function verifySentinel(level: Level, dataFolder: string): Promise<void> {
  * `FolderInUse` while another process has it open. Returns where it went, undefined if there was none.
  */
 export async function setStoreAside(dataFolder: string): Promise<string | undefined> {
+  refuseIfOpenHere(path.resolve(dataFolder));
   const folder = path.join(dataFolder, "store");
   const marker = path.join(dataFolder, "IDENTITY");
   if ((await filesIn(folder)).length === 0) {
@@ -281,7 +305,7 @@ function assertKey(key: string): void {
 /** The checksum, then the value. It covers the key too, so that a record found under another key is noticed. */
 function seal(key: string, value: Uint8Array): Uint8Array {
   const sealed = Buffer.allocUnsafe(CHECKSUM_BYTES + value.length);
-  sealed.writeUInt32LE(crc32(value, crc32(key)), 0);
+  sealed.writeUInt32LE(checksumOf(key, value), 0);
   sealed.set(value, CHECKSUM_BYTES);
   return sealed;
 }
@@ -290,9 +314,15 @@ function unseal(key: string, stored: Uint8Array): Uint8Array {
   if (stored.length >= CHECKSUM_BYTES) {
     const value = stored.subarray(CHECKSUM_BYTES);
     const written = new DataView(stored.buffer, stored.byteOffset, CHECKSUM_BYTES).getUint32(0, true);
-    if (written === crc32(value, crc32(key))) return value;
+    if (written === checksumOf(key, value)) return value;
   }
   throw new StorageDamage(`the record ${JSON.stringify(key)} is not what was written`);
+}
+
+/** zlib's answer for no bytes depends on where they are not, so an empty value adds nothing. */
+function checksumOf(key: string, value: Uint8Array): number {
+  const ofKey = crc32(key);
+  return value.length === 0 ? ofKey : crc32(value, ofKey);
 }
 
 async function filesIn(folder: string): Promise<string[]> {

@@ -38,6 +38,8 @@ export interface LogState {
   /** Place of the oldest entry that is still there. */
   tail: number;
   hlc: string;
+  /** Bytes of the changes that the log holds. */
+  logBytes: number;
   /** Counts durable votes and promises of this incarnation. */
   votes: number;
   quarantined: number;
@@ -76,6 +78,8 @@ export class ChangeLog {
   durableVector: Vector;
   /** Place of the last durable entry. */
   durableHead: number;
+  /** Finds a change by its key in its document's archive. */
+  archived: ((key: string) => Promise<Uint8Array | undefined>) | undefined;
   private readonly dirtyRecords = new Set<DocumentRecord>();
   /** Latest entries, oldest first, bounded by bytes. */
   private recent: LoggedEntry[] = [];
@@ -260,6 +264,7 @@ export class ChangeLog {
     this.batch.put(keyspace.log(origin, seq), encoder.encode(String(place)));
     this.batch.put(keyspace.arrival(place), encoder.encode(`${origin} ${seq} ${document} ${dot.origin} ${dot.seq}`));
     this.batch.touch(1);
+    this.state.logBytes += body.length;
     const entry: LoggedEntry = { origin, seq, body, checksum: this.checksum(body), place };
     this.recent.push(entry);
     this.recentBytes += body.length;
@@ -330,7 +335,8 @@ export class ChangeLog {
     const bodies = await this.storage.getMany(found.map(({ key }) => key));
     const entries: LoggedEntry[] = [];
     for (const [index, { place: at, origin, seq }] of found.entries()) {
-      const body = bodies[index];
+      // A decided change stands in two logs, and leaves with the first that is trimmed: the archive has it.
+      const body = bodies[index] ?? (await this.archived?.(found[index]?.key ?? ""));
       if (body === undefined) continue;
       entries.push({ place: at, origin, seq, body, checksum: this.checksum(body) });
     }
@@ -356,6 +362,20 @@ export class ChangeLog {
       for (const [key, value] of page) found.push({ dot: keyspace.dotOfChange(key), body: value });
     }
     return found;
+  }
+
+  /**
+   * Brings a document into being with a change that every replica makes for itself, byte for byte the same, and that stands in
+   * no log. Nothing happens where the document exists or existed.
+   */
+  originate(document: string, operations: readonly Operation[], hlc: string): void {
+    const known = this.table.find(document);
+    if (known !== undefined && Object.keys(known.vector).length > 0) return;
+    const change: Change = { document, hlc, region: "genesis", replica: "genesis", actor: "system", context: EMPTY_VECTOR, operations };
+    const body = encodeChange(change);
+    const name = Buffer.from(this.identify(body)).toString("hex").slice(0, 12);
+    this.apply({ origin: `genesis.${name}`, seq: 1 }, body, change);
+    this.batch.touch(1);
   }
 
   /** Parses the body of an entry; a sentence says why it is none. */

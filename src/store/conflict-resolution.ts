@@ -6,15 +6,10 @@ import { Compile } from "typebox/compile";
 import type { TSchema } from "typebox";
 import type { Command, PlannedChange, Snapshot } from "./data-plane.js";
 import type { Conflict, DocumentReader } from "./document-reader.js";
-import { assertValue, BOOKKEEPING, invalid, notFound, patchCommand, type Resource } from "./resource.js";
+import { assertValue, invalid, notFound, patchCommand, visibleConflicts, type Resource } from "./resource.js";
 
 /** Field → schema of its value. A field `name.<id>` has the schema of `name.*`, a field of a section that of `*.name`. */
 export type FieldSchemas = Readonly<Record<string, TSchema>>;
-
-/** The conflicts of a resource, without those of the service's own bookkeeping. */
-export function visibleConflicts(document: DocumentReader): Conflict[] {
-  return document.conflicts().filter(({ field }) => !field.startsWith(BOOKKEEPING));
-}
 
 export function conflictJson(conflict: Conflict): Resource {
   return { field: conflict.field, rule: conflict.rule, shown: conflict.shown, values: conflict.values.map((value) => ({ ...value })) };

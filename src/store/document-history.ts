@@ -38,6 +38,14 @@ export class HistoryOfDocument {
     return causalOrder([...found.values()]);
   }
 
+  /** The body of one change, by its key in the store. */
+  async archivedChange(key: string): Promise<Uint8Array | undefined> {
+    const document = key.split("/").slice(1, 4).join("/");
+    const { origin, seq } = keyspace.dotOfChange(key);
+    const archived = await this.archive(document);
+    return archived === undefined ? undefined : archivedChanges(archived).find(({ dot }) => dot.origin === origin && dot.seq === seq)?.body;
+  }
+
   async changesBeyond(document: string, beyond: Vector): Promise<NamedChange[]> {
     return (await this.changes(document)).filter(({ dot }) => dot.seq > (beyond[dot.origin] ?? 0));
   }

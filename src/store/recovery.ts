@@ -81,7 +81,7 @@ async function fresh(storage: Storage, options: RecoveryOptions): Promise<Opened
   const incarnation = Math.max(1, Math.floor(options.nowMs));
   const state: LogState = {
     incarnation, origin: originOf(options.replica, incarnation), vector: copyVector(EMPTY_VECTOR), floor: copyVector(EMPTY_VECTOR), head: 0, tail: 1,
-    hlc: "0".repeat(32), votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
+    hlc: "0".repeat(32), logBytes: 0, votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
   };
   const quorumState = freshState(options.replica, incarnation, true);
   await begin(storage, state, quorumState, options, []);

@@ -4,7 +4,7 @@
 import type { Change } from "../core/change.js";
 import type { Dot } from "../core/document.js";
 import { Fault } from "../core/errors.js";
-import { HybridClock } from "../core/hlc.js";
+import { encodeHlc, HybridClock } from "../core/hlc.js";
 import type { Limits } from "../core/limits.js";
 import { degradation, peerState, type PeerHealth } from "../core/membership.js";
 import { MerkleTree } from "../core/merkle.js";
@@ -16,10 +16,11 @@ import { AntiEntropyRunner } from "./anti-entropy-runner.js";
 import { ChangeLog, type LogObserver, type LoggedEntry } from "./change-log.js";
 import { CommitPath } from "./commit.js";
 import type {
-  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, HistoryEntry, PeerStatus, Query, ReadOptions, ReadResult,
+  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, HistoryEntry, PeerStatus, PlannedChange, Query, ReadOptions, ReadResult,
 } from "./data-plane.js";
 import { HistoryOfDocument } from "./document-history.js";
 import { DocumentTable, type DocumentRecord } from "./document-table.js";
+import { LogTrimmer, type Fold } from "./log-trimmer.js";
 import type { Histogram, Metrics } from "./metrics.js";
 import { QuorumCoordinator } from "./quorum-coordinator.js";
 import { ReadPath } from "./read.js";
@@ -30,6 +31,8 @@ import { encodeToken } from "./session-token.js";
 import { SessionWaits } from "./session.js";
 
 export const PROTOCOL_VERSION = 1;
+/** The time of documents that every replica makes for itself, ms since the epoch: the same everywhere. */
+const GENESIS_MS = Date.UTC(2026, 0, 1);
 
 export interface EngineMember {
   readonly region: string;
@@ -55,6 +58,7 @@ export interface EnginePorts {
   readonly metrics: Metrics;
   log(level: "info" | "warn" | "error", event: Readonly<Record<string, unknown>>, text: string): void;
   fatal(error: unknown): void;
+  readonly fold: Fold;
 }
 
 export interface EngineEvents {
@@ -77,6 +81,7 @@ export class ReplicaEngine {
   private readonly commits: CommitPath;
   private readonly antiEntropyRunner: AntiEntropyRunner;
   private readonly historyOf: HistoryOfDocument;
+  private readonly trimmer: LogTrimmer;
   private readonly timers = new Set<Timer>();
   private readonly peerIds: readonly string[];
   private readonly needsAntiEntropy = new Set<string>();
@@ -131,6 +136,11 @@ export class ReplicaEngine {
     this.log = new ChangeLog(opened.state, storage, table, tree, hybridClock, options, limits, (bytes) => ports.sha256(bytes), time, this.observer());
     this.transport = ports.newTransport();
     this.historyOf = new HistoryOfDocument(storage, this.log);
+    this.log.archived = (key) => this.historyOf.archivedChange(key);
+    this.trimmer = new LogTrimmer(storage, this.log, this.historyOf, ports.fold, limits, {
+      stable: () => this.stable(),
+      warn: (event, text) => ports.log("warn", event, text),
+    });
     this.replication = this.newReplication();
     this.quorum = this.newQuorum();
     this.sessions = new SessionWaits(() => this.log.durableVector, (ms, callback) => this.after(ms, callback), () => this.replication.step({ kind: "tick" }));
@@ -193,7 +203,14 @@ export class ReplicaEngine {
   private async begin(): Promise<void> {
     await this.transport.open(this.handler());
     this.every(this.options.limits.heartbeatMs, () => this.tick());
+    this.every(this.options.limits.trimEveryMs, () => void this.trimmer.run().catch((error: unknown) => this.fatal(error)));
     this.scheduleAntiEntropy();
+  }
+
+  /** Documents that every replica makes for itself, the same everywhere; those that exist or existed stay as they are. */
+  async originate(changes: readonly PlannedChange[]): Promise<void> {
+    for (const { document, operations } of changes) this.log.originate(document, operations, encodeHlc(GENESIS_MS, 0, "0".repeat(12)));
+    await this.log.batch.flushed();
   }
 
   get virgin(): boolean {
@@ -393,7 +410,7 @@ export class ReplicaEngine {
 
   /** Origins of earlier incarnations that every member holds completely: tokens need not name them any more. */
   private retire(): void {
-    const stable = this.replication.replica.stableVector();
+    const stable = this.stable();
     const held = this.log.durableVector;
     const current = new Set([this.log.state.origin]);
     for (const { peer, status } of this.replication.replica.reports(this.ports.clock.monotonic())) {
@@ -401,6 +418,11 @@ export class ReplicaEngine {
     }
     const retired = Object.keys(held).filter((origin) => !current.has(origin) && (stable[origin] ?? 0) >= (held[origin] ?? 0) && this.isMember(ownerOf(origin)));
     if (retired.length !== this.retired.size || retired.some((origin) => !this.retired.has(origin))) this.retired = new Set(retired);
+  }
+
+  /** What every member holds. Edges do not count. */
+  private stable(): Vector {
+    return this.replication.replica.stableVector(this.peerIds.filter((id) => this.options.peers[id]?.role === "region"));
   }
 
   private isMember(replica: string): boolean {
@@ -489,6 +511,7 @@ export class ReplicaEngine {
 
   async close(): Promise<void> {
     if (this.closed) return;
+    this.trimmer.stop();
     this.quorum.close();
     this.sessions.close();
     await this.log.batch.drained();

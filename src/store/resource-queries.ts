@@ -4,8 +4,8 @@ import { Fault } from "../core/errors.js";
 import { isDocumentKey } from "../core/change.js";
 import type { Query, Snapshot } from "./data-plane.js";
 import type { DocumentReader } from "./document-reader.js";
-import { conflictJson, visibleConflicts } from "./conflict-resolution.js";
-import { find, notFound, pageKey, requirePage, SYSTEM, type Resource } from "./resource.js";
+import { conflictJson } from "./conflict-resolution.js";
+import { find, notFound, pageKey, requirePage, SYSTEM, visibleConflicts, type Resource } from "./resource.js";
 import { rendered, renderedList, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "./route-context.js";
 import { newestFirst, updateResource } from "./timeline.js";
 

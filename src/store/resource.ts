@@ -3,7 +3,7 @@ import { isDocumentKey, type Json } from "../core/change.js";
 import { keyOf } from "../core/document.js";
 import { Fault, type FaultDetail } from "../core/errors.js";
 import type { Command, PlannedChange, Snapshot } from "./data-plane.js";
-import { Draft, type DocumentReader } from "./document-reader.js";
+import { Draft, type Conflict, type DocumentReader } from "./document-reader.js";
 
 /** The partition of what belongs to no page. */
 export const SYSTEM = "~";
@@ -70,8 +70,13 @@ export function present<T>(snapshot: Snapshot, key: string, render: (reader: Doc
 export function stamps(reader: DocumentReader): Resource {
   return {
     created_at: reader.createdAt, updated_at: reader.updatedAt, updated_hlc: reader.updatedHlc,
-    updated_region: reader.updatedRegion, has_conflicts: reader.hasConflicts,
+    updated_region: reader.updatedRegion, has_conflicts: reader.hasConflicts && visibleConflicts(reader).length > 0,
   };
+}
+
+/** The conflicts of a resource, without those of the service's own bookkeeping. */
+export function visibleConflicts(document: DocumentReader): Conflict[] {
+  return document.conflicts().filter(({ field }) => !field.startsWith(BOOKKEEPING));
 }
 
 /** A change of a document, or nothing where the draft came out empty. */

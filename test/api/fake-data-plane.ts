@@ -127,8 +127,8 @@ export class FakeDataPlane implements DataPlane {
 
   /** Writes operations as they are, as another region would: `context` is what that region had seen. */
   write(key: string, operations: readonly Operation[], actor = "system", context?: Vector): void {
-    let state = this.documents.get(key);
-    if (state === undefined) this.documents.set(key, (state = new DocumentState(key)));
+    const state = this.documents.get(key) ?? new DocumentState(key);
+    this.documents.set(key, state);
     const hlc = this.hybridClock.send(this.clock.now());
     const change: Change = { document: key, hlc, region: REGION, replica: "us-east-1", actor, context: context ?? copyVector(state.vector), operations };
     state.apply(change, { origin: ORIGIN, seq: ++this.sequence }, createHash("sha256").update(encodeChange(change)).digest());

@@ -23,6 +23,7 @@ export class ClockWorld {
   readonly latencies = new Map<string, number[]>();
   readonly failures = new Map<string, number>();
   private readonly random: () => number;
+  private readonly places: readonly [number, number, number];
   private readonly queue: Timed[] = [];
   private order = 0;
   private readonly lastArrival = new Map<string, number>();
@@ -30,8 +31,9 @@ export class ClockWorld {
   private readonly streamed = new Map<number, string>();
   private operations = 0;
 
-  constructor(seed: number, options: { readonly handover?: boolean; readonly vectorTags?: boolean } = {}) {
+  constructor(seed: number, options: { readonly handover?: boolean; readonly vectorTags?: boolean; readonly places?: readonly [number, number, number] } = {}) {
     this.random = generator(seed);
+    this.places = options.places ?? [0, 1, 2];
     this.world = new World({ replicas: 3, random: this.random, roundTripMs: (from, to) => 2 * this.oneWay(from, to), ...options });
     this.world.onFinished = ({ replica, operation, outcome }) => this.finished(operation, outcome, replica);
     this.world.onHandover = (replica, operation, to) => this.handOver(replica, operation, to);
@@ -40,7 +42,7 @@ export class ClockWorld {
   }
 
   private oneWay(from: number, to: number): number {
-    return ONE_WAY[from]?.[to] ?? 0;
+    return ONE_WAY[this.places[from] ?? 0]?.[this.places[to] ?? 0] ?? 0;
   }
 
   at(time: number, act: () => void): void {

@@ -22,6 +22,7 @@ export interface Family {
   /** The log's stream comes apart from the messages of the protocol. */
   readonly apart?: boolean;
   readonly virgin?: boolean;
+  readonly handover?: boolean;
 }
 
 const SINGLE: readonly Kind[] = ["write", "read", "swap", "read", "update"];
@@ -40,6 +41,7 @@ export const FAMILIES: readonly Family[] = [
   { name: "LOCAL writes on the same document", replicas: 3, documents: 1, kinds: MIXED, histories: 1_000, crashes: 2 },
   { name: "LOCAL writes, emptied disks", replicas: 3, documents: 1, kinds: MIXED, histories: 400, crashes: 3, emptied: 2, events: 400 },
   { name: "LOCAL writes, five regions", replicas: 5, documents: 1, kinds: MIXED, histories: 300, crashes: 3, events: 420 },
+  { name: "losers hand over", replicas: 3, documents: 1, kinds: ["write", "write", "read", "swap"], histories: 400, crashes: 2, handover: true },
   { name: "a cluster that begins empty", replicas: 3, documents: 1, kinds: SINGLE, histories: 300, crashes: 2, virgin: true },
 ];
 
@@ -67,6 +69,7 @@ export interface HistoryResult {
   readonly emptied: number;
   readonly lostMessages: number;
   readonly duplicated: number;
+  readonly handed: number;
 }
 
 class History {
@@ -77,6 +80,7 @@ class History {
   emptied = 0;
   lostMessages = 0;
   duplicated = 0;
+  handed = 0;
   private over = 0;
   private readonly current: (Operation | undefined)[];
   /** What the last read of each document that ended said, whoever asked: writers with one tag collide. */
@@ -87,11 +91,12 @@ class History {
     this.random = generator(seed);
     this.documents = Array.from({ length: family.documents }, (_, i) => `page/component/d${i}`);
     this.world = new World({
-      replicas: family.replicas, random: this.random, vectorTags: family.kinds.includes("local"), slowBuilds: 0.1, virgin: family.virgin ?? false,
+      replicas: family.replicas, random: this.random, vectorTags: family.kinds.includes("local"), slowBuilds: 0.1, virgin: family.virgin ?? false, handover: family.handover ?? false,
       ...(bugs === undefined ? {} : { bugs }),
       refuses: (operation, value) => operation.startsWith("update") && value === "",
     });
     this.world.onFinished = (finished) => this.finished(finished);
+    this.world.onHandover = (_from, operation, to) => this.handOver(operation, to);
     const clients = family.replicas + 1;
     this.current = Array.from({ length: clients }, () => undefined);
     this.lastRead = this.documents.map(() => ({ value: "", vector: {} }));
@@ -100,6 +105,16 @@ class History {
 
   private pick(n: number): number {
     return Math.floor(this.random() * n);
+  }
+
+  private handOver(id: string, to: number): void {
+    const operation = this.operations.find((one) => one.id === id);
+    const target = this.world.replicas[to];
+    if (operation === undefined || target === undefined) return;
+    this.handed++;
+    this.world.delayed.push(() => {
+      if (target.up) target.step({ kind: "write", operation: id, document: operation.document, deadline: target.now + FOREVER_MS, forwarded: true });
+    });
   }
 
   private finished({ operation: id, outcome, view }: Finished): void {
@@ -339,7 +354,7 @@ export function runHistory(family: Family, seed: number, bugs?: QuorumBugs): His
   }
   return {
     fault, operations: history?.operations ?? [], crashes: history?.crashes ?? 0, emptied: history?.emptied ?? 0,
-    lostMessages: history?.lostMessages ?? 0, duplicated: history?.duplicated ?? 0,
+    lostMessages: history?.lostMessages ?? 0, duplicated: history?.duplicated ?? 0, handed: history?.handed ?? 0,
   };
 }
 
@@ -352,12 +367,13 @@ export interface FamilyReport {
   emptied: number;
   lostMessages: number;
   duplicated: number;
+  handed: number;
   /** The first seed that fails, and why. */
   failed: { seed: number; fault: string } | undefined;
 }
 
 export function runFamily(family: Family, histories: number, first: number, bugs?: QuorumBugs): FamilyReport {
-  const report: FamilyReport = { histories: 0, operations: 0, completed: 0, outcomes: {}, crashes: 0, emptied: 0, lostMessages: 0, duplicated: 0, failed: undefined };
+  const report: FamilyReport = { histories: 0, operations: 0, completed: 0, outcomes: {}, crashes: 0, emptied: 0, lostMessages: 0, duplicated: 0, handed: 0, failed: undefined };
   for (let seed = first; seed < first + histories && report.failed === undefined; seed++) {
     const result = runHistory(family, seed, bugs);
     report.histories++;
@@ -371,6 +387,7 @@ export function runFamily(family: Family, histories: number, first: number, bugs
     report.emptied += result.emptied;
     report.lostMessages += result.lostMessages;
     report.duplicated += result.duplicated;
+    report.handed += result.handed;
     if (result.fault !== undefined) report.failed = { seed, fault: result.fault };
   }
   return report;

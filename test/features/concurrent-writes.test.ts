@@ -167,6 +167,16 @@ t.test("a component moved into a group that another region deletes has no group"
   t.equal(component(made.b)["group_id"], null);
 });
 
+t.test("two regions rename a component of an open incident: the incident agrees with the component, and has no conflict of its own", async (t) => {
+  const made = world();
+  made.a.body(patchComponent(PAGE, "c1", { name: "Gateway" }));
+  made.b.body(patchComponent(PAGE, "c1", { name: "Front door" }));
+  made.heal();
+  same(t, made);
+  t.match(incident(made.a), { components: [{ name: "Front door" }], has_conflicts: false });
+  t.match(component(made.a), { name: "Front door", has_conflicts: true });
+});
+
 t.test("a component that is gone stays on record in its incident, and breaks no later update", async (t) => {
   const made = world();
   made.a.body(deleteComponent(PAGE, "c1"));

@@ -1,6 +1,6 @@
 /** What every Storage must do, whatever it stands on. */
 import fc from "fast-check";
-import { test } from "tap";
+import { test, type Test } from "tap";
 import { StorageFailure, type Storage, type StorageRange } from "../../src/core/ports.js";
 import { compareUtf8 } from "../../src/io/memory-storage.js";
 
@@ -21,7 +21,7 @@ async function collect(storage: Storage, range: StorageRange): Promise<string[]>
 }
 
 export function storageContract(name: string, make: () => Promise<StorageUnderTest>): void {
-  const scenario = (title: string, run: (under: StorageUnderTest, t: Tap) => Promise<void>): void => {
+  const scenario = (title: string, run: (under: StorageUnderTest, t: Test) => Promise<void>): void => {
     test(`${name}: ${title}`, async (t) => {
       const under = await make();
       try {
@@ -137,5 +137,3 @@ export function storageContract(name: string, make: () => Promise<StorageUnderTe
     );
   });
 }
-
-type Tap = Parameters<NonNullable<Parameters<typeof test>[1]>>[0];

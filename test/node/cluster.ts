@@ -7,6 +7,7 @@ import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { systemClock, systemRandom, systemTimers } from "../../src/io/system-clock.js";
 import { ReplicaNode, type NodePorts } from "../../src/node.js";
 import { Draft } from "../../src/store/document-reader.js";
+import { foldChanges } from "../../src/store/documents.js";
 import { noMetrics } from "../../src/store/metrics.js";
 import type { Command, CommitOptions, Query } from "../../src/store/data-plane.js";
 import { keyOf } from "../../src/core/document.js";
@@ -47,7 +48,7 @@ export class Cluster {
     const peers = Object.fromEntries(this.names.filter((other) => other !== name).map((other) => [other, { region: other.slice(0, -2), role: "region" as const, voter: true }]));
     return {
       replica: name, region: name.slice(0, -2), role: "region", voter: true, clusterId: "test", membership: this.names.join(), peers,
-      antiEntropyIntervalMs: 3_600_000, limits: { ...limits, ...this.options.limits } as Limits,
+      antiEntropyIntervalMs: 3_600_000, genesis: [], limits: { ...limits, ...this.options.limits } as Limits,
     };
   }
 
@@ -62,6 +63,7 @@ export class Cluster {
       clock: systemClock, timers: systemTimers, random: systemRandom,
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       metrics: noMetrics,
+      fold: async (snapshot, key, changes) => foldChanges(snapshot, key, changes),
       log: (_level, event) => this.logged.push({ replica: name, event }),
       fatal: (error) => {
         this.fatals.push(error);

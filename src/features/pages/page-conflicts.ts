@@ -2,8 +2,8 @@
 import { Fault } from "../../core/errors.js";
 import type { Query, Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
-import { conflictJson, visibleConflicts } from "../../store/conflict-resolution.js";
-import { find, pageKey, SYSTEM, type Resource } from "../../store/resource.js";
+import { conflictJson } from "../../store/conflict-resolution.js";
+import { find, pageKey, SYSTEM, visibleConflicts, type Resource } from "../../store/resource.js";
 import { renderedList, type Rendered, type RouteContext, type RouteRequest } from "../../store/route-context.js";
 
 const TYPES = ["component", "component-group", "incident", "maintenance"] as const;

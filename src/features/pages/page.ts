@@ -43,7 +43,7 @@ export const pageFields = {
 
 /** A slug made of a name; "" if nothing of it can stand in one. */
 export function slugOf(name: string): string {
-  const ascii = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const ascii = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replaceAll("ß", "ss");
   return ascii.replace(/[^a-z0-9]+/g, "-").slice(0, SLUG_MAX).replace(/^-+|-+$/g, "");
 }
 

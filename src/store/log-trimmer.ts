@@ -1,0 +1,146 @@
+/**
+ * Keeps the log bounded: what every member holds is folded into the documents' archives and then deleted from the log; above a
+ * size bound also what a member lacks, which anti-entropy brings it then.
+ *
+ * Invariants:
+ *  1. An entry leaves the log in the same batch in which its document's archive is known to hold its change.
+ *  2. `floor` rises with every entry deleted, so that no peer waits for it.
+ *  3. It never takes longer than a slice between two turns of the event loop, and rests while writers wait.
+ */
+import type { Limits } from "../core/limits.js";
+import type { Storage, StorageWrite } from "../core/ports.js";
+import type { Vector } from "../core/vector.js";
+import type { ChangeLog } from "./change-log.js";
+import type { HistoryOfDocument } from "./document-history.js";
+import type { ArchivedDocument, NamedChange } from "./documents.js";
+import { keyspace } from "./keyspace.js";
+
+/** Folds changes into an archive; in production on another thread. */
+export type Fold = (snapshot: ArchivedDocument | undefined, document: string, changes: readonly NamedChange[]) => Promise<ArchivedDocument>;
+
+interface Arrival {
+  readonly place: number;
+  readonly origin: string;
+  readonly seq: number;
+  readonly document: string;
+  readonly change: string;
+}
+
+const SLICE_ENTRIES = 200;
+
+export class LogTrimmer {
+  private running = false;
+  private stopped = false;
+  /** Archives that could not be written; their documents keep their log entries. */
+  readonly failed = new Set<string>();
+
+  constructor(
+    private readonly storage: Storage,
+    private readonly log: ChangeLog,
+    private readonly history: HistoryOfDocument,
+    private readonly fold: Fold,
+    private readonly limits: Limits,
+    private readonly ports: {
+      /** What every member holds. */
+      stable(): Vector;
+      warn(event: Record<string, unknown>, text: string): void;
+    },
+  ) {}
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /** Deletes what may go, in slices. Resolves when nothing may go any more. */
+  async run(): Promise<void> {
+    if (this.running) return;
+    this.running = true;
+    try {
+      while (!this.stopped && this.log.batch.broken === undefined && (await this.slice())) {
+        // Each slice waits for its batch, so writers come between.
+      }
+    } finally {
+      this.running = false;
+    }
+  }
+
+  /** True if something was deleted. */
+  private async slice(): Promise<boolean> {
+    const { state } = this.log;
+    const surplus = state.head - state.tail + 1 - this.limits.logEntriesKept;
+    const overflow = state.logBytes > this.limits.logBytesMax;
+    if (surplus <= 0 && !overflow) return false;
+    const arrivals = await this.arrivals(state.tail, overflow ? SLICE_ENTRIES : Math.min(surplus, SLICE_ENTRIES));
+    const stable = this.ports.stable();
+    const end = overflow ? arrivals.length : arrivals.findIndex(({ origin, seq }) => seq > (stable[origin] ?? 0));
+    const trimmed = end < 0 ? arrivals : arrivals.slice(0, end);
+    if (trimmed.length === 0) return false;
+    const writes: StorageWrite[] = [];
+    for (const document of new Set(trimmed.map((arrival) => arrival.document))) {
+      if (document === "!" || document.split("/")[1] === "idempotency") continue;
+      for (const write of await this.archive(document)) writes.push(write);
+    }
+    if (this.stopped) return false;
+    let bytes = 0;
+    for (const { place, origin, seq, document, change } of trimmed) {
+      bytes += (await this.storage.get(change))?.length ?? 0;
+      writes.push({ del: keyspace.arrival(place) }, { del: keyspace.log(origin, seq) });
+      if (document !== "!" && !this.failed.has(document)) writes.push({ del: change });
+    }
+    for (const write of writes) {
+      if ("put" in write) this.log.batch.put(write.put, write.value);
+      else this.log.batch.delete(write.del);
+    }
+    for (const { place, origin, seq } of trimmed) {
+      state.floor[origin] = Math.max(state.floor[origin] ?? 0, seq);
+      state.tail = place + 1;
+    }
+    state.logBytes = Math.max(0, state.logBytes - bytes);
+    await this.log.batch.flushed();
+    return true;
+  }
+
+  private async arrivals(from: number, most: number): Promise<Arrival[]> {
+    const arrivals: Arrival[] = [];
+    const durable = Math.min(most, this.log.durableHead - from + 1);
+    if (durable <= 0) return arrivals;
+    for await (const page of this.storage.scan({ ...keyspace.arrivals(from, from + durable), limit: durable })) {
+      for (const [key, value] of page) {
+        const [origin = "", seq = "", document = "", dotOrigin = "", dotSeq = ""] = Buffer.from(value).toString().split(" ");
+        arrivals.push({ place: Number(key.slice(2)), origin, seq: Number(seq), document, change: keyspace.change(document, dotOrigin, Number(dotSeq)) });
+      }
+    }
+    return arrivals;
+  }
+
+  /** Folds everything of a document that is not folded yet; the writes that store its archive. */
+  private async archive(document: string): Promise<StorageWrite[]> {
+    try {
+      const before = await this.history.archive(document);
+      const changes = await this.history.changesBeyond(document, before?.vector ?? {});
+      if (changes.length === 0) return [];
+      const after = await this.fold(before, document, changes);
+      const record = this.log.table.find(document);
+      if (record !== undefined) record.unfolded = 0;
+      return archiveWrites(document, before, after);
+    } catch (error) {
+      this.failed.add(document);
+      this.ports.warn({ event: "unfolded", document, error: String(error) }, "a document could not be archived; its changes are kept as they are");
+      return [];
+    }
+  }
+}
+
+/** Numbers of chunks sort; a new base replaces all chunks. */
+function archiveWrites(document: string, before: ArchivedDocument | undefined, after: ArchivedDocument): StorageWrite[] {
+  const writes: StorageWrite[] = [];
+  const name = (index: number): string => keyspace.archiveChunk(document, String(index).padStart(6, "0"));
+  if (before?.base !== after.base) {
+    writes.push({ put: keyspace.archive(document), value: after.base });
+    before?.chunks.forEach((_, index) => writes.push({ del: name(index) }));
+  }
+  after.chunks.forEach((chunk, index) => {
+    if (before?.base !== after.base || before.chunks[index] !== chunk) writes.push({ put: name(index), value: chunk });
+  });
+  return writes;
+}
