@@ -12,8 +12,9 @@
 import { assert } from "./errors.js";
 import { counted, FAST_MEMBERS_MAX, recover, type Acknowledgement, type Vote } from "./quorum-ballots.js";
 import type { QuorumAcceptor } from "./quorum-acceptor.js";
+import { matches, request, voteOf, type Accepting, type Attempt, type Building, type Course, type Fast, type Preparing, type WaitingWrite } from "./quorum-course.js";
 import type { BuiltCandidate, FailureCause, Slot, WriteOutcome } from "./quorum-events.js";
-import type { Candidate, Promised, QuorumBody, Refused } from "./quorum-messages.js";
+import type { Candidate, QuorumBody, Refused } from "./quorum-messages.js";
 import type { QuorumSelf } from "./quorum-self.js";
 import { CHAIN } from "./change.js";
 import { copyVector, dominates, EMPTY_VECTOR, equalVectors, joinInto, type Vector } from "./vector.js";
@@ -22,85 +23,10 @@ import { copyVector, dominates, EMPTY_VECTOR, equalVectors, joinInto, type Vecto
 const SHARED_MAX = 64;
 /** A write that lost so many versions goes to whoever wins them. */
 const LOSSES_MAX = 2;
+/** How often to look for a majority, ms. */
+const UNREACHABLE_MS = 250;
 /** How long new writes follow the ones that were handed over, ms. */
 const FOLLOW_MS = 2_000;
-
-export interface WaitingWrite {
-  readonly operation: string;
-  readonly document: string;
-  readonly ifMatch: readonly string[] | undefined;
-  readonly deadline: number;
-  readonly forwarded: boolean;
-  /** Versions that it was proposed for and another candidate won. */
-  losses: number;
-  /** A majority said, after the write came, that the state held here is not older than it. */
-  fresh: boolean;
-  /** Waits for a read that makes it fresh. */
-  reading: boolean;
-  /** The version of the last candidate that it was proposed in; 0 if none. */
-  proposed: number;
-}
-
-interface PromiseOf extends Acknowledgement {
-  readonly vote: Vote | null;
-  readonly shown: Vector;
-}
-
-interface Building {
-  readonly phase: "building";
-  readonly id: string;
-  readonly version: number;
-  readonly build: number;
-  readonly ballot: number;
-  /** What the candidate's base must cover. */
-  readonly shown: Vector;
-}
-interface Fast {
-  readonly phase: "fast";
-  readonly id: string;
-  readonly version: number;
-  readonly candidate: Candidate;
-  readonly acknowledgements: Map<string, Acknowledgement>;
-  readonly refusers: Set<string>;
-  /** Members that voted for another and go before us. */
-  readonly ahead: Set<string>;
-  conflict: boolean;
-}
-interface Preparing {
-  readonly phase: "prepare";
-  readonly id: string;
-  readonly version: number;
-  readonly ballot: number;
-  readonly acknowledgements: Map<string, PromiseOf>;
-  /** Operations that waited when it began: to them, what it finds is fresh. */
-  readonly asked: ReadonlySet<string>;
-}
-interface Accepting {
-  readonly phase: "accept";
-  readonly id: string;
-  readonly version: number;
-  readonly ballot: number;
-  readonly candidate: Candidate;
-  readonly acknowledgements: Map<string, Acknowledgement>;
-}
-type Attempt = Building | Fast | Preparing | Accepting;
-
-interface Course {
-  readonly document: string;
-  readonly writes: Map<string, WaitingWrite>;
-  /** Reads and lists → the version that they wait for. */
-  readonly wanted: Map<string, number>;
-  attempt: Attempt | undefined;
-  wakeAt: number | undefined;
-  /** The highest ballot heard of at the open version. */
-  highest: number;
-  /** Attempts at the open version so far, for backing off. */
-  tries: number;
-  /** The proposer that a voter preferred to us last. */
-  contender: string | undefined;
-  /** Settled from others' votes only, because our own are lost. */
-  rejoining: boolean;
-}
 
 export interface ChainListener {
   /** A write needs a read before it may be refused; `freshened` follows. */
@@ -260,6 +186,8 @@ export class QuorumChain {
     const waits = [...course.wanted.values()].some((wanted) => wanted > version);
     const writes = [...course.writes.values()].some((write) => !write.reading);
     if (!waits && !writes && !course.rejoining) return this.stop(course);
+    // Without a majority a new ballot would only wear the disk; what is under way is said again when a link comes up.
+    if (!this.self.reachable) return this.wake(course, UNREACHABLE_MS);
     if (course.attempt === undefined && !waits && !course.rejoining && this.acceptor.slot(course.document) === undefined) return this.start(course);
     this.prepare(course);
   }
@@ -585,21 +513,4 @@ export class QuorumChain {
     course.wakeAt = this.self.now + delayMs;
     this.listener.wakeAt(course.wakeAt);
   }
-}
-
-/** What asks the other members for the attempt's sake. */
-function request(document: string, attempt: Exclude<Attempt, Building>): QuorumBody {
-  switch (attempt.phase) {
-    case "fast": return { $case: "propose", value: { candidate: attempt.candidate } };
-    case "prepare": return { $case: "prepare", value: { document, version: attempt.version, ballot: attempt.ballot } };
-    case "accept": return { $case: "accept", value: { ballot: attempt.ballot, candidate: attempt.candidate } };
-  }
-}
-
-function voteOf({ vote }: Promised): Vote | null {
-  return vote?.candidate === undefined ? null : { ballot: vote.ballot, candidate: vote.candidate };
-}
-
-function matches(tags: readonly string[], etag: string): boolean {
-  return etag !== "" && tags.some((tag) => tag === "*" || tag === etag);
 }

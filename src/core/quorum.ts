@@ -14,7 +14,8 @@
 import { assert } from "./errors.js";
 import type { Acknowledgement } from "./quorum-ballots.js";
 import { QuorumAcceptor } from "./quorum-acceptor.js";
-import { QuorumChain, type WaitingWrite } from "./quorum-chain.js";
+import { QuorumChain } from "./quorum-chain.js";
+import type { WaitingWrite } from "./quorum-course.js";
 import type { Effect, FailureCause, QuorumEvent, QuorumHost, QuorumOptions, QuorumState } from "./quorum-events.js";
 import type { Quorum } from "./quorum-messages.js";
 import { QuorumReads } from "./quorum-reads.js";

@@ -1,9 +1,9 @@
 /** Concurrent values of a field: how they are shown, and how someone decides between them. */
-import { canonical } from "../core/document.js";
-import type { Json } from "../core/change.js";
-import { Fault } from "../core/errors.js";
-import { Compile } from "typebox/compile";
 import type { TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import type { Json } from "../core/change.js";
+import { canonical } from "../core/document.js";
+import type { Fault } from "../core/errors.js";
 import type { Command, PlannedChange, Snapshot } from "./data-plane.js";
 import type { Conflict, DocumentReader } from "./document-reader.js";
 import { assertValue, invalid, notFound, patchCommand, visibleConflicts, type Resource } from "./resource.js";
@@ -31,7 +31,10 @@ const validators = new WeakMap<TSchema, ReturnType<typeof Compile>>();
 
 function fits(schema: TSchema, value: unknown): boolean {
   let validator = validators.get(schema);
-  if (validator === undefined) validators.set(schema, (validator = Compile(schema)));
+  if (validator === undefined) {
+    validator = Compile(schema);
+    validators.set(schema, validator);
+  }
   return validator.Check(value);
 }
 

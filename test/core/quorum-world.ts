@@ -267,8 +267,8 @@ export class Replica implements QuorumHost {
 
   private apply(origin: string, seq: number, change: LoggedChange): void {
     const { disk } = this;
-    let held = disk.documents.get(change.document);
-    if (held === undefined) disk.documents.set(change.document, (held = { vector: copyVector(EMPTY_VECTOR), chain: [] }));
+    const held = disk.documents.get(change.document) ?? { vector: copyVector(EMPTY_VECTOR), chain: [] };
+    disk.documents.set(change.document, held);
     if (change.version === 0) held.vector[origin] = seq;
     else {
       const scope = change.document.slice(0, change.document.lastIndexOf("/"));

@@ -124,13 +124,13 @@ t.test("lists go newest first, page by page", async (t) => {
   const { done } = await featureServer(t);
   const ids: string[] = [];
   for (let i = 0; i < 5; i++) ids.unshift(at(await done("POST", "/incidents", { name: `n${i}` }), "id"));
-  const incident = at(ids, 0);
+  const incident = ids[0] ?? "";
   for (let i = 0; i < 4; i++) await done("POST", `/incidents/${incident}/updates`, { body: `b${i}` });
   const walk = async (path: string) => {
     const found: string[] = [];
     for (let cursor: string | null = ""; cursor !== null;) {
       const page = await done("GET", `${path}?limit=2${cursor === "" ? "" : `&cursor=${cursor}`}`);
-      found.push(at(...page, "data").map((item) => at(item, "id")));
+      found.push(...at(page, "data").map((item) => at(item, "id")));
       cursor = page["next_cursor"] as string | null;
     }
     return found;

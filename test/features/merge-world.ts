@@ -87,7 +87,10 @@ export class Region {
   private apply(entry: Entry): void {
     const { change, dot } = entry;
     let state = this.documents.get(change.document);
-    if (state === undefined) this.documents.set(change.document, (state = new DocumentState(change.document)));
+    if (state === undefined) {
+      state = new DocumentState(change.document);
+      this.documents.set(change.document, state);
+    }
     state.apply(change, dot, createHash("sha256").update(encodeChange(change)).digest());
     this.clock.receive(change.hlc, this.world.nowMs, 60_000);
     this.log.push(entry);
