@@ -78,6 +78,7 @@ const ROOT_KEY_HASH = "ROOT-KEY-HASH";
 export async function runNode(config: Config, options: RunOptions, assembly: Assembly): Promise<number> {
   const log = createLog({ level: config.logLevel, replica: config.replica, region: config.region });
   if (config.tls === "off") log.warn({ event: "plaintext" }, "tls is off: replication is neither encrypted nor authenticated");
+  log.info({ event: "starting", pid: process.pid, version: options.version }, "starting");
   const metrics = new PromMetrics({ process: true });
   let broken: (reason: string) => void = () => undefined;
   const defect = new Promise<string>((resolve) => {

@@ -48,7 +48,8 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     forceCloseConnections: "idle",
     return503OnClosing: false,
     trustProxy: config.trustProxy,
-    routerOptions: { maxParamLength: 128 },
+    // An id that is too long is one that does not exist; the headers' bound holds for the path as well.
+    routerOptions: { maxParamLength: apiLimits.headerBytesMax },
     exposeHeadRoutes: true,
     clientErrorHandler,
     frameworkErrors: (error, request, reply) => {

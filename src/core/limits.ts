@@ -27,6 +27,7 @@ export const limits = {
   recentLogBytes: 16 * 1024 * 1024,
   pendingEntriesBytes: 4 * 1024 * 1024,
   logEntriesKept: 20_000,
+  logEntriesMax: 500_000,
   trimEveryMs: 2_000,
   logBytesMax: 1024 * 1024 * 1024,
   heartbeatMs: 250,

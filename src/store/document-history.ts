@@ -53,9 +53,14 @@ export class HistoryOfDocument {
   /** What happened to the document's fields, newest first. */
   async entries(document: string): Promise<HistoryEntry[]> {
     const entries: HistoryEntry[] = [];
-    for (const { change } of await this.changes(document)) for (const entry of entriesOf(change)) entries.push(entry);
+    for (const { change } of await this.changes(document)) for (const entry of entriesOf(change)) if (!isInternal(entry.field)) entries.push(entry);
     return entries.reverse();
   }
+}
+
+/** Fields that begin with an underscore are the store's own bookkeeping. */
+function isInternal(field: string): boolean {
+  return field.startsWith("_") || field.includes("._");
 }
 
 /** Orders by dependency; among independent changes the earlier HLC comes first. */

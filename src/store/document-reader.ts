@@ -106,11 +106,14 @@ export class DocumentReader {
   }
 
   get hasConflicts(): boolean {
-    for (const section of this.state.sections.values()) {
-      if (section.dead !== null) continue;
-      for (const siblings of section.registers.values()) if (disagree(siblings)) return true;
-    }
+    for (const section of this.state.sections.values()) if (contested(section)) return true;
     return false;
+  }
+
+  /** True if concurrent values of a field of this section wait to be resolved. */
+  sectionHasConflicts(id: string): boolean {
+    const section = this.state.sections.get(id);
+    return section !== undefined && contested(section);
   }
 
   conflicts(): Conflict[] {
@@ -118,7 +121,7 @@ export class DocumentReader {
     for (const [id, section] of this.state.sections) {
       if (section.dead !== null) continue;
       for (const [field, siblings] of section.registers) {
-        if (!disagree(siblings)) continue;
+        if (field.startsWith("_") || !disagree(siblings)) continue;
         found.push({
           field: id === "" ? field : `${id}.${field}`,
           rule: ruleOf(this.state.type, field),
@@ -175,6 +178,13 @@ export class Draft {
     const name = section === "" ? field : `${section}.${field}`;
     return this.document?.hasConflicts === true && this.document.conflicts().some((conflict) => conflict.field === name);
   }
+}
+
+/** Fields that begin with an underscore are the store's own bookkeeping: nobody resolves them. */
+function contested(section: Section): boolean {
+  if (section.dead !== null) return false;
+  for (const [field, siblings] of section.registers) if (!field.startsWith("_") && disagree(siblings)) return true;
+  return false;
 }
 
 function isAlive(section: Section): section is Section & { born: Stamp } {

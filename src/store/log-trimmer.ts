@@ -27,9 +27,12 @@ interface Arrival {
 }
 
 const SLICE_ENTRIES = 200;
+/** Entries between two runs that make the trimmer rest. */
+const BUSY_ENTRIES = 1_000;
 
 export class LogTrimmer {
   private running = false;
+  private headBefore = 0;
   private stopped = false;
   /** Archives that could not be written; their documents keep their log entries. */
   readonly failed = new Set<string>();
@@ -53,7 +56,7 @@ export class LogTrimmer {
 
   /** Deletes what may go, in slices. Resolves when nothing may go any more. */
   async run(): Promise<void> {
-    if (this.running) return;
+    if (this.running || this.isBusy()) return;
     this.running = true;
     try {
       while (!this.stopped && this.log.batch.broken === undefined && (await this.slice())) {
@@ -62,6 +65,14 @@ export class LogTrimmer {
     } finally {
       this.running = false;
     }
+  }
+
+  /** True while writes come fast and the log may still grow: they go first. */
+  private isBusy(): boolean {
+    const { head, tail, logBytes } = this.log.state;
+    const grown = head - this.headBefore;
+    this.headBefore = head;
+    return grown > BUSY_ENTRIES && head - tail < this.limits.logEntriesMax && logBytes <= this.limits.logBytesMax;
   }
 
   /** True if something was deleted. */

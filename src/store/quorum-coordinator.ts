@@ -10,6 +10,7 @@ import { CHAIN } from "../core/change.js";
 import type { DocumentState } from "../core/document.js";
 import { Fault } from "../core/errors.js";
 import type { Limits } from "../core/limits.js";
+import { quorumMessageFault } from "../core/quorum-message-check.js";
 import type { Quorum } from "../core/quorum-messages.js";
 import { QuorumEngine, type Effect, type QuorumEvent, type QuorumHost, type QuorumOptions, type QuorumState } from "../core/quorum.js";
 import { copyVector, EMPTY_VECTOR } from "../core/vector.js";
@@ -39,6 +40,7 @@ export interface QuorumPorts {
   after(ms: number, callback: () => void): { cancel(): void };
   doubt(reason: string): void;
   voting(): void;
+  warn(event: Record<string, unknown>, text: string): void;
   fatal(error: unknown): void;
 }
 
@@ -72,6 +74,7 @@ export class QuorumCoordinator {
   private wake: { at: number; timer: { cancel(): void } } | undefined;
   private readonly outcomes: Counter;
   private closed = false;
+  private readonly limits: Limits;
 
   constructor(
     private readonly log: ChangeLog,
@@ -81,6 +84,7 @@ export class QuorumCoordinator {
     metrics: Metrics,
   ) {
     const { table } = log;
+    this.limits = options.limits;
     this.outcomes = metrics.counter("statusmesh_quorum_operations", "GLOBAL_QUORUM operations by how they ended", ["outcome"]);
     for (const [document] of options.slots) this.holdOpen(document);
     this.engine = new QuorumEngine({
@@ -150,6 +154,13 @@ export class QuorumCoordinator {
     this.step({ kind: "advanced", documents });
   }
 
+  /** A message from a peer; what is malformed is dropped. */
+  received(peer: string, message: Quorum): void {
+    const fault = quorumMessageFault(message, this.limits);
+    if (fault === undefined) this.step({ kind: "message", from: peer, message });
+    else this.ports.warn({ event: "malformed-quorum-message", peer, fault }, "a quorum message is malformed and dropped");
+  }
+
   step(event: QuorumEvent): void {
     if (this.closed) return;
     this.queue.push(event);
@@ -189,7 +200,8 @@ export class QuorumCoordinator {
         });
         return;
       case "save":
-        state.votes = effect.position;
+        // Steps nest, so a later position may come first.
+        state.votes = Math.max(state.votes, effect.position);
         if (effect.slot === null) {
           batch.delete(keyspace.slot(effect.document));
           if (this.openSlots.delete(effect.document)) this.log.table.unpin(effect.document);

@@ -195,6 +195,7 @@ export class ReplicaEngine {
       wall: () => ports.clock.now(),
       after: (ms, callback) => this.after(ms, callback),
       doubt: (reason) => this.events.doubt(reason),
+      warn: (event, text) => ports.log("warn", event, text),
       voting: () => ports.log("info", { event: "voting" }, "this replica votes"),
       fatal: (error) => this.fatal(error),
     }, ports.metrics);
@@ -342,7 +343,7 @@ export class ReplicaEngine {
         this.region.answered(peer, message.value.request, this.parse(message.value.vector));
         return;
       case "quorum":
-        this.quorum.step({ kind: "message", from: peer, message: message.value });
+        this.quorum.received(peer, message.value);
         return;
       case "antiEntropy":
         this.antiEntropyRunner.received(peer, message.value);

@@ -1,0 +1,70 @@
+import { readFile, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { test } from "tap";
+import { clusterFolder, statusmesh } from "./cluster-folder.js";
+
+async function stateOf(http: string, key: string): Promise<readonly string[]> {
+  const answer = await fetch(`${http}/v1/cluster`, { headers: { authorization: `Bearer ${key}` } });
+  const { peers } = (await answer.json()) as { peers: { state: string }[] };
+  return peers.map((peer) => peer.state);
+}
+
+test("up makes certificates and a key, forms the mesh, restarts a replica that dies, stops all, and starts again with the kept key", { timeout: 180_000 }, async (t) => {
+  const { folder } = await clusterFolder(t, 3);
+  const data = path.join(folder, "cluster");
+  const args = ["up", "--regions", folder, "--data", data, "--json"];
+  const up = statusmesh(args, folder);
+  t.teardown(() => void up.child.kill("SIGKILL"));
+  const ready = JSON.parse((await up.says(/^\{"event":"ready".*$/m))[0]) as { regions: { replica: string; api: string; docs: string; status_page: string }[]; key: string };
+  t.equal(ready.regions.length, 3);
+  t.equal((await readFile(path.join(data, "root-key"), "utf8")).trim(), ready.key);
+  t.equal((await stat(path.join(data, "root-key"))).mode & 0o777, 0o600);
+  t.ok((await stat(path.join(data, "certs", "r0-1.pem"))).isFile());
+  const bases = ready.regions.map(({ api }) => api.replace(/\/v1$/, ""));
+  for (const base of bases) t.same(await stateOf(base, ready.key), ["up", "up"]);
+
+  const log = await readFile(path.join(data, "logs", "r1-1.log"), "utf8");
+  t.notMatch(log, ready.key);
+  // The pid that stands in the log is that of a child of what this test started.
+  const pid = Number(/"pid":(\d+)/.exec(log)?.[1]);
+  process.kill(pid, "SIGKILL");
+  await up.says(/r1-1 ended with signal SIGKILL; it is started again/, "stderr");
+  const deadline = AbortSignal.timeout(60_000);
+  let states: readonly string[] = [];
+  while (!deadline.aborted && states.join() !== "up,up") states = await stateOf(bases[1] ?? "", ready.key).catch(() => []);
+  t.same(states, ["up", "up"]);
+  up.child.kill("SIGTERM");
+  t.equal(await up.ended, 0);
+  for (const base of bases) await t.rejects(fetch(`${base}/healthz`), "nothing is left running");
+
+  const again = statusmesh(args, folder);
+  t.teardown(() => void again.child.kill("SIGKILL"));
+  const second = JSON.parse((await again.says(/^\{"event":"ready".*$/m))[0]) as { key: string | null; key_file: string };
+  t.match(second, { key: null, key_file: path.join(data, "root-key") });
+  t.same(await stateOf(bases[0] ?? "", ready.key), ["up", "up"]);
+  again.child.kill("SIGINT");
+  t.equal(await again.ended, 0);
+});
+
+test("up says the faults of all its region files at once, with exit code 78, and writes nothing", { timeout: 60_000 }, async (t) => {
+  const { folder, files } = await clusterFolder(t, 2);
+  const [first = "", second = ""] = files;
+  const values = JSON.parse(await readFile(first, "utf8")) as Record<string, unknown>;
+  await writeFile(second, JSON.stringify({ ...values, region: "Nowhere" }));
+  await writeFile(path.join(folder, "third.json"), JSON.stringify(values));
+  const up = statusmesh(["up", "--regions", folder, "--data", path.join(folder, "cluster")], folder, { STATUSMESH_HTTP: "127.0.0.1:1" });
+  t.equal(await up.ended, 78);
+  t.match(up.stderr, /STATUSMESH_HTTP is set, and would hold for every replica/);
+  t.match(up.stderr, /region must be/);
+  t.match(up.stderr, /third\.json: the replica r0-1 is that of/);
+  await t.rejects(stat(path.join(folder, "cluster")));
+});
+
+test("certs writes a certificate for each replica and prints JSON when asked", { timeout: 60_000 }, async (t) => {
+  const { folder } = await clusterFolder(t, 2);
+  const out = path.join(folder, "certs");
+  const certs = statusmesh(["certs", "--out", out, "--regions", folder, "--json"], folder);
+  t.equal(await certs.ended, 0);
+  t.match(JSON.parse(certs.stdout), { certificates: [{ replica: "r0-1", created: true }, { replica: "r1-1", created: true }] });
+  t.ok((await stat(path.join(out, "r1-1-key.pem"))).isFile());
+});
