@@ -33,7 +33,14 @@ function ensureInstalled() {
   const upToDate = existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockFile).mtimeMs;
   if (!upToDate) {
     say("installing packages");
-    run(npm(), ["ci", "--no-audit", "--no-fund", "--ignore-scripts"], "npm ci");
+    const options = ["--no-audit", "--no-fund", "--ignore-scripts"];
+    try {
+      run(npm(), ["ci", ...options], "npm ci");
+    } catch (error) {
+      // `npm ci` is strict about packages for other platforms, which not every registry has.
+      say(`${error.message} Trying npm install`);
+      run(npm(), ["install", "--no-save", ...options], "npm install");
+    }
   }
   writeFileSync(installStamp, wanted);
 }

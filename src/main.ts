@@ -10,6 +10,7 @@ import { buildServer } from "./api/server.js";
 import { addressText, type Config } from "./config.js";
 import type { Clock, Random, Storage, Timers, Transport } from "./core/ports.js";
 import { GrpcMesh } from "./io/grpc-mesh.js";
+import { HttpForwarder } from "./io/http-forwarder.js";
 import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
 import { createLog, type Logger } from "./io/log.js";
 import { systemClock, systemRandom, systemTimers } from "./io/system-clock.js";
@@ -113,6 +114,8 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
     const world = { clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics };
     const replica = await assembly.startReplica({ config, storage, witness, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
     opened.push({ name: "replica", close: () => replica.close() });
+    const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
+    opened.push({ name: "forwarder", close: () => forwarder.close() });
     const app = await buildServer({
       config: {
         region: config.region,
@@ -120,9 +123,10 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         version: options.version,
         requestsPerKey: config.rateLimit.perKeyPerSecond,
         requestsPerAddress: config.rateLimit.perAddressPerSecond,
+        voters: votersNearest(config),
         trustProxy: false,
       },
-      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect },
+      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },
       features: assembly.features,
     });
     opened.push({ name: "http", close: () => drain(app) });
@@ -138,6 +142,13 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
   const stopped = await Promise.race([closeAll(opened, log).then(() => true), elapsed(STOP_MS)]);
   log.info({ event: "stopped", complete: stopped }, "stopped");
   return end.code;
+}
+
+/** For a replica without a vote: the voters, the one of its own region first. */
+function votersNearest(config: Config): readonly string[] {
+  if (config.voter) return [];
+  const voters = Object.entries(config.peers).filter(([, peer]) => peer.voter);
+  return [...voters.filter(([, peer]) => peer.region === config.region), ...voters.filter(([, peer]) => peer.region !== config.region)].map(([id]) => id);
 }
 
 /** Writes a small private file; resolves to what it held before. */

@@ -1,7 +1,7 @@
 /** What the HTTP side must be told and given. */
 import type { FastifyBaseLogger, FastifyPluginAsync } from "fastify";
 import type { InvariantViolation } from "../core/errors.js";
-import type { Clock, Random } from "../core/ports.js";
+import type { Clock, Forwarder, Random } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
 import type { RouteOptions } from "../store/route-context.js";
 import type { PromMetrics } from "./metrics.js";
@@ -15,11 +15,13 @@ export interface ApiConfig {
   readonly requestsPerKey: number;
   /** Requests per second that one address may make, with any key or none. 0: no limit. */
   readonly requestsPerAddress: number;
+  /** Where GLOBAL_QUORUM requests are carried out, in order of preference; empty at a replica that votes. */
+  readonly voters: readonly string[];
   /** True if a proxy in front names the client's address. */
   readonly trustProxy: boolean;
 }
 
-export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false } as const;
+export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false, voters: [] } as const;
 
 export interface ApiPorts {
   readonly data: DataPlane;
@@ -27,6 +29,8 @@ export interface ApiPorts {
   readonly random: Random;
   readonly log: FastifyBaseLogger;
   readonly metrics: PromMetrics;
+  /** Passes requests on to other replicas; without it every request is answered here. */
+  readonly forwarder?: Forwarder;
   /** Hears of a broken invariant, after which the process must stop. */
   readonly onDefect: (error: InvariantViolation) => void;
 }

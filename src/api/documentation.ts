@@ -85,6 +85,7 @@ const PARAMETERS: Readonly<Record<string, object>> = {
   sessionWait: { name: "Session-Wait", in: "header", description: "Milliseconds to wait for what the session saw; 2000 unless told.", schema: { type: "integer", minimum: 0, maximum: 30_000 } },
   quorumTimeout: { name: "Quorum-Timeout", in: "header", description: "Milliseconds to wait for a quorum; 5000 unless told.", schema: { type: "integer", minimum: 100, maximum: 30_000 } },
   idempotencyKey: { name: "Idempotency-Key", in: "header", description: "The same key and body within 24 hours returns the first answer, in any region.", schema: { type: "string", minLength: 1, maxLength: 255 } },
+  ifNoneMatch: { name: "If-None-Match", in: "header", description: "Entity tags that the caller has; 304 if the resource has one of them.", schema: text },
   ifMatch: { name: "If-Match", in: "header", description: "Entity tags of which the resource must have one; atomic across regions at GLOBAL_QUORUM.", schema: text },
 };
 
@@ -108,9 +109,10 @@ function complete(document: Mutable, routes: readonly GuardedRoute[]): Mutable {
   components["schemas"] = { ...(components["schemas"] as Mutable), Problem: PROBLEM_SCHEMA };
   components["parameters"] = PARAMETERS;
   components["headers"] = HEADERS;
-  components["responses"] = Object.fromEntries(
-    [...new Set(Object.values(PROBLEMS).map(({ status }) => status))].map((status) => [`Problem${status}`, problemResponse(status)]),
-  );
+  components["responses"] = {
+    NotModified: { description: "The resource still has a tag of `If-None-Match`.", headers: { ETag: { $ref: "#/components/headers/ETag" } } },
+    ...Object.fromEntries([...new Set(Object.values(PROBLEMS).map(({ status }) => status))].map((status) => [`Problem${status}`, problemResponse(status)])),
+  };
   const paths = document["paths"] as Record<string, Record<string, Mutable>>;
   for (const { method, url, access, takesBody } of routes) {
     const operation = paths[url.replace(/:([a-zA-Z_]+)/g, "{$1}")]?.[method.toLowerCase()];
@@ -125,16 +127,25 @@ function completeOperation(operation: Mutable, method: string, url: string, acce
   const parameters = isReplicated ? ["consistencyLevel", "sessionToken", "sessionWait", "quorumTimeout"] : [];
   if (isReplicated && isWrite) parameters.push("idempotencyKey");
   if (isReplicated && isWrite && method !== "POST") parameters.push("ifMatch");
+  const isTagged = isReplicated && !isWrite && !isList(operation);
+  if (isTagged) parameters.push("ifNoneMatch");
   operation["parameters"] = [...((operation["parameters"] as object[] | undefined) ?? []), ...parameters.map((name) => ({ $ref: `#/components/parameters/${name}` }))];
   operation["operationId"] ??= `${method.toLowerCase()}${url.replace(/[^a-zA-Z]+(\w)/g, (_all, letter: string) => letter.toUpperCase()).replace(/[^a-zA-Z0-9]/g, "")}`;
   operation["security"] = access.role === undefined ? [] : [{ key: [] }];
   if (access.role !== undefined) operation["description"] = [operation["description"], `Needs a key of role \`${access.role}\` or more.`].filter(Boolean).join("\n\n");
   const responses = operation["responses"] as Record<string, Mutable>;
   for (const [status, response] of Object.entries(responses)) {
-    const names = ["X-Request-Id", "Region", ...(isReplicated ? ["Session-Token", "Consistency-Level"] : []), ...(isReplicated && status !== "204" ? ["ETag"] : [])];
+    const names = ["X-Request-Id", "Region", ...(isReplicated ? ["Session-Token", "Consistency-Level"] : []), ...(isReplicated && status !== "204" && !isList(operation) ? ["ETag"] : [])];
     response["headers"] = { ...Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }])), ...(response["headers"] as object | undefined) };
   }
+  if (isTagged) responses["304"] ??= { $ref: "#/components/responses/NotModified" };
   for (const status of problemStatuses(access, isWrite, takesBody)) responses[status] ??= { $ref: `#/components/responses/Problem${status}` };
+}
+
+/** Lists carry no ETag. */
+function isList(operation: Mutable): boolean {
+  const parameters = operation["parameters"] as readonly { readonly name?: string }[] | undefined;
+  return parameters?.some(({ name }) => name === "cursor") ?? false;
 }
 
 function problemStatuses(access: GuardedRoute["access"], isWrite: boolean, takesBody: boolean): number[] {

@@ -35,14 +35,20 @@ interface ClientError extends Error {
 }
 
 /** Answers what could not be read as a request, and hangs up. */
-export function clientErrorHandler(error: ClientError, socket: Socket): void {
-  if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
-  const detail = status === 431 ? "The headers are over the limit." : status === 408 ? "The request took too long to arrive." : "This is not an HTTP request.";
-  const body = JSON.stringify({ ...problemOf(new Fault("malformed", detail), "unread"), title: STATUS_CODES[status], status });
-  const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, `Content-Type: ${PROBLEM_TYPE}`, `Content-Length: ${Buffer.byteLength(body)}`, "Connection: close"];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+export function clientErrorHandler(region: string, newRequestId: () => string): (error: ClientError, socket: Socket) => void {
+  return (error, socket) => {
+    if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+    const detail = status === 431 ? "The headers are over the limit." : status === 408 ? "The request took too long to arrive." : "This is not an HTTP request.";
+    const id = newRequestId();
+    const body = JSON.stringify({ ...problemOf(new Fault("malformed", detail), id), title: STATUS_CODES[status], status });
+    const head = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`, `X-Request-Id: ${id}`, `Region: ${region}`, `Content-Type: ${PROBLEM_TYPE}`,
+      `Content-Length: ${Buffer.byteLength(body)}`, "Connection: close",
+    ];
+    socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+  };
 }

@@ -2,12 +2,14 @@
 import type {} from "@fastify/compress";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Fault, isFault } from "../core/errors.js";
+import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
 import { entityTagsOf, isNotModified } from "./consistency.js";
+import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
@@ -24,6 +26,7 @@ export interface RouteAnswersPorts {
   readonly random: Random;
   readonly hasher: SecretHasher;
   readonly authenticator: Authenticator;
+  readonly forwarding: Forwarding | undefined;
 }
 
 /** The features see requests and replies by their outlines; here they are Fastify's. */
@@ -45,6 +48,7 @@ export class RouteAnswers implements RouteContext {
     const request = fastifyRequest(routeRequest);
     const reply = fastifyReply(routeReply);
     const options = readingOf(request);
+    if (await this.passOn(request, reply, options)) return this.sent(reply);
     const result = await this.data.read(query, options);
     if (isFault(result)) return this.refuse(reply, result, options);
     const { body, etag } = result.value;
@@ -65,6 +69,7 @@ export class RouteAnswers implements RouteContext {
     const reply = fastifyReply(routeReply);
     const options = this.commitOptions(request);
     if (isFault(options)) return this.refuse(reply, options, readingOf(request));
+    if (await this.passOn(request, reply, options)) return this.sent(reply);
     const result = await this.data.commit(command, options);
     return isFault(result) ? this.refuse(reply, result, options) : this.sent(sendCommitted(reply, result, options));
   }
@@ -73,6 +78,7 @@ export class RouteAnswers implements RouteContext {
     const request = fastifyRequest(routeRequest);
     const reply = fastifyReply(routeReply);
     const options = readingOf(request);
+    if (await this.passOn(request, reply, options)) return this.sent(reply);
     const result = await this.data.history(key, options);
     if (isFault(result)) return this.refuse(reply, result, options);
     // One change may write several fields: the entries of a change stand in the order in which they came.
@@ -126,16 +132,26 @@ export class RouteAnswers implements RouteContext {
     if (isFault(idempotency)) return idempotency;
     const ifMatch = entityTagsOf(request.headers["if-match"]);
     if (isFault(ifMatch)) return ifMatch;
+    const forward = this.ports.forwarding?.handoverOf(request);
+    const operation = forwardedAs(request);
     return {
       ...readingOf(request),
       actor: callerOf(request).id,
+      ...(forward === undefined ? {} : { forward }),
+      ...(operation === undefined ? {} : { forwardedAs: operation }),
       ...(ifMatch === undefined ? {} : { ifMatch }),
       ...(idempotency === undefined ? {} : { idempotency }),
     };
   }
 
+  private async passOn(request: FastifyRequest, reply: FastifyReply, options: ReadOptions): Promise<boolean> {
+    if (options.level !== "GLOBAL_QUORUM" || this.ports.forwarding === undefined) return false;
+    return this.ports.forwarding.passOn(request, reply, options.quorumTimeoutMs ?? limits.quorumTimeoutMs);
+  }
+
   /** A fault of a route that touched replicated state; the level is named only where it was served. */
   private refuse(reply: FastifyReply, fault: Fault, options: ReadOptions | null): never {
+    if (fault.extra.replayed === true) reply.header("idempotent-replayed", "true");
     if (options !== null) {
       reply.header("session-token", this.data.token());
       if (statusOf(fault) < 500) reply.header("consistency-level", options.level);

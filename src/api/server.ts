@@ -11,6 +11,7 @@ import { Authenticator } from "./authentication.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { documentation } from "./documentation.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
+import { Forwarding } from "./forwarding.js";
 import { greet, guardRoutes, type GuardedRoute } from "./guard.js";
 import { healthRoutes } from "./health.js";
 import { acceptJsonBodies } from "./json-body.js";
@@ -34,12 +35,13 @@ export interface ApiOptions {
 /** A server that is ready to `listen`, and that `close` ends: what is under way is finished, idle connections are closed. */
 export async function buildServer({ config, ports, features, hasher = new SecretHasher() }: ApiOptions): Promise<FastifyInstance> {
   const { data, clock } = ports;
+  const newRequestId = requestIds(ports);
   const app = Fastify({
     loggerInstance: ports.log,
     logController: new LogController({ disableRequestLogging: true }),
     // One logger for all requests: problems name the request id themselves.
     childLoggerFactory: (logger) => logger,
-    genReqId: requestIds(ports),
+    genReqId: newRequestId,
     bodyLimit: limits.requestBodyBytes,
     requestTimeout: apiLimits.requestTimeoutMs,
     connectionTimeout: apiLimits.connectionTimeoutMs,
@@ -51,7 +53,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     // An id that is too long is one that does not exist; the headers' bound holds for the path as well.
     routerOptions: { maxParamLength: apiLimits.headerBytesMax },
     exposeHeadRoutes: true,
-    clientErrorHandler,
+    clientErrorHandler: clientErrorHandler(config.region, () => newRequestId({ headers: {} })),
     frameworkErrors: (error, request, reply) => {
       greet(request, reply, config.region);
       errorHandler(ports.onDefect)(error, request, reply);
@@ -76,7 +78,10 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   clusterGauges(ports.metrics, data);
   await app.register(documentation, { version: config.version, requestsPerAddress: config.requestsPerAddress, routes });
 
-  const context: RouteContext = new RouteAnswers({ data, clock, random: ports.random, hasher, authenticator });
+  const context: RouteContext = new RouteAnswers({
+    data, clock, random: ports.random, hasher, authenticator,
+    forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
+  });
   healthRoutes(app, data);
   metricsRoute(app, ports.metrics);
   clusterRoutes(app, data);

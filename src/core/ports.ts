@@ -90,3 +90,24 @@ export interface Transport {
   queuedBytes(peer: string): number;
   close(): Promise<void>;
 }
+
+export interface ForwardedRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+}
+
+export interface ForwardedAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Passes a client's request on to another replica. */
+export interface Forwarder {
+  /** Undefined if there was no whole answer within `timeoutMs`; what the request did there is unknown then. Never rejects. */
+  send(replica: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer | undefined>;
+}

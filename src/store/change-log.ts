@@ -250,12 +250,21 @@ export class ChangeLog {
     this.batch.put(keyspace.idempotency(answer.scope, change.hlc), encoder.encode(JSON.stringify(answer)));
   }
 
-  /** The first answer kept for a scope, and its HLC. */
-  async recall(scope: string): Promise<{ answer: IdempotencyRecord; hlc: string } | undefined> {
-    for await (const page of this.storage.scan({ ...keyspace.idempotencyOf(scope), limit: 1 })) {
-      for (const [key, value] of page) return { answer: JSON.parse(Buffer.from(value).toString()) as IdempotencyRecord, hlc: key.slice(-32) };
+  /** The first answer kept for a scope since `sinceMs`. */
+  async recall(scope: string, sinceMs: number): Promise<IdempotencyRecord | undefined> {
+    for await (const page of this.storage.scan(keyspace.idempotencyOf(scope))) {
+      for (const [key, value] of page) if (keyspace.msOfIdempotency(key) >= sinceMs) return JSON.parse(Buffer.from(value).toString()) as IdempotencyRecord;
     }
     return undefined;
+  }
+
+  /** Deletes answers from before `beforeMs`, a page at a time. */
+  async forgetAnswers(beforeMs: number): Promise<void> {
+    for await (const page of this.storage.scan(keyspace.idempotencies)) {
+      if (this.batch.broken !== undefined) return;
+      for (const [key] of page) if (keyspace.msOfIdempotency(key) < beforeMs) this.batch.delete(key);
+      await this.batch.flushed();
+    }
   }
 
   private log(origin: string, seq: number, body: Uint8Array, document: string, dot: Dot): void {

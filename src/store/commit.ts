@@ -11,7 +11,7 @@ import { Fault, isFault } from "../core/errors.js";
 import type { Limits } from "../core/limits.js";
 import type { ChangeLog } from "./change-log.js";
 import type { Answer, Command, CommitOptions, Committed, Plan } from "./data-plane.js";
-import type { QuorumCoordinator } from "./quorum-coordinator.js";
+import { Handover, type QuorumCoordinator, type QuorumWrite } from "./quorum-coordinator.js";
 import type { ReadPath } from "./read.js";
 import { RegionQuorum } from "./region-quorum.js";
 import type { SessionWaits } from "./session.js";
@@ -67,11 +67,8 @@ export class CommitPath {
 
   private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }): Promise<Committed | Fault> {
     const { log, limits, wall } = this.parts;
-    const kept = await log.recall(idempotency.scope);
-    if (kept !== undefined && wall() - Number.parseInt(kept.hlc.slice(0, 12), 16) < limits.idempotencyKeptMs) {
-      if (kept.answer.request !== idempotency.request) return reused();
-      return this.replay(kept.answer);
-    }
+    const kept = await log.recall(idempotency.scope, wall() - limits.idempotencyKeptMs);
+    if (kept !== undefined) return kept.request === idempotency.request ? this.replay(kept) : reused();
     return this.write(command, options, idempotency);
   }
 
@@ -87,7 +84,7 @@ export class CommitPath {
     const { limits } = this.parts;
     const refusal = this.refusal();
     if (refusal !== undefined) return refusal;
-    const operation = idempotency === undefined ? this.parts.newOperation() : this.parts.fingerprint(`${idempotency.scope} ${idempotency.request}`);
+    const operation = options.forwardedAs ?? (idempotency === undefined ? this.parts.newOperation() : this.parts.fingerprint(`${idempotency.scope} ${idempotency.request}`));
     this.staged++;
     try {
       const result = options.level === "GLOBAL_QUORUM"
@@ -175,17 +172,32 @@ export class CommitPath {
         if (still !== undefined) return still;
       }
       const results = await Promise.all(others.map(({ document }, index) =>
-        quorum.write({ operation: `${operation}.${index}`, document, actor: options.actor, timeoutMs: left(), plan: planOf(document) })));
+        this.decide({ operation: `${operation}.${index}`, document, actor: options.actor, timeoutMs: left(), plan: planOf(document), forwarded: false }, left)));
       const fault = results.find(isFault);
       if (fault !== undefined) return results.some((result) => result === "done") && fault.extra.outcome === "rejected" ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
     }
-    const result = await quorum.write({
-      operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject),
+    const { forward } = options;
+    const result = await this.decide({
+      operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject), forwarded: options.forwardedAs !== undefined,
       ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch }),
-    });
-    if (isFault(result)) return result;
+    }, left, forward === undefined || others.length > 0 ? undefined : (to) => forward(to, operation, left()));
+    if (isFault(result) || typeof result !== "string") return result;
     const { committed } = await this.answer(command, options, idempotency, false);
     return committed;
+  }
+
+  /**
+   * Has a write decided. Where it keeps losing to another region, it is run there; if that region does not answer, it goes on
+   * here under the same operation id, which takes effect once.
+   */
+  private async decide(write: QuorumWrite, left: () => number, hand?: (to: string) => Promise<Committed | Fault | undefined>): Promise<Fault | Committed | "done" | "idle"> {
+    let result = await this.parts.quorum.write(write);
+    for (let hops = 0; result instanceof Handover; hops++) {
+      const answer = hops === 0 ? await hand?.(result.to) : undefined;
+      if (answer !== undefined) return answer;
+      result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
+    }
+    return result;
   }
 
   /** Renders the answer from the state that includes the write, keeps it where it may be asked for again, and waits for the disk. */

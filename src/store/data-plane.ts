@@ -76,7 +76,17 @@ export interface ReadOptions {
   readonly quorumTimeoutMs?: number;
 }
 
+/**
+ * Runs the same request at another replica, under the given operation id. Undefined if that replica could not be asked or did
+ * not answer: the write may have taken effect there, and is safe to repeat here under the same id.
+ */
+export type Forward = (replica: string, operation: string, timeoutMs: number) => Promise<Committed | Fault | undefined>;
+
 export interface CommitOptions extends ReadOptions {
+  /** Where a write that keeps losing against another region may be handed to that region. */
+  readonly forward?: Forward;
+  /** The request was handed over by another region under this operation id. */
+  readonly forwardedAs?: string;
   /** Id of the key that asks, or `system`. */
   readonly actor: string;
   /** ETags of `If-Match`, without quotes; `*` stands for any that exists. */

@@ -58,6 +58,8 @@ export const keyspace = {
   idempotency: (scope: string, hlc: string) => `i/${scope}/${hlc}`,
   idempotencyOf: (scope: string) => withPrefix(`i/${scope}/`),
   idempotencies: withPrefix("i/"),
+  /** ms since the epoch of the HLC that the key ends with. */
+  msOfIdempotency: (key: string) => Number.parseInt(key.slice(-32, -20), 16),
 
   /** A log entry that could not be applied, kept as it came. */
   quarantine: (origin: string, seq: number) => `x/${origin}/${pad(seq)}`,

@@ -27,6 +27,8 @@ export interface QuorumWrite {
   readonly actor: string;
   readonly ifMatch?: readonly string[];
   readonly timeoutMs: number;
+  /** It was handed over once: keep it, unless another region holds the document for longer. */
+  readonly forwarded: boolean;
   /** Operations on the document as it is in the snapshot; empty if there is nothing to write. */
   plan(snapshot: TurnSnapshot): readonly Operation[] | Fault;
 }
@@ -52,13 +54,20 @@ export interface QuorumRead {
   capture(): void;
 }
 
+/** A write that keeps losing: to be run at the replica that wins, under the same operation id. */
+export class Handover {
+  constructor(readonly to: string) {}
+}
+
+export type QuorumResult = Fault | "done" | "idle" | Handover;
+
 interface Waiting {
   readonly write?: QuorumWrite;
   readonly read?: QuorumRead;
   fault?: Fault;
   /** The plan had nothing to write. */
   idle?: boolean;
-  resolve(result: Fault | "done" | "idle"): void;
+  resolve(result: QuorumResult): void;
 }
 
 const UNAVAILABLE = "A majority of the regions could not be reached in time.";
@@ -98,7 +107,7 @@ export class QuorumCoordinator {
       replicaVector: () => log.vector,
       scopeDecided: (scope) => log.decidedIn(scope),
       roundTripMs: host.roundTripMs,
-    }, options);
+    }, { ...options, handover: true });
   }
 
   close(): void {
@@ -109,7 +118,7 @@ export class QuorumCoordinator {
   }
 
   /** Resolves once decided ("done"), or with nothing to write ("idle"), or with the fault. */
-  async write(write: QuorumWrite): Promise<Fault | "done" | "idle"> {
+  async write(write: QuorumWrite): Promise<QuorumResult> {
     const { table } = this.log;
     table.pin(write.document);
     try {
@@ -117,7 +126,7 @@ export class QuorumCoordinator {
       return await new Promise((resolve) => {
         this.waiting.set(write.operation, { write, resolve });
         this.step({
-          kind: "write", operation: write.operation, document: write.document, deadline: this.ports.monotonic() + write.timeoutMs,
+          kind: "write", operation: write.operation, document: write.document, deadline: this.ports.monotonic() + write.timeoutMs, forwarded: write.forwarded,
           ...(write.ifMatch === undefined ? {} : { ifMatch: write.ifMatch }),
         });
       });
@@ -127,7 +136,7 @@ export class QuorumCoordinator {
   }
 
   /** Resolves with "done" once the view captured last may be shown. */
-  read(read: QuorumRead): Promise<Fault | "done" | "idle"> {
+  read(read: QuorumRead): Promise<QuorumResult> {
     return new Promise((resolve) => {
       this.waiting.set(read.operation, { read, resolve });
       const deadline = this.ports.monotonic() + read.timeoutMs;
@@ -230,6 +239,7 @@ export class QuorumCoordinator {
         this.settle(effect.operation, failure(effect, this.waiting.get(effect.operation)?.write !== undefined));
         return;
       case "handover":
+        this.settle(effect.operation, new Handover(effect.to));
         return;
       case "voting":
         batch.afterFlush(() => this.ports.voting());
@@ -255,7 +265,7 @@ export class QuorumCoordinator {
     else this.settle(operation, "done");
   }
 
-  private settle(operation: string, result: Fault | "done" | "idle"): void {
+  private settle(operation: string, result: QuorumResult): void {
     const waiting = this.waiting.get(operation);
     if (waiting === undefined) return;
     this.waiting.delete(operation);

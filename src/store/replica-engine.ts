@@ -66,6 +66,7 @@ export interface EngineEvents {
   doubt(reason: string): void;
 }
 
+const IDEMPOTENCY_SWEEP_MS = 600_000;
 const encoder = new TextEncoder();
 /** Round trip assumed of a peer that has not answered a heartbeat yet, ms. */
 const UNKNOWN_ROUND_TRIP_MS = 200;
@@ -205,6 +206,7 @@ export class ReplicaEngine {
     await this.transport.open(this.handler());
     this.every(this.options.limits.heartbeatMs, () => this.tick());
     this.every(this.options.limits.trimEveryMs, () => void this.trimmer.run().catch((error: unknown) => this.fatal(error)));
+    this.every(IDEMPOTENCY_SWEEP_MS, () => void this.log.forgetAnswers(this.ports.clock.now() - this.options.limits.idempotencyKeptMs).catch((error: unknown) => this.fatal(error)));
     this.scheduleAntiEntropy();
   }
 

@@ -4,5 +4,8 @@ import { storageContract } from "./storage-contract.js";
 storageContract("memory", async () => {
   let refused = false;
   const storage = new MemoryStorage({ failWrites: () => (refused ? new Error("planted") : undefined) });
-  return { storage, refuseWrites: (refuse) => void (refused = refuse), dispose: () => storage.close() };
+  const refuseWrites = (refuse: boolean): void => {
+    refused = refuse;
+  };
+  return { storage, refuseWrites, dispose: () => storage.close() };
 });

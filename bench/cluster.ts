@@ -1,0 +1,209 @@
+/** Three regions as real processes of the built program: TLS, durable writes, keys; on free ports and in a folder of their own. */
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import path from "node:path";
+import { Pool } from "undici";
+import { makeCertificates } from "../src/io/certificates.js";
+import { Child, freePorts, TemporaryFolder, until } from "./children.js";
+import { LinkProxy } from "./link-proxy.js";
+import { REGIONS, roundTripMs, type Region } from "./regions.js";
+
+const ROOT_KEY = "bench-root-key-0123456789abcdef";
+const program = path.resolve(import.meta.dirname, "..", "dist", "cli", "main.js");
+/** What the limits on requests would otherwise cut off: they are there to be raised by who needs more. */
+const RATE_LIMIT = { perKeyPerSecond: 1_000_000, perAddressPerSecond: 1_000_000 };
+
+export const AUTHORIZATION = { authorization: `Bearer ${ROOT_KEY}` } as const;
+
+/** About what an operator writes, and about as long. */
+export const UPDATE_BODY = JSON.stringify({
+  status: "investigating",
+  body: "We are seeing elevated error rates on the API in one of our regions and are looking into the cause. Some customers may notice slow or failing requests; retries usually succeed. The next update follows within thirty minutes.",
+});
+
+export interface ClusterOptions {
+  /** Links go through proxies: with the regions' round trips, or merely so that they can be cut. */
+  readonly links?: "delayed" | "proxied" | "direct";
+  /** Members of the region files beside the ones that the bench sets. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+interface PeerState {
+  readonly replica: string;
+  readonly state: string;
+  readonly in_sync: boolean;
+  readonly rtt_ms: number | null;
+  readonly unacknowledged_changes: number;
+}
+
+export interface ClusterState {
+  readonly voting: boolean;
+  readonly documents: number;
+  readonly merkle_root: string;
+  readonly vector: Readonly<Record<string, number>>;
+  readonly degradation: { readonly level: number; readonly reasons: readonly string[] };
+  readonly peers: readonly PeerState[];
+}
+
+export interface Answered<T> {
+  readonly status: number;
+  readonly etag: string;
+  readonly token: string;
+  readonly body: T;
+}
+
+export class RegionProcess {
+  private child: Child | undefined;
+  private pool: Pool | undefined;
+  base = "";
+
+  constructor(readonly region: Region, private readonly file: string, readonly data: string) {}
+
+  /** Starts and waits for the `listening` line; gives the ms that it took. */
+  async start(): Promise<number> {
+    const started = performance.now();
+    const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATUSMESH_")));
+    this.child = Child.spawn(`statusmesh node (${this.region})`, process.execPath, [program, "node", "--config", this.file, "--data", this.data], {
+      env: { ...clean, STATUSMESH_ROOT_KEY: ROOT_KEY }, channel: true,
+    });
+    const line = await this.child.says(/\{[^\n]*"event":"listening"[^\n]*\}/);
+    const tookMs = performance.now() - started;
+    this.base = `http://${(JSON.parse(line[0]) as { http: string }).http}`;
+    this.pool = new Pool(this.base, { connections: 32, pipelining: 1 });
+    return tookMs;
+  }
+
+  async stop(): Promise<void> {
+    await this.pool?.destroy();
+    await this.child?.stop();
+  }
+
+  /** Resident memory, MiB. */
+  residentMiB(): number {
+    const status = readFileSync(`/proc/${this.child?.pid ?? 0}/status`, "utf8");
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1_024;
+  }
+
+  /** Bytes of all files in the data folder. */
+  diskBytes(): number {
+    const files = readdirSync(this.data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    return files.reduce((sum, entry) => sum + statSync(path.join(entry.parentPath, entry.name)).size, 0);
+  }
+
+  async wipe(): Promise<void> {
+    await rm(this.data, { recursive: true, force: true });
+  }
+
+  async call<T = { id: string }>(method: "GET" | "POST" | "PATCH" | "DELETE", url: string, options: { readonly body?: object | string; readonly headers?: Readonly<Record<string, string>> } = {}): Promise<Answered<T>> {
+    if (this.pool === undefined) throw new Error(`${this.region} does not run`);
+    const { body, headers } = options;
+    const answer = await this.pool.request({
+      method, path: url, headers: { ...AUTHORIZATION, ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+      body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
+    });
+    const text = await answer.body.text();
+    const header = (name: string): string => String(answer.headers[name] ?? "");
+    return { status: answer.statusCode, etag: header("etag"), token: header("session-token"), body: (text === "" ? null : JSON.parse(text)) as T };
+  }
+
+  async state(): Promise<ClusterState> {
+    return (await this.call<ClusterState>("GET", "/v1/cluster")).body;
+  }
+
+  /** Opens incidents; gives their ids. */
+  async openIncidents(count: number): Promise<readonly string[]> {
+    return Promise.all(Array.from({ length: count }, async (_, i) => {
+      const { status, body } = await this.call("POST", "/v1/pages/default/incidents", { body: { name: `Slow answers ${i}` } });
+      if (status !== 201) throw new Error(`an incident was answered ${status}: ${JSON.stringify(body)}`);
+      return body.id;
+    }));
+  }
+}
+
+export class Cluster {
+  private constructor(
+    private readonly folder: TemporaryFolder,
+    private readonly regions: ReadonlyMap<Region, RegionProcess>,
+    private readonly proxies: ReadonlyMap<string, LinkProxy>,
+  ) {}
+
+  /** Started, linked, and voting. */
+  static async start(options: ClusterOptions = {}): Promise<Cluster> {
+    const folder = new TemporaryFolder();
+    const { links = "direct" } = options;
+    const meshPorts = new Map(REGIONS.map((region) => [region, 0]));
+    const free = await freePorts(REGIONS.length);
+    REGIONS.forEach((region, i) => void meshPorts.set(region, free[i] ?? 0));
+    const certificates = await makeCertificates(path.join(folder.path, "certificates"), REGIONS.map((region) => `${region}-1`));
+    const proxies = new Map<string, LinkProxy>();
+    const regions = new Map<Region, RegionProcess>();
+    for (const region of REGIONS) {
+      const peers: Record<string, object> = {};
+      for (const other of REGIONS.filter((name) => name !== region)) {
+        let port = meshPorts.get(other) ?? 0;
+        if (links !== "direct") {
+          const delayMs = links === "delayed" ? roundTripMs(region, other) / 2 : 0;
+          const proxy = await LinkProxy.listen({ delayMs: () => delayMs });
+          proxy.target = port;
+          port = proxy.port;
+          proxies.set(`${region} ${other}`, proxy);
+        }
+        peers[`${other}-1`] = { region: other, mesh: `127.0.0.1:${port}`, http: `http://${other}.invalid` };
+      }
+      const tls = certificates.find(({ replica }) => replica === `${region}-1`);
+      const data = path.join(folder.path, "data", `${region}-1`);
+      const file = path.join(folder.path, `${region}.json`);
+      writeFileSync(file, JSON.stringify({
+        replica: `${region}-1`, region, role: "region", http: "127.0.0.1:0", mesh: `127.0.0.1:${meshPorts.get(region) ?? 0}`, data, peers,
+        clusterId: "bench", tls: { ca: tls?.ca, cert: tls?.cert, key: tls?.key }, rateLimit: RATE_LIMIT, ...options.settings,
+      }));
+      regions.set(region, new RegionProcess(region, file, data));
+    }
+    const cluster = new Cluster(folder, regions, proxies);
+    try {
+      await Promise.all(REGIONS.map((region) => cluster.at(region).start()));
+      await cluster.linked();
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+    return cluster;
+  }
+
+  at(region: Region): RegionProcess {
+    const process = this.regions.get(region);
+    if (process === undefined) throw new Error(`no region ${region}`);
+    return process;
+  }
+
+  /** Until every region votes and sees both others. */
+  async linked(): Promise<void> {
+    await until("all regions are linked and vote", async () => {
+      const states = await Promise.all(REGIONS.map((region) => this.at(region).state()));
+      return states.every((state) => state.voting && state.peers.every((peer) => peer.state === "up"));
+    });
+  }
+
+  /** Until `regions` hold the same; gives the ms that it took. */
+  async equal(regions: readonly Region[] = REGIONS, withinMs = 120_000): Promise<number> {
+    return until("the regions are equal", async () => {
+      const states = await Promise.all(regions.map((region) => this.at(region).state()));
+      return new Set(states.map((state) => state.merkle_root)).size === 1;
+    }, withinMs);
+  }
+
+  /** Cuts a region off from all others, in both directions of dialling. */
+  isolate(region: Region): void {
+    for (const [name, proxy] of this.proxies) if (name.split(" ").includes(region)) proxy.cut();
+  }
+
+  heal(): void {
+    for (const proxy of this.proxies.values()) proxy.heal();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([...this.regions.values()].map((region) => region.stop()));
+    await Promise.allSettled([...this.proxies.values()].map((proxy) => proxy[Symbol.asyncDispose]()));
+    this.folder[Symbol.dispose]();
+  }
+}
