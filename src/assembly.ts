@@ -13,11 +13,11 @@ import { dueTransitions } from "./features/maintenances/commands.js";
 import { routes as maintenanceRoutes } from "./features/maintenances/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
 import { routes as pageRoutes } from "./features/pages/routes.js";
+import { FoldingThread } from "./folding-thread.js";
 import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
 import { ReplicaNode } from "./node.js";
 import type { Command, DataPlane, PlannedChange, Snapshot } from "./store/data-plane.js";
 import { Draft } from "./store/document-reader.js";
-import { foldChanges } from "./store/documents.js";
 
 /** How often due transitions are looked for, and how much later the regions after the first one act, ms. */
 const SCHEDULE_MS = 1_000;
@@ -44,6 +44,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const hash = options.rootKey === undefined ? undefined : await new SecretHasher().hashRootKey(options.rootKey, config.clusterId);
   if (isFault(hash)) throw new Error(hash.detail);
   const genesis = [...genesisOf(defaultPage()), ...(hash === undefined ? [] : [{ document: ROOT_KEY, operations: rootKey(hash).operations }])];
+  const folding = new FoldingThread();
   let opened = false;
   const node = await ReplicaNode.start({
     replica: config.replica, region: config.region, role: config.role, voter: config.voter, clusterId: config.clusterId, membership: membershipHash(config),
@@ -59,7 +60,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     clock: options.clock, timers: options.timers, random: options.random, metrics: options.metrics,
     sha256: (bytes) => createHash("sha256").update(bytes).digest(),
     log: (level, event, text) => log[level](event, text),
-    fold: async (snapshot, document, changes) => foldChanges(snapshot, document, changes),
+    fold: (snapshot, document, changes) => folding.fold(snapshot, document, changes),
     fatal: options.onDefect,
   });
   if (hash !== undefined) await adoptRootKey(node, hash, options);
@@ -69,6 +70,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     close: async () => {
       await schedule.stop();
       await node.close();
+      await folding[Symbol.asyncDispose]();
     },
   };
 }

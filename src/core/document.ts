@@ -148,8 +148,8 @@ export class DocumentState {
       }
       case "add":
       case "remove": {
-        let set = section.sets.get(operation.field);
-        if (set === undefined) section.sets.set(operation.field, (set = new Map()));
+        const set = section.sets.get(operation.field) ?? new Map<string, readonly Dot[]>();
+        section.sets.set(operation.field, set);
         const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));
         if (operation.op === "add") kept.push({ origin: dot.origin, seq: dot.seq });
         kept.sort(byDot);

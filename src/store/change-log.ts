@@ -239,8 +239,8 @@ export class ChangeLog {
   /** Where a decision stands (or by what vector it is covered), for lists. */
   private noteDecision(document: string, where: Vector): void {
     const scope = document.slice(0, document.lastIndexOf("/"));
-    let positions = this.decided.get(scope);
-    if (positions === undefined) this.decided.set(scope, (positions = copyVector(this.startVector)));
+    const positions = this.decided.get(scope) ?? copyVector(this.startVector);
+    this.decided.set(scope, positions);
     joinInto(positions, where);
   }
 

@@ -93,7 +93,7 @@ function causalOrder<T extends NamedChange & { readonly change: Change }>(change
 function entriesOf(change: Change): HistoryEntry[] {
   const { hlc, region, replica, actor } = change;
   const entry = (section: string, field: string, from: Json, to: Json): HistoryEntry => ({ hlc, at: hlcTime(hlc), region, replica, actor, field: section === "" ? field : `${section}.${field}`, from, to });
-  return change.operations.map((operation) => {
+  return change.operations.map((operation): HistoryEntry => {
     switch (operation.op) {
       case "create":
         return entry(operation.section, "created", null, true);
@@ -105,7 +105,7 @@ function entriesOf(change: Change): HistoryEntry[] {
         return entry(operation.section, operation.field, null, operation.element);
       case "remove":
         return entry(operation.section, operation.field, operation.element, null);
-      case "count":
+      default:
         return entry(operation.section, operation.field, null, operation.by);
     }
   });

@@ -212,8 +212,8 @@ export class DocumentTable {
 
   private enlist(record: DocumentRecord): void {
     const name = `${record.partition}/${record.type}`;
-    let list = this.lists.get(name);
-    if (list === undefined) this.lists.set(name, (list = []));
+    const list = this.lists.get(name) ?? [];
+    this.lists.set(name, list);
     list.splice(placeIn(list, record), 0, record);
     record.listed = true;
     this.livingCount++;

@@ -148,7 +148,7 @@ function archiveWrites(document: string, before: ArchivedDocument | undefined, a
   const name = (index: number): string => keyspace.archiveChunk(document, String(index).padStart(6, "0"));
   if (before?.base !== after.base) {
     writes.push({ put: keyspace.archive(document), value: after.base });
-    before?.chunks.forEach((_, index) => writes.push({ del: name(index) }));
+    for (let index = 0; index < (before?.chunks.length ?? 0); index++) writes.push({ del: name(index) });
   }
   after.chunks.forEach((chunk, index) => {
     if (before?.base !== after.base || before.chunks[index] !== chunk) writes.push({ put: name(index), value: chunk });

@@ -68,6 +68,9 @@ function mayImport(from: string, to: string): boolean {
       return target === "core" || target === "generated";
     case "config.ts":
       return target === "core" || target === "settings.ts";
+    case "folding-thread.ts":
+    case "folding-worker.ts":
+      return target === "store";
     case "node.ts":
       return target === "core" || target === "store" || (target.startsWith("features/") && !to.endsWith("routes.ts"));
     case "api":

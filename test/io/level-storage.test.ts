@@ -152,8 +152,9 @@ test("a second opening is refused, in this process and in another, and disturbs 
 
 test("opening anew while the disk still refuses writes does not heal, and does once it takes them", async (t) => {
   await inFolder(async (folder) => {
-    let full = true;
+    let full = false;
     const storage = await LevelStorage.open(folder, { failWrites: () => (full ? new Error("no space left on device") : undefined) });
+    full = true;
     await t.rejects(storage.write([{ put: "a", value: bytes("1") }]), { name: "StorageFailure", message: /no space left/ });
     await t.rejects(storage.reopen(), StorageFailure);
     await t.rejects(storage.get("a"), StorageFailure);

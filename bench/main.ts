@@ -1,0 +1,89 @@
+/**
+ * `npm run bench -- [NAME…] [--quick] [--json] [--accept]`: measures the built program beside its limits and its peers, in one run
+ * on one machine. Prints one JSON line a metric as it is found, and a table at the end (with `--json` only the lines).
+ * `--accept` keeps the ratios of this run in `baselines.json`.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { antiEntropy } from "./anti-entropy.bench.js";
+import type { Bench } from "./bench.js";
+import { catchUp } from "./catch-up.bench.js";
+import { healing } from "./healing.bench.js";
+import { LoadTool } from "./load.js";
+import { hotDocument, localWrite } from "./local-write.bench.js";
+import { localRead } from "./local-read.bench.js";
+import { baselineName, baselineValue, metricLine, metricOf, metricTable, type Baselines, type Metric } from "./measurement.js";
+import { quorum } from "./quorum.bench.js";
+import { replicationLag } from "./replication-lag.bench.js";
+import { disk, footprint } from "./size.bench.js";
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  "local-read": localRead, "local-write": localWrite, hot: hotDocument, quorum, "replication-lag": replicationLag,
+  "anti-entropy": antiEntropy, "catch-up": catchUp, healing, size: footprint, disk,
+};
+const baselinesFile = path.join(import.meta.dirname, "baselines.json");
+const sayLine = (line: string): void => void process.stdout.write(`${line}\n`);
+
+function readBaselines(): Baselines {
+  try {
+    return JSON.parse(readFileSync(baselinesFile, "utf8")) as Baselines;
+  } catch {
+    return {};
+  }
+}
+
+async function buildProgram(): Promise<void> {
+  const script = path.resolve(import.meta.dirname, "..", "scripts", "ready.mjs");
+  const { ensureBuilt } = (await import(script)) as { ensureBuilt: () => void };
+  ensureBuilt();
+}
+
+async function run(names: readonly string[], quick: boolean): Promise<{ metrics: Metric[]; failed: string[] }> {
+  const metrics: Metric[] = [];
+  const failed: string[] = [];
+  await using load = await LoadTool.start();
+  for (const name of names) {
+    const bench = BENCHES[name];
+    if (bench === undefined) continue;
+    const started = performance.now();
+    try {
+      await bench({
+        load, quick,
+        found: (finding) => {
+          const metric = metricOf(name, finding);
+          metrics.push(metric);
+          sayLine(metricLine(metric));
+        },
+        skipped: (what, why) => sayLine(JSON.stringify({ bench: name, skipped: what, why })),
+      });
+    } catch (error) {
+      failed.push(name);
+      sayLine(JSON.stringify({ bench: name, failed: error instanceof Error ? error.message : String(error) }));
+      process.stderr.write(`${name}: ${error instanceof Error ? error.stack : String(error)}\n`);
+    }
+    process.stderr.write(`${name}: ${((performance.now() - started) / 1_000).toFixed(0)} s\n`);
+  }
+  return { metrics, failed };
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: "boolean", default: false }, json: { type: "boolean", default: false }, accept: { type: "boolean", default: false }, help: { type: "boolean", default: false } },
+});
+const unknown = positionals.filter((name) => !(name in BENCHES));
+if (values.help || unknown.length > 0) {
+  process.stderr.write(`${unknown.length > 0 ? `There is no bench ${unknown.join(", ")}. ` : ""}Usage: npm run bench -- [NAME…] [--quick] [--json] [--accept]\nBenches: ${Object.keys(BENCHES).join(", ")}\n`);
+  process.exit(values.help ? 0 : 64);
+}
+await buildProgram();
+const baselines = readBaselines();
+const { metrics, failed } = await run(positionals.length > 0 ? positionals : Object.keys(BENCHES), values.quick);
+if (!values.json && metrics.length > 0) sayLine(`\n${metricTable(metrics, baselines)}`);
+if (values.quick) process.stderr.write("Quick runs show that the benches work; their figures are not to be quoted.\n");
+if (values.accept) {
+  const accepted: Record<string, number> = { ...baselines };
+  for (const metric of metrics) accepted[baselineName(metric)] = Number(baselineValue(metric).toPrecision(4));
+  writeFileSync(baselinesFile, `${JSON.stringify(accepted, null, 2)}\n`);
+}
+process.exit(failed.length > 0 ? 1 : 0);

@@ -1,0 +1,20 @@
+/** The thread in which Automerge runs: folds changes into archives on request. A document that ends it ends nothing else. */
+import { parentPort } from "node:worker_threads";
+import { DocumentsCache, foldChanges, type ArchivedDocument, type NamedChange } from "./store/documents.js";
+
+interface FoldRequest {
+  readonly id: number;
+  readonly snapshot: ArchivedDocument | undefined;
+  readonly document: string;
+  readonly changes: readonly NamedChange[];
+}
+
+const cache = new DocumentsCache();
+
+parentPort?.on("message", ({ id, snapshot, document, changes }: FoldRequest) => {
+  try {
+    parentPort?.postMessage({ id, archived: foldChanges(snapshot, document, changes, cache) });
+  } catch (error) {
+    parentPort?.postMessage({ id, failure: error instanceof Error ? error.message : String(error) });
+  }
+});
