@@ -123,13 +123,16 @@ function faultOf(value: unknown, bounds: ChangeBounds): string | undefined {
   const { version, operationIds, operations, idempotency } = value;
   if (version !== undefined && !(typeof version === "number" && Number.isSafeInteger(version) && version > 0)) return "has a bad version";
   if (version !== undefined && version !== (context[CHAIN] ?? 0) + 1) return "does not follow the version before it";
-  if (operationIds !== undefined && !(Array.isArray(operationIds) && operationIds.every(isName))) return "has bad operation ids";
+  if (operationIds !== undefined && !(Array.isArray(operationIds) && operationIds.length <= bounds.operationsMax && operationIds.every(isName))) return "has bad operation ids";
   if (!Array.isArray(operations) || operations.length > bounds.operationsMax) return "has no operations, or too many";
   for (const operation of operations) {
     const fault = operationFault(operation);
     if (fault !== undefined) return fault;
   }
   if (idempotency !== undefined && !isIdempotencyRecord(idempotency)) return "has a bad idempotency record";
+  // A kept answer is no change of a document, so nothing of a document may travel with it.
+  if ((idempotency !== undefined) !== (value["document"].split("/")[1] === "idempotency")) return "keeps an answer where none belongs";
+  if (idempotency !== undefined && (operations.length > 0 || version !== undefined)) return "keeps an answer and more";
   return undefined;
 }
 

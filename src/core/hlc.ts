@@ -58,8 +58,9 @@ export class HybridClock {
 
   /** A new stamp, later than all before. `wallMs`: the wall clock now. */
   send(wallMs: number): Hlc {
-    if (wallMs > this.ms) {
-      this.ms = Math.min(Math.floor(wallMs), MAX_MS);
+    const wall = Math.min(Math.floor(wallMs), MAX_MS);
+    if (wall > this.ms) {
+      this.ms = wall;
       this.counter = 0;
     } else if (this.counter === MAX_COUNTER) {
       this.ms += 1;

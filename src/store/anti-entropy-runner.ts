@@ -108,7 +108,6 @@ export class AntiEntropyRunner {
 
   private async store(session: string, document: string, changes: readonly DottedChange[]): Promise<void> {
     const { table } = this.log;
-    await table.load([document]);
     let applied = 0;
     let failed = 0;
     for (const { origin, seq, body } of changes) {
@@ -121,13 +120,15 @@ export class AntiEntropyRunner {
       }
       const dot = { origin, seq };
       if (holdsDot(table.find(document), dot)) continue;
-      if (table.find(document)?.state === undefined && table.find(document) !== undefined) await table.load([document]);
-      if (!this.log.ready(change)) {
-        failed++;
-        continue;
-      }
-      this.log.repair(dot, body, change, this.ports.peersHold());
-      applied++;
+      const repaired = await table.withBodies([document], () => {
+        // Replication may have brought it, or taken the store down, while the body was loaded.
+        if (this.log.batch.broken !== undefined || holdsDot(table.find(document), dot)) return undefined;
+        if (!this.log.ready(change)) return false;
+        this.log.repair(dot, body, change, this.ports.peersHold());
+        return true;
+      });
+      if (repaired === true) applied++;
+      else if (repaired === false) failed++;
     }
     await this.log.batch.flushed();
     this.carry(this.engine.step({ kind: "stored", session, document, applied, failed }, this.ports.monotonic()));

@@ -11,6 +11,7 @@ import { Fault, isFault } from "../core/errors.js";
 import type { Limits } from "../core/limits.js";
 import type { ChangeLog } from "./change-log.js";
 import type { Answer, Command, CommitOptions, Committed, Plan } from "./data-plane.js";
+import { entityTag, ownPart } from "./entity-tag.js";
 import { Handover, type QuorumCoordinator, type QuorumWrite } from "./quorum-coordinator.js";
 import type { ReadPath } from "./read.js";
 import { RegionQuorum } from "./region-quorum.js";
@@ -179,7 +180,7 @@ export class CommitPath {
     const { forward } = options;
     const result = await this.decide({
       operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject), forwarded: options.forwardedAs !== undefined,
-      ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch }),
+      ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch.map(ownPart) }),
     }, left, forward === undefined || others.length > 0 ? undefined : (to) => forward(to, operation, left()));
     if (isFault(result) || typeof result !== "string") return result;
     const { committed } = await this.answer(command, options, idempotency, false);
@@ -205,8 +206,8 @@ export class CommitPath {
     const { log, wall } = this.parts;
     const { value: rendered, snapshot } = await inTurn(log.table, wall, (turn) => {
       const answer = command.answer(turn);
-      const record = answer.etagOf === undefined ? undefined : log.table.find(answer.etagOf);
-      return { answer, etag: record === undefined ? null : `"${Buffer.from(record.digest).toString("base64url")}"` };
+      const document = answer.etagOf === undefined ? undefined : turn.document(answer.etagOf);
+      return { answer, etag: document === undefined ? null : `"${entityTag(document, turn)}"` };
     });
     const { answer, etag } = rendered;
     const body = answer.body === null ? null : JSON.stringify(answer.body);
@@ -249,7 +250,7 @@ function ordered(plan: Plan, subject: string): Plan["changes"] {
 function preconditionFault(log: ChangeLog, command: Command, ifMatch: readonly string[] | undefined): Fault | undefined {
   if (ifMatch === undefined) return undefined;
   const record = log.table.find(command.subject);
-  if (record?.alive === true && (ifMatch.includes("*") || ifMatch.includes(Buffer.from(record.digest).toString("base64url")))) return undefined;
+  if (record?.alive === true && ifMatch.some((tag) => tag === "*" || ownPart(tag) === Buffer.from(record.digest).toString("base64url"))) return undefined;
   return new Fault("precondition-failed", "The resource has changed since the given ETag.", { outcome: "rejected" });
 }
 

@@ -39,8 +39,11 @@ const rules: Record<RuleName, Rule> = {
 };
 
 export function ruleOf(type: string, field: string): RuleName {
-  const table = RULES[type];
-  return table?.[field] ?? table?.[field.split(".", 1)[0] ?? field] ?? "siblings";
+  // Types and fields come from peers too: only own members are rules.
+  const table = Object.hasOwn(RULES, type) ? RULES[type] : undefined;
+  if (table === undefined) return "siblings";
+  const name = Object.hasOwn(table, field) ? field : (field.split(".", 1)[0] ?? field);
+  return (Object.hasOwn(table, name) ? table[name] : undefined) ?? "siblings";
 }
 
 /** The sibling that is shown, or undefined if the register was never written. */

@@ -23,6 +23,10 @@ export class DocumentReader {
     return this.state.id;
   }
 
+  get type(): string {
+    return this.state.type;
+  }
+
   get partition(): string {
     return this.state.partition;
   }

@@ -155,6 +155,18 @@ export class DocumentTable {
     if (waits.length > 0) await Promise.all(waits);
   }
 
+  /** Loads the bodies of existing documents and runs `action` in a turn in which all of them are in memory, however small the cache. */
+  async withBodies<T>(keys: Iterable<string>, action: () => T): Promise<T> {
+    const held = [...keys];
+    for (const key of held) this.pin(key);
+    try {
+      await this.load(held);
+      return action();
+    } finally {
+      for (const key of held) this.unpin(key);
+    }
+  }
+
   private async read(record: DocumentRecord): Promise<void> {
     const state = new DocumentState(record.key);
     let bytes = 0;

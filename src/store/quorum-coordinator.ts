@@ -119,10 +119,13 @@ export class QuorumCoordinator {
 
   /** Resolves once decided ("done"), or with nothing to write ("idle"), or with the fault. */
   async write(write: QuorumWrite): Promise<QuorumResult> {
+    if (this.closed) return unavailable("rejected");
     const { table } = this.log;
     table.pin(write.document);
     try {
       await table.load([write.document]);
+      // It may have been closed while the body was loaded.
+      if (this.closed) return unavailable("rejected");
       return await new Promise((resolve) => {
         this.waiting.set(write.operation, { write, resolve });
         this.step({
@@ -137,6 +140,7 @@ export class QuorumCoordinator {
 
   /** Resolves with "done" once the view captured last may be shown. */
   read(read: QuorumRead): Promise<QuorumResult> {
+    if (this.closed) return Promise.resolve(unavailable(undefined));
     return new Promise((resolve) => {
       this.waiting.set(read.operation, { read, resolve });
       const deadline = this.ports.monotonic() + read.timeoutMs;
@@ -327,9 +331,9 @@ export class QuorumCoordinator {
   }
 
   private retryBuild(missing: readonly string[], build: number, document: string, version: number, operations: readonly string[]): void {
-    this.log.table.load(missing).then(() => {
+    this.log.table.withBodies([document, ...missing], () => {
       if (!this.closed) this.build(build, document, version, operations);
-    }, (error: unknown) => this.ports.fatal(error));
+    }).catch((error: unknown) => this.ports.fatal(error));
   }
 
   private append(body: Uint8Array, document: string): void {
@@ -340,7 +344,7 @@ export class QuorumCoordinator {
     }
     const record = this.log.table.ensure(document);
     if (this.log.table.body(record) === undefined) {
-      this.log.table.load([document]).then(() => this.appendLoaded(body, change), (error: unknown) => this.ports.fatal(error));
+      this.log.table.withBodies([document], () => this.appendLoaded(body, change)).catch((error: unknown) => this.ports.fatal(error));
       return;
     }
     this.appendLoaded(body, change);

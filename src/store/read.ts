@@ -126,7 +126,9 @@ export class ReadPath {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const timeoutMs = until - monotonic();
       if (timeoutMs <= 0) break;
-      await inTurn(log.table, wall, (turn) => query.render(turn));
+      // What was looked at stays in memory until the engine has captured it.
+      const seen = [...(await inTurn(log.table, wall, (turn) => query.render(turn))).snapshot.dependencies.keys()];
+      for (const key of seen) log.table.pin(key);
       let captured: { value: T | Fault } | undefined;
       const captures = targets.map(() => 0);
       const capture = (target: number): void => {
@@ -136,6 +138,7 @@ export class ReadPath {
         captured = "value" in turn ? turn : undefined;
       };
       const results = await Promise.all(targets.map((target, index) => quorum.read({ operation: this.parts.newOperation(), target, timeoutMs, capture: () => capture(index) })));
+      for (const key of seen) log.table.unpin(key);
       const fault = results.find(isFault);
       if (fault !== undefined) return fault;
       if (captured !== undefined && captures.slice(0, -1).every((count) => count === 1)) {

@@ -73,7 +73,7 @@ export async function recover(storage: Storage, table: DocumentTable, tree: Merk
     ?? (sentinel.witness === options.witness ? undefined : "the data folder is a copy of the one that this replica left")
     ?? (root === state.merkleRoot ? undefined : "documents are missing from the store");
   const quorumState = parse<QuorumState>(await storage.get(keyspace.quorum));
-  if (doubt !== undefined || quorumState === undefined) return renew(storage, state, quorumState, options, doubt ?? "the store has lost its voting record");
+  if (doubt !== undefined || quorumState === undefined) return renew(storage, { ...state, merkleRoot: root }, quorumState, options, doubt ?? "the store has lost its voting record");
   return { state, quorumState, slots: await loadSlots(storage), fresh: false, doubt: undefined };
 }
 

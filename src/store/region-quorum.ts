@@ -25,6 +25,7 @@ export class RegionQuorum {
   private readonly questions = new Map<number, Question>();
   private readonly writes = new Set<{ readonly origin: string; readonly seq: number; readonly resolve: (reached: boolean) => void; readonly timer: { cancel(): void } }>();
   private requests = 0;
+  private closed = false;
 
   constructor(
     /** The other replicas of the region that vote in it. */
@@ -40,6 +41,7 @@ export class RegionQuorum {
   /** True once a majority of the region's replicas hold the entry durably. */
   written(origin: string, seq: number, timeoutMs: number): Promise<boolean> {
     if (this.isWritten(origin, seq)) return Promise.resolve(true);
+    if (this.closed) return Promise.resolve(false);
     return new Promise((resolve) => {
       const write = {
         origin, seq, resolve,
@@ -69,6 +71,7 @@ export class RegionQuorum {
   /** What a majority of the region's replicas hold, joined; undefined if they do not answer in time. */
   learn(timeoutMs: number): Promise<Vector | undefined> {
     if (this.others === 0) return Promise.resolve(this.ports.held());
+    if (this.closed) return Promise.resolve(undefined);
     const request = ++this.requests;
     return new Promise((resolve) => {
       const timer = this.ports.after(timeoutMs, () => {
@@ -90,6 +93,21 @@ export class RegionQuorum {
     const joined = copyVector(this.ports.held());
     for (const answer of question.answers.values()) joinInto(joined, answer);
     question.resolve(joined);
+  }
+
+  /** Nobody is answered any more: what waits is told so. */
+  close(): void {
+    this.closed = true;
+    for (const { timer, resolve } of this.writes) {
+      timer.cancel();
+      resolve(false);
+    }
+    this.writes.clear();
+    for (const { timer, resolve } of this.questions.values()) {
+      timer.cancel();
+      resolve(undefined);
+    }
+    this.questions.clear();
   }
 
   static unavailable(outcome?: "rejected" | "unknown"): Fault {

@@ -91,6 +91,7 @@ export class ReplicaEngine {
   private operations = 0;
   private readonly instance: string;
   private failure: Error | undefined;
+  private closing = false;
   private closed = false;
   private quorumMs: { at: number; ms: number } | undefined;
   private readonly fsyncSeconds: Histogram;
@@ -321,7 +322,7 @@ export class ReplicaEngine {
   }
 
   private received(peer: string, message: Message): void {
-    if (this.closed || this.failure !== undefined) return;
+    if (this.closing || this.failure !== undefined) return;
     switch (message.$case) {
       case "entries":
         this.replication.receive(peer, message.value.entries);
@@ -517,6 +518,9 @@ export class ReplicaEngine {
     this.trimmer.stop();
     this.quorum.close();
     this.sessions.close();
+    this.region.close();
+    // Peers go on sending; what they send is not acknowledged, and comes again after the start.
+    this.closing = true;
     await this.log.batch.drained();
     this.closed = true;
     for (const timer of this.timers) timer.cancel();

@@ -114,6 +114,11 @@ export class Replication {
     this.step({ kind: "delivered", peer });
     let gap = false;
     for (const entry of entries) {
+      if (entry.origin === this.log.state.origin) {
+        // Nobody writes our log but we; a peer that holds more of it puts us in doubt.
+        this.consume(peer, entry.body.length);
+        continue;
+      }
       if (!this.isWellFormed(entry)) {
         this.consume(peer, entry.body.length);
         this.damagedEntries.add(1, peer);
@@ -159,14 +164,19 @@ export class Replication {
       return;
     }
     this.working = true;
-    void this.drain()
-      .catch((error: unknown) => this.ports.fatal(error))
-      .finally(() => {
-        this.working = false;
-      });
+    this.drain().catch((error: unknown) => this.ports.fatal(error));
   }
 
   private async drain(): Promise<void> {
+    try {
+      await this.drainPending();
+    } finally {
+      // In the turn in which the last look found nothing, or a call in between would be lost.
+      this.working = false;
+    }
+  }
+
+  private async drainPending(): Promise<void> {
     let ahead = LOAD_AHEAD;
     do {
       this.again = false;
@@ -174,11 +184,11 @@ export class Replication {
       for (const queue of this.pending.values()) {
         for (const item of queue.slice(0, ahead)) if (item.change !== undefined) wanted.add(item.change.document);
       }
-      await this.log.table.load(wanted);
+      // Where the cache is too small for all that is loaded ahead, the heads alone, held in memory, still make progress.
+      const applyReady = (): boolean => this.log.batch.broken === undefined && this.applyReady();
+      const any = ahead === 1 ? await this.log.table.withBodies(wanted, applyReady) : await this.log.table.load(wanted).then(applyReady);
       if (this.log.batch.broken !== undefined) return;
-      // Where the cache is too small for all that was loaded ahead, the heads alone still make progress.
-      if (this.applyReady()) ahead = LOAD_AHEAD;
-      else ahead = 1;
+      ahead = any ? LOAD_AHEAD : 1;
     } while (this.again);
     this.dropSurplus();
   }

@@ -4,6 +4,7 @@ import { Fault } from "../core/errors.js";
 import { isDocumentKey } from "../core/change.js";
 import type { Query, Snapshot } from "./data-plane.js";
 import type { DocumentReader } from "./document-reader.js";
+import { entityTag } from "./entity-tag.js";
 import { conflictJson } from "./conflict-resolution.js";
 import { find, notFound, pageKey, requirePage, SYSTEM, visibleConflicts, type Resource } from "./resource.js";
 import { rendered, renderedList, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "./route-context.js";
@@ -23,7 +24,7 @@ export function readOne(partition: string, type: string, id: string, present: Pr
     cacheKey: `resource:${keyOf(partition, type, id)}`,
     render(snapshot) {
       const document = find(snapshot, partition, type, id);
-      return document instanceof Fault ? document : rendered(present(document, snapshot), document.etag);
+      return document instanceof Fault ? document : rendered(present(document, snapshot), entityTag(document, snapshot));
     },
   };
 }
@@ -36,7 +37,7 @@ export function readPart(partition: string, type: string, id: string, part: (rea
       const document = find(snapshot, partition, type, id);
       if (document instanceof Fault) return document;
       const resource = part(document);
-      return resource instanceof Fault ? resource : rendered(resource, document.etag);
+      return resource instanceof Fault ? resource : rendered(resource, entityTag(document, snapshot));
     },
   };
 }

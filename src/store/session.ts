@@ -10,6 +10,7 @@ interface Waiter {
 
 export class SessionWaits {
   private readonly waiters = new Set<Waiter>();
+  private closed = false;
 
   constructor(
     private readonly held: () => Vector,
@@ -32,6 +33,7 @@ export class SessionWaits {
   /** True once `vector` is held durably, false after `waitMs`. */
   reach(vector: Vector, waitMs: number): Promise<boolean> {
     if (dominates(this.held(), vector)) return Promise.resolve(true);
+    if (this.closed) return Promise.resolve(false);
     return new Promise((resolve) => {
       const waiter: Waiter = { vector, resolve, timer: undefined };
       waiter.timer = this.after(waitMs, () => {
@@ -53,6 +55,7 @@ export class SessionWaits {
   }
 
   close(): void {
+    this.closed = true;
     for (const waiter of this.waiters) {
       waiter.timer?.cancel();
       waiter.resolve(false);

@@ -75,12 +75,17 @@ export class TurnSnapshot implements Snapshot {
 
 /** Runs `turn` synchronously on a snapshot in which every body that it asks for is loaded. */
 export async function inTurn<T>(table: DocumentTable, atMs: () => number, turn: (snapshot: TurnSnapshot) => T): Promise<{ value: T; snapshot: TurnSnapshot }> {
-  for (let turns = 0; turns < TURNS_MAX; turns++) {
+  const needed = new Set<string>();
+  const take = (): { value: T; snapshot: TurnSnapshot } | undefined => {
     const snapshot = new TurnSnapshot(table, atMs());
     const attempt = tryTurn(snapshot, turn);
     if ("value" in attempt) return { value: attempt.value, snapshot };
-    await table.load(attempt.missing);
-  }
+    for (const key of attempt.missing) needed.add(key);
+    return undefined;
+  };
+  let taken = take();
+  for (let turns = 0; taken === undefined && turns < TURNS_MAX; turns++) taken = await table.withBodies(needed, take);
+  if (taken !== undefined) return taken;
   throw new Error("the documents of one request do not fit into memory");
 }
 

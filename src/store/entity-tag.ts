@@ -1,0 +1,37 @@
+/**
+ * Strong entity tags: the digest of the document's changes, and behind a dot a hash of what its representation takes from
+ * other documents. Equal wherever the same changes are held. `If-Match` compares the part before the dot: what the document
+ * itself has become.
+ */
+import type { Snapshot } from "./data-plane.js";
+import type { DocumentReader } from "./document-reader.js";
+import { keyOf } from "../core/document.js";
+
+/** The tag of a document's representation, without quotes. */
+export function entityTag(document: DocumentReader, snapshot: Snapshot): string {
+  const borrowed = borrowedText(document, snapshot);
+  return borrowed === "" ? document.etag : `${document.etag}.${shortHash(borrowed)}`;
+}
+
+/** The part of a tag that names the document's own state. */
+export function ownPart(tag: string): string {
+  return tag.split(".", 1)[0] ?? tag;
+}
+
+/** What the representation shows of other documents: the page's address in links, whether the group still exists. */
+function borrowedText(document: DocumentReader, snapshot: Snapshot): string {
+  const { partition, type } = document;
+  if (type === "incident" || type === "maintenance") {
+    const url = snapshot.document(keyOf("~", "page", partition))?.value("url");
+    return typeof url === "string" ? url : "";
+  }
+  const group = type === "component" ? document.text("group_id") : "";
+  return group !== "" && snapshot.document(keyOf(partition, "component-group", group)) === undefined ? "group is gone" : "";
+}
+
+/** FNV-1a, 32 bits, as hex. */
+function shortHash(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return hash.toString(16).padStart(8, "0");
+}
