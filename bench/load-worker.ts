@@ -33,6 +33,9 @@ async function run(job: LoadJob): Promise<LoadResult> {
   }
 }
 
+/** Set by a message: the job under way ends with the answers that are out. */
+let isStopped = false;
+
 /** Every connection sends its next request as soon as it has its answer. Connection k takes the requests k, k + connections, … in turn. */
 async function closedLoop(job: LoadJob, connections: readonly HttpConnection[], requests: readonly Buffer[]): Promise<LoadResult> {
   const tally = new Tally();
@@ -42,7 +45,7 @@ async function closedLoop(job: LoadJob, connections: readonly HttpConnection[], 
   await Promise.all(connections.map(async (connection, index) => {
     const own = requests.filter((_, i) => i % connections.length === index);
     const mine = own.length > 0 ? own : [requests[index % requests.length] ?? Buffer.alloc(0)];
-    for (let turn = 0; left > 0; turn++) {
+    for (let turn = 0; left > 0 && !isStopped; turn++) {
       left--;
       const sent = performance.now();
       if (sent >= end) break;
@@ -60,7 +63,7 @@ async function openLoop(job: LoadJob, connections: readonly HttpConnection[], re
   const total = Math.round(perSecond * (job.seconds ?? 1));
   let next = 0;
   await Promise.all(connections.map(async (connection) => {
-    while (next < total) {
+    while (next < total && !isStopped) {
       const turn = next++;
       const due = started + (turn * 1_000) / perSecond;
       const early = due - performance.now();
@@ -74,7 +77,9 @@ async function openLoop(job: LoadJob, connections: readonly HttpConnection[], re
 }
 
 process.on("disconnect", () => process.exit());
-process.on("message", (job: LoadJob) => {
+process.on("message", (job: LoadJob | { readonly stop: true }) => {
+  isStopped = "stop" in job;
+  if ("stop" in job) return;
   run(job).then((result) => process.send?.({ result }), (error: unknown) => process.send?.({ error: error instanceof Error ? error.message : String(error) }));
 });
 process.send?.({ ready: true });

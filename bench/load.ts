@@ -48,6 +48,11 @@ export class LoadTool {
     return answer.result;
   }
 
+  /** Ends the job under way early; its result is that of the time it ran. */
+  stop(): void {
+    this.child.send({ stop: true });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.child.stop();
   }

@@ -124,6 +124,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         requestsPerKey: config.rateLimit.perKeyPerSecond,
         requestsPerAddress: config.rateLimit.perAddressPerSecond,
         voters: votersNearest(config),
+        cors: config.cors,
         trustProxy: false,
       },
       ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },

@@ -59,6 +59,10 @@ export class ReplicaNode implements DataPlane {
   private lastStatus: ClusterStatus | undefined;
   private readOnlyReason: string | undefined;
   private closed = false;
+  /** Counts the openings of the store: what an engine reports after it was replaced is void. */
+  private generation = 0;
+  /** Openings and closings, one after the other. */
+  private lifecycle: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly options: NodeOptions,
@@ -68,23 +72,41 @@ export class ReplicaNode implements DataPlane {
   /** Opens the store and joins the mesh. Rejects with a `StorageDamage` or `StorageFailure` if the store cannot be used. */
   static async start(options: NodeOptions, ports: NodePorts): Promise<ReplicaNode> {
     const node = new ReplicaNode(options, ports);
-    await node.open(undefined);
+    try {
+      await node.inTurn(() => node.open(undefined));
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
     return node;
   }
 
+  /** Runs after all that was asked for before. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.lifecycle.then(work);
+    this.lifecycle = done.catch(() => {});
+    return done;
+  }
+
   private async open(doubt: string | undefined): Promise<void> {
+    const generation = ++this.generation;
     const { storage, witness } = await this.ports.openStorage();
     try {
       this.engine = await ReplicaEngine.open(this.options, this.ports, storage, witness, doubt, {
-        diskFailed: (error) => this.diskFailed(error),
-        doubt: (reason) => void this.renew(reason),
+        diskFailed: (error) => this.diskFailed(generation, error),
+        doubt: (reason) => this.renew(generation, reason),
       });
     } catch (error) {
       await storage.close().catch(() => {});
       throw error;
     }
     this.readOnlyReason = undefined;
-    await this.engine.originate(this.options.genesis);
+    try {
+      await this.engine.originate(this.options.genesis);
+    } catch (error) {
+      await this.shut();
+      throw error;
+    }
   }
 
   /** True if the disk was empty when the process started. */
@@ -93,24 +115,34 @@ export class ReplicaNode implements DataPlane {
   }
 
   /** The store may not be the one that this replica left: go on as a new incarnation. */
-  private async renew(reason: string): Promise<void> {
-    if (this.closed || this.engine === undefined) return;
-    this.ports.log("warn", { event: "new-incarnation", reason }, "the store is in doubt; this replica rejoins as a new incarnation");
-    await this.shut();
-    await this.reopen(reason);
+  private renew(generation: number, reason: string): void {
+    this.replace(generation, reason, () => {
+      this.ports.log("warn", { event: "new-incarnation", reason }, "the store is in doubt; this replica rejoins as a new incarnation");
+    });
   }
 
   /** After an I/O error nothing is acknowledged; the store is opened anew once the disk takes writes again. */
-  private diskFailed(error: Error): void {
+  private diskFailed(generation: number, error: Error): void {
     this.readOnlyReason = error instanceof StorageDamage
       ? `The store is damaged (${error.message}); rebuild it with --rebuild.`
       : `The disk does not take writes (${error.message}).`;
     this.ports.log("error", { event: "read-only", error: error.message }, "this replica is read-only");
-    if (error instanceof StorageDamage) return;
+    if (error instanceof StorageDamage || this.closed) return;
     this.reopening ??= this.ports.timers.after(this.options.limits.reopenAfterMs, () => {
       this.reopening = undefined;
-      void this.shut().then(() => this.reopen(undefined));
+      this.replace(generation, undefined, () => {});
     });
+  }
+
+  /** Closes the engine of this generation, if it still is the one, and opens the store anew. */
+  private replace(generation: number, doubt: string | undefined, begun: () => void): void {
+    const done = this.inTurn(async () => {
+      if (this.closed || generation !== this.generation) return;
+      begun();
+      await this.shut();
+      await this.reopen(doubt);
+    });
+    done.catch((error: unknown) => this.ports.fatal(error));
   }
 
   private async shut(): Promise<void> {
@@ -122,16 +154,18 @@ export class ReplicaNode implements DataPlane {
   }
 
   private async reopen(doubt: string | undefined): Promise<void> {
-    if (this.closed) return;
     try {
       await this.open(doubt);
       this.ports.log("info", { event: "reopened" }, "the store was opened anew");
     } catch (error) {
       this.readOnlyReason = `The store cannot be opened (${error instanceof Error ? error.message : String(error)}).`;
       this.ports.log("error", { event: "reopen-failed", error: String(error) }, "the store could not be opened anew");
+      if (this.closed) return;
+      const { generation } = this;
+      this.reopening?.cancel();
       this.reopening = this.ports.timers.after(this.options.limits.reopenAfterMs, () => {
         this.reopening = undefined;
-        void this.reopen(doubt);
+        this.replace(generation, doubt, () => {});
       });
     }
   }
@@ -139,9 +173,11 @@ export class ReplicaNode implements DataPlane {
   async close(): Promise<void> {
     this.closed = true;
     this.reopening?.cancel();
-    const { engine } = this;
-    this.engine = undefined;
-    await engine?.close();
+    await this.inTurn(async () => {
+      const { engine } = this;
+      this.engine = undefined;
+      await engine?.close();
+    });
   }
 
   private get fault(): Fault {

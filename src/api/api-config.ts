@@ -15,13 +15,15 @@ export interface ApiConfig {
   readonly requestsPerKey: number;
   /** Requests per second that one address may make, with any key or none. 0: no limit. */
   readonly requestsPerAddress: number;
+  /** Origins that browsers may call from; `*`: all. */
+  readonly cors: readonly string[];
   /** Where GLOBAL_QUORUM requests are carried out, in order of preference; empty at a replica that votes. */
   readonly voters: readonly string[];
   /** True if a proxy in front names the client's address. */
   readonly trustProxy: boolean;
 }
 
-export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false, voters: [] } as const;
+export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false, voters: [], cors: [] } as const;
 
 export interface ApiPorts {
   readonly data: DataPlane;

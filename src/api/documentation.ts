@@ -55,7 +55,7 @@ const pages = async (app: FastifyInstance, { requestsPerAddress }: Pick<Document
     reply.header("content-type", "application/json; charset=utf-8");
     reply.compress(text);
   });
-  app.get<{ Params: { code: string } }>("/problems/:code", { config: PUBLIC, schema: { tags: ["operations"], summary: "What a problem type means" } }, (request, reply) => {
+  app.get<{ Params: { code: string } }>("/problems/:code", { config: PUBLIC, schema: { tags: ["operations"], summary: "What a problem type means", response: { 200: { description: "A page for people.", content: { "text/html": { schema: { type: "string" } } } } } } }, (request, reply) => {
     const code = FAULT_CODES.find((known) => known === request.params.code);
     if (code === undefined) return sendProblem(reply, new Fault("not-found", "There is no problem of this type."));
     return reply.type("text/html; charset=utf-8").send(problemPage(code));

@@ -5,8 +5,9 @@ import { depthOf } from "../core/change.js";
 import { Fault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 
-/** A key that would reach a prototype. Texts that hold none of these names need no second look. */
-const SUSPECT = /__proto__|constructor|\\u/;
+/** What a parsed body may hold though no replica could keep it as it came. Texts without a trace of it need no second look. */
+const SUSPECT = /__proto__|constructor|\\u|[0-9][eE]\+?[0-9]{3}|[0-9]{300}/;
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Replaces every content type parser by one for JSON. An empty body is `undefined`: routes that need one say so in their schema. */
 export function acceptJsonBodies(app: FastifyInstance): void {
@@ -31,16 +32,24 @@ export function parseJsonBody(bytes: Buffer): unknown {
   } catch {
     return new Fault("malformed", "The body is not JSON.");
   }
-  if (SUSPECT.test(text) && reachesPrototype(value)) return new Fault("malformed", "The body has a key that is not allowed (__proto__, or constructor with a prototype).");
-  return value;
+  const reason = SUSPECT.test(text) ? objection(value) : undefined;
+  return reason === undefined ? value : new Fault("malformed", reason);
 }
 
-function reachesPrototype(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (!Array.isArray(value)) {
-    if (Object.hasOwn(value, "__proto__")) return true;
-    const made: unknown = Object.hasOwn(value, "constructor") ? (value as { constructor: unknown }).constructor : undefined;
-    if (typeof made === "object" && made !== null && Object.hasOwn(made, "prototype")) return true;
+function objection(value: unknown): string | undefined {
+  if (typeof value === "string") return LONE_SURROGATE.test(value) ? "The body has half a surrogate pair in a text." : undefined;
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : "The body has a number that is too large.";
+  if (typeof value !== "object" || value === null) return undefined;
+  if (!Array.isArray(value) && reachesPrototype(value)) return "The body has a key that is not allowed (__proto__, or constructor with a prototype).";
+  for (const [key, member] of Object.entries(value)) {
+    const reason = objection(key) ?? objection(member);
+    if (reason !== undefined) return reason;
   }
-  return Object.values(value).some(reachesPrototype);
+  return undefined;
+}
+
+function reachesPrototype(value: object): boolean {
+  if (Object.hasOwn(value, "__proto__")) return true;
+  const made: unknown = Object.hasOwn(value, "constructor") ? (value as { constructor: unknown }).constructor : undefined;
+  return typeof made === "object" && made !== null && Object.hasOwn(made, "prototype");
 }

@@ -130,7 +130,7 @@ export function clusterGauges(metrics: Metrics, data: DataPlane): void {
 }
 
 export function metricsRoute(app: FastifyInstance, metrics: PromMetrics): void {
-  app.get("/metrics", { config: { public: true, unreplicated: true }, schema: { tags: ["operations"], summary: "Metrics (OpenMetrics)" } }, async (_request, reply) =>
+  app.get("/metrics", { config: { public: true, unreplicated: true }, schema: { tags: ["operations"], summary: "Metrics (OpenMetrics)", response: { 200: { description: "All metrics as text.", content: { "application/openmetrics-text": { schema: { type: "string" } } } } } } }, async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
 }

@@ -9,6 +9,7 @@ import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
 import { Authenticator } from "./authentication.js";
 import { clusterRoutes } from "./cluster-routes.js";
+import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
 import { Forwarding } from "./forwarding.js";
@@ -65,6 +66,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler(errorHandler(ports.onDefect));
   acceptJsonBodies(app);
+  allowOrigins(app, config.cors);
 
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
   const latency = new RequestLatency(ports.metrics, clock);

@@ -140,10 +140,10 @@ export class DocumentState {
     if (section.dead !== null) return;
     switch (operation.op) {
       case "set": {
-        const kept = (section.registers.get(operation.field) ?? []).filter((sibling) => !covers(context, sibling) && !sameDot(sibling, dot));
-        kept.push({ ...dot, ...stamp, value: operation.value, was: operation.was });
-        kept.sort(bySiblingOrder);
-        section.registers.set(operation.field, kept);
+        const { hlc, region, replica, actor } = stamp;
+        const written: Sibling = { origin: dot.origin, seq: dot.seq, hlc, region, replica, actor, value: operation.value, was: operation.was };
+        const kept = section.registers.get(operation.field)?.filter((sibling) => !covers(context, sibling) && !sameDot(sibling, dot));
+        section.registers.set(operation.field, kept === undefined || kept.length === 0 ? [written] : [...kept, written].sort(bySiblingOrder));
         return;
       }
       case "add":
@@ -218,25 +218,52 @@ export function disagree(siblings: readonly Sibling[]): boolean {
   return siblings.some((sibling) => canonical(sibling.value) !== first);
 }
 
-/** Serialised form of a section, as stored. */
+type StampRow = readonly [origin: string, seq: number, hlc: Hlc, region: string, replica: string, actor: string];
+
+interface StoredSection {
+  /** Who wrote what, once each. */
+  readonly t: readonly StampRow[];
+  /** Places in `t`: born, dead, touched. */
+  readonly m: readonly (number | null)[];
+  readonly r: readonly (readonly [field: string, siblings: readonly (readonly [place: number, value: Json, was: Json])[]])[];
+  readonly s: readonly (readonly [field: string, elements: readonly (readonly [element: string, dots: readonly Dot[]])[]])[];
+  readonly c: readonly (readonly [field: string, count: number])[];
+}
+
+/** Serialised form of a section, as stored. The values of one change share its stamp, so each stamp is written once. */
 export function encodeSection(section: Section): string {
-  return JSON.stringify({
-    b: section.born, d: section.dead, t: section.touched,
-    r: [...section.registers],
-    s: [...section.sets].map(([field, set]) => [field, [...set]]),
-    c: [...section.counters],
-  });
+  const rows: StampRow[] = [];
+  const placeOf = (stamp: Stamp, dot: Dot | undefined): number => {
+    for (let place = 0; place < rows.length; place++) {
+      const row = rows[place];
+      if (row !== undefined && row[2] === stamp.hlc && (dot === undefined || (row[0] === dot.origin && row[1] === dot.seq))) return place;
+    }
+    return rows.push([dot?.origin ?? "", dot?.seq ?? 0, stamp.hlc, stamp.region, stamp.replica, stamp.actor]) - 1;
+  };
+  const registers: [string, [number, Json, Json][]][] = [];
+  for (const [field, siblings] of section.registers) registers.push([field, siblings.map((sibling) => [placeOf(sibling, sibling), sibling.value, sibling.was])]);
+  const marks = [section.born, section.dead, section.touched].map((stamp) => (stamp === null ? null : placeOf(stamp, undefined)));
+  const stored: StoredSection = { t: rows, m: marks, r: registers, s: [...section.sets].map(([field, set]) => [field, [...set]]), c: [...section.counters] };
+  return JSON.stringify(stored);
 }
 
 export function decodeSection(text: string): Section {
-  const value = JSON.parse(text) as {
-    b: Stamp | null; d: Stamp | null; t: Stamp | null; r: [string, Sibling[]][]; s: [string, [string, Dot[]][]][]; c: [string, number][];
+  const stored = JSON.parse(text) as StoredSection;
+  const siblings = stored.t.map(([origin, seq, hlc, region, replica, actor]) => ({ origin, seq, hlc, region, replica, actor }));
+  const stampAt = (place: number | null | undefined): Stamp | null => {
+    const row = place == null ? undefined : siblings[place];
+    return row === undefined ? null : { hlc: row.hlc, region: row.region, replica: row.replica, actor: row.actor };
+  };
+  const siblingAt = ([place, value, was]: readonly [number, Json, Json]): Sibling => {
+    const row = siblings[place];
+    assert(row !== undefined, "a stored value has a stamp");
+    return { ...row, value, was };
   };
   return {
-    born: value.b, dead: value.d, touched: value.t,
-    registers: new Map(value.r),
-    sets: new Map(value.s.map(([field, set]) => [field, new Map(set)])),
-    counters: new Map(value.c),
+    born: stampAt(stored.m[0]), dead: stampAt(stored.m[1]), touched: stampAt(stored.m[2]),
+    registers: new Map(stored.r.map(([field, values]) => [field, values.map(siblingAt)])),
+    sets: new Map(stored.s.map(([field, set]) => [field, new Map(set)])),
+    counters: new Map(stored.c),
   };
 }
 

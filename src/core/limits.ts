@@ -18,7 +18,7 @@ export const limits = {
   batchBytes: 8 * 1024 * 1024,
   stagedChangesMax: 20_000,
   // replication
-  pushDelayMs: 5,
+  pushDelayMs: 10,
   entriesPerMessage: 100,
   entriesMessageBytes: 256 * 1024,
   linkWindowBytes: 8 * 1024 * 1024,

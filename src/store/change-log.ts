@@ -161,7 +161,8 @@ export class ChangeLog {
   private append(change: Change): Dot {
     const { origin } = this.state;
     const seq = (this.state.vector[origin] ?? 0) + 1;
-    this.enter(origin, seq, encodeChange(change), change);
+    const body = encodeChange(change);
+    this.enter(origin, seq, body, this.checksum(body), change);
     return { origin, seq };
   }
 
@@ -176,7 +177,7 @@ export class ChangeLog {
   /** Logs a decided change as our own entry; the entry is the commit message. The document's body is loaded. */
   appendDecided(body: Uint8Array, change: Change): void {
     const { origin } = this.state;
-    this.enter(origin, (this.state.vector[origin] ?? 0) + 1, body, change);
+    this.enter(origin, (this.state.vector[origin] ?? 0) + 1, body, this.checksum(body), change);
   }
 
   /** Dot of the change of a log entry. */
@@ -195,14 +196,14 @@ export class ChangeLog {
    */
   accept(entry: Entry, change: Change): void {
     if (!this.clock.receive(change.hlc, this.time.now(), this.limits.clockSkewMsMax)) this.observer.skewed(entry.origin, change.hlc);
-    this.enter(entry.origin, entry.seq, entry.body, change);
+    this.enter(entry.origin, entry.seq, entry.body, entry.checksum, change);
   }
 
   /** Logs a peer's entry that cannot be applied, as it came, so that the link goes on. */
   quarantine(entry: Entry): void {
     this.batch.put(keyspace.quarantine(entry.origin, entry.seq), entry.body);
     this.state.quarantined++;
-    this.log(entry.origin, entry.seq, entry.body, "!", { origin: entry.origin, seq: entry.seq });
+    this.log(entry.origin, entry.seq, entry.body, entry.checksum, "!", { origin: entry.origin, seq: entry.seq });
   }
 
   /**
@@ -211,7 +212,7 @@ export class ChangeLog {
    */
   repair(dot: Dot, body: Uint8Array, change: Change, source: Vector): void {
     if (!this.clock.receive(change.hlc, this.time.now(), this.limits.clockSkewMsMax)) this.observer.skewed(dot.origin, change.hlc);
-    this.apply(dot, body, change);
+    this.apply(dot, body, this.checksum(body), change);
     if (dot.origin === CHAIN) this.noteDecision(change.document, source);
     this.batch.touch(1);
   }
@@ -227,12 +228,12 @@ export class ChangeLog {
     this.batch.touch();
   }
 
-  private enter(origin: string, seq: number, body: Uint8Array, change: Change): void {
+  private enter(origin: string, seq: number, body: Uint8Array, checksum: Uint8Array, change: Change): void {
     assert(seq === (this.state.vector[origin] ?? 0) + 1, "an origin's entries are logged without a gap");
     const dot = this.dotOf(origin, seq, change);
     if (change.idempotency !== undefined) this.remember(dot, body, change, change.idempotency);
-    else if (!holdsDot(this.table.find(change.document), dot)) this.apply(dot, body, change);
-    this.log(origin, seq, body, change.document, dot);
+    else if (!holdsDot(this.table.find(change.document), dot)) this.apply(dot, body, checksum, change);
+    this.log(origin, seq, body, checksum, change.document, dot);
     if (dot.origin === CHAIN) this.noteDecision(change.document, { [origin]: seq });
   }
 
@@ -267,14 +268,14 @@ export class ChangeLog {
     }
   }
 
-  private log(origin: string, seq: number, body: Uint8Array, document: string, dot: Dot): void {
+  private log(origin: string, seq: number, body: Uint8Array, checksum: Uint8Array, document: string, dot: Dot): void {
     const place = ++this.state.head;
     this.state.vector[origin] = seq;
     this.batch.put(keyspace.log(origin, seq), encoder.encode(String(place)));
     this.batch.put(keyspace.arrival(place), encoder.encode(`${origin} ${seq} ${document} ${dot.origin} ${dot.seq}`));
     this.batch.touch(1);
     this.state.logBytes += body.length;
-    const entry: LoggedEntry = { origin, seq, body, checksum: this.checksum(body), place };
+    const entry: LoggedEntry = { origin, seq, body, checksum, place };
     this.recent.push(entry);
     this.recentBytes += body.length;
     if (this.recentBytes > this.limits.recentLogBytes) this.shrinkRecent();
@@ -287,11 +288,12 @@ export class ChangeLog {
     this.recent = this.recent.slice(drop);
   }
 
-  private apply(dot: Dot, body: Uint8Array, change: Change): void {
+  /** `identity`: the checksum of the body, which names the change in the document's digest. */
+  private apply(dot: Dot, body: Uint8Array, identity: Uint8Array, change: Change): void {
     const record = this.table.ensure(change.document);
     const state = this.table.body(record);
     assert(state !== undefined, "a change is applied to a loaded document");
-    const sections = state.apply(change, dot, this.identify(body));
+    const sections = state.apply(change, dot, identity);
     this.batch.put(keyspace.change(change.document, dot.origin, dot.seq), body);
     if (change.operationIds !== undefined) {
       record.operationIds.push(...change.operationIds);
@@ -382,8 +384,9 @@ export class ChangeLog {
     if (known !== undefined && Object.keys(known.vector).length > 0) return;
     const change: Change = { document, hlc, region: "genesis", replica: "genesis", actor: "system", context: EMPTY_VECTOR, operations };
     const body = encodeChange(change);
-    const name = Buffer.from(this.identify(body)).toString("hex").slice(0, 12);
-    this.apply({ origin: `genesis.${name}`, seq: 1 }, body, change);
+    const identity = this.checksum(body);
+    const name = Buffer.from(identity).toString("hex").slice(0, 12);
+    this.apply({ origin: `genesis.${name}`, seq: 1 }, body, identity, change);
     this.batch.touch(1);
   }
 

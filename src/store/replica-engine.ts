@@ -9,7 +9,7 @@ import type { Limits } from "../core/limits.js";
 import { degradation, peerState, type PeerHealth } from "../core/membership.js";
 import { MerkleTree } from "../core/merkle.js";
 import type { Hello, Message, Status } from "../core/messages.js";
-import { StorageDamage, type Clock, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
+import { StorageDamage, StorageFailure, type Clock, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
 import { ownerOf } from "../core/replica.js";
 import { copyVector, dominates, EMPTY_VECTOR, parseVector, type Vector } from "../core/vector.js";
 import { AntiEntropyRunner } from "./anti-entropy-runner.js";
@@ -179,6 +179,7 @@ export class ReplicaEngine {
       monotonic: () => ports.clock.monotonic(),
       after: (ms, callback) => void this.after(ms, callback),
       antiEntropyNeeded: (peer) => this.repairFrom(peer),
+      repair: async (peer) => this.replication.replica.isConnected(peer) && (await this.antiEntropyRunner.round(peer)).outcome === "done",
       warn: (event, text) => ports.log("warn", event, text),
       fatal: (error) => this.fatal(error),
     }, ports.metrics);
@@ -281,7 +282,7 @@ export class ReplicaEngine {
 
   private fatal(error: unknown): void {
     if (this.closed) return;
-    if (error instanceof StorageDamage || (error instanceof Error && error.name === "StorageFailure")) {
+    if (isDiskError(error)) {
       this.log.batch.fail(error);
       return;
     }
@@ -436,11 +437,22 @@ export class ReplicaEngine {
   // The data plane.
 
   commit(command: Command, options: CommitOptions): Promise<Committed | Fault> {
-    return this.timed(options, "write", () => this.commits.commit(command, options));
+    return this.timed(options, "write", () => this.guarded(true, () => this.commits.commit(command, options)));
   }
 
   read<T>(query: Query<T>, options: ReadOptions): Promise<ReadResult<T> | Fault> {
-    return this.timed(options, "read", () => this.reads.read(query, options));
+    return this.timed(options, "read", () => this.guarded(false, () => this.reads.read(query, options)));
+  }
+
+  /** A store that cannot be read is no defect of the program: the replica goes read-only, and the request is told so. */
+  private async guarded<T>(isWrite: boolean, work: () => Promise<T | Fault>): Promise<T | Fault> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      this.fatal(error);
+      return new Fault("read-only", "This replica cannot read its store.", { retryAfterSeconds: 5, ...(isWrite ? { outcome: "unknown" as const } : {}) });
+    }
   }
 
   private async timed<T>(options: ReadOptions, kind: string, work: () => Promise<T | Fault>): Promise<T | Fault> {
@@ -453,7 +465,11 @@ export class ReplicaEngine {
     return result;
   }
 
-  async history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault> {
+  history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault> {
+    return this.guarded(false, () => this.historyAt(key, options));
+  }
+
+  private async historyAt(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault> {
     // The read brings this replica up to the level; an unknown document is a 404 at that level.
     const known = await this.reads.read({ documents: [key], render: (snapshot) => snapshot.taken(key) }, options);
     if (known instanceof Fault) return known;
@@ -529,6 +545,10 @@ export class ReplicaEngine {
     await this.log.batch.drained();
     await this.storage.close();
   }
+}
+
+function isDiskError(error: unknown): error is StorageDamage | StorageFailure {
+  return error instanceof StorageDamage || error instanceof StorageFailure;
 }
 
 function round(ms: number): number {

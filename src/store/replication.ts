@@ -10,7 +10,7 @@ import type { Change } from "../core/change.js";
 import type { Limits } from "../core/limits.js";
 import type { Entry, Message } from "../core/messages.js";
 import { Replica, type PlacedEntry, type ReplicaEffect, type ReplicaEvent, type ReplicaHost } from "../core/replica.js";
-import { isOrigin, type Vector } from "../core/vector.js";
+import { EMPTY_VECTOR, isOrigin, type Vector } from "../core/vector.js";
 import type { ChangeLog } from "./change-log.js";
 import type { Counter, Metrics } from "./metrics.js";
 
@@ -27,6 +27,8 @@ export interface ReplicationPorts {
   /** Called once in `ms`; the callback comes back on the event loop. */
   after(ms: number, callback: () => void): void;
   antiEntropyNeeded(peer: string): void;
+  /** Runs a round of anti-entropy with a peer; true if it came to its end. */
+  repair(peer: string): Promise<boolean>;
   warn(event: Record<string, unknown>, text: string): void;
   /** A broken invariant or a damaged store. */
   fatal(error: unknown): void;
@@ -43,6 +45,8 @@ export class Replication {
   private working = false;
   private again = false;
   private pushTimer = false;
+  /** Rounds of anti-entropy on behalf of documents that lack what the logs have passed. */
+  private readonly repairs = new Map<string, "running" | "over">();
   private readonly damagedEntries: Counter;
   private readonly quarantinedChanges: Counter;
 
@@ -227,7 +231,7 @@ export class Replication {
   private canApply(item: Pending): boolean {
     const { change } = item;
     if (change === undefined) return true;
-    if (!this.log.ready(change)) return false;
+    if (!this.log.ready(change)) return this.isOrphan(item, change);
     const record = this.log.table.find(change.document);
     if (record === undefined || record.state !== undefined) return true;
     this.again = true;
@@ -235,10 +239,36 @@ export class Replication {
   }
 
   private applyOne(item: Pending): void {
-    if (item.change === undefined) {
-      this.quarantinedChanges.add();
-      this.log.quarantine(item.entry);
-    } else this.log.accept(item.entry, item.change);
+    const { change, entry } = item;
+    if (change !== undefined && this.log.ready(change)) {
+      this.repairs.delete(change.document);
+      this.log.accept(entry, change);
+      return;
+    }
+    this.quarantinedChanges.add();
+    this.log.quarantine(entry);
+    if (change !== undefined) this.ports.warn({ event: "poison-change", origin: entry.origin, seq: entry.seq, fault: "follows a change that could not be applied" }, "a change is put into quarantine");
+  }
+
+  /**
+   * True if what a change depends on passed by in the logs without reaching its document (it is in quarantine, or the document was
+   * damaged here) and anti-entropy could not bring it either: waiting longer would stop the link for ever.
+   */
+  private isOrphan(item: Pending, change: Change): boolean {
+    const { document, context } = change;
+    const held = this.log.table.find(document)?.vector ?? EMPTY_VECTOR;
+    const passed = Object.keys(context).some((origin) => (context[origin] ?? 0) > (held[origin] ?? 0) && (this.log.vector[origin] ?? 0) >= (context[origin] ?? 0));
+    if (!passed) return false;
+    const repair = this.repairs.get(document);
+    if (repair === "over") return true;
+    if (repair === "running") return false;
+    this.repairs.set(document, "running");
+    this.ports.repair(item.peer).then((finished) => {
+      if (finished) this.repairs.set(document, "over");
+      else this.repairs.delete(document);
+      this.work();
+    }, (error: unknown) => this.ports.fatal(error));
+    return false;
   }
 
   /** Drops what waits for its dependencies where a link has more of it than its bound; the link is asked again later. */

@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import t from "tap";
-import { World } from "./contract-world.js";
+import { until, World } from "./contract-world.js";
 
 const world = await World.start();
 t.teardown(() => world.stop());
@@ -54,7 +54,7 @@ t.test("the description is a valid OpenAPI 3.1 document in which everything that
       const resolved = world.openapi.resolve(response, "")?.value;
       t.equal(typeof resolved?.description, "string", `${method} ${path} ${status} has a description`);
       if (status === "204" || status === "304") t.notOk(resolved.content, `${method} ${path} ${status} has no content`);
-      else if (path.startsWith("/v1/")) t.ok(Object.values(resolved.content ?? {}).every((media) => (media as { schema?: unknown }).schema !== undefined) && resolved.content, `${method} ${path} ${status} has a schema`);
+      else t.ok(Object.values(resolved.content ?? {}).every((media) => (media as { schema?: unknown }).schema !== undefined) && resolved.content, `${method} ${path} ${status} has a schema`);
       for (const header of Object.values(resolved.headers ?? {})) t.ok(world.openapi.resolve(header, "")?.value?.schema, `${method} ${path} ${status} headers`);
     }
     if (path.startsWith("/v1/") && ["POST", "PUT", "PATCH"].includes(method) && !/\/(publish|rotate|anti-entropy)$/.test(path)) {
@@ -175,6 +175,8 @@ t.test("a body of another type is 415, one over 1 MiB is 413, whatever it holds"
 
 t.test("a body nested too deep, or reaching for a prototype, is refused and does no harm", async (t) => {
   t.equal((await owner.raw("POST", components, `${"[".repeat(50_000)}${"]".repeat(50_000)}`, CLIENT_JSON)).status, 400);
+  for (const text of ['{"name":"a\\ud800"}', '{"name":"a","position":1e400}', '{"name":"a","\\udc00":1}', `{"name":"a","position":${"9".repeat(400)}}`]) t.equal((await owner.raw("POST", components, text, CLIENT_JSON)).status, 400, "what could not be kept as it came");
+  t.equal((await owner.raw("POST", components, '{"name":"\\ud83d\\ude80 1e400"}', CLIENT_JSON)).body.name, "\u{1f680} 1e400", "pairs are whole");
   for (const text of ['{"name":"a","__proto__":{"admin":true}}', '{"name":"a","constructor":{"prototype":{"x":1}}}', '{"name":"a","\\u005f_proto__":{"x":1}}']) {
     t.ok([400, 422].includes((await owner.raw("POST", components, text, CLIENT_JSON)).status), text);
   }
@@ -218,4 +220,26 @@ t.test("what is not HTTP gets 400 and the server goes on", async (t) => {
   const big = await owner.get("/v1/pages", { "x-filler": "x".repeat(20_000) }).catch((error: unknown) => error);
   t.notMatch(String(big), /→ 5\d\d/);
   t.equal((await owner.get("/healthz")).status, 200);
+});
+
+t.test("a limit that is passed is 429 for that second, with all that an error has; nobody else is kept out", async (t) => {
+  const limited = await World.start({ settings: { rateLimit: { perKeyPerSecond: 5, perAddressPerSecond: 0 }, cors: ["https://dashboard.example.com"] } });
+  t.teardown(() => limited.stop());
+  const client = limited.client();
+  const answers = [];
+  for (let i = 0; i < 12; i++) answers.push(await client.get("/v1/pages"));
+  t.ok(answers.some(({ status }) => status === 429));
+  t.match(answers.find(({ status }) => status === 429), { body: { type: "/problems/too-many-requests" } });
+  t.equal((await client.as(null).get("/healthz")).status, 200);
+  await until("the second is over", async () => (await client.get("/v1/pages")).status === 200);
+
+  const origin = "https://dashboard.example.com";
+  const preflight = await client.as(null).send("OPTIONS", components, undefined, { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization, idempotency-key" });
+  t.match(preflight, { status: 204, headers: { "access-control-allow-origin": origin, "access-control-allow-methods": /POST.*PATCH/, "access-control-allow-headers": /Authorization.*Idempotency-Key.*Session-Token/, vary: /Origin/ } });
+  for (const path of ["/healthz", "/v1/none", "/v1/pages"]) {
+    const answer = await client.as(null).get(path, { origin });
+    t.equal(answer.headers["access-control-allow-origin"], origin, path);
+    t.match(answer.headers["access-control-expose-headers"], /Session-Token/);
+    t.equal((await client.as(null).get(path, { origin: "https://elsewhere.example.com" })).headers["access-control-allow-origin"], undefined);
+  }
 });

@@ -12,11 +12,19 @@ import { noMetrics } from "../../src/store/metrics.js";
 import type { Command, CommitOptions, Query } from "../../src/store/data-plane.js";
 import { keyOf } from "../../src/core/document.js";
 import type { Json } from "../../src/core/change.js";
+import type { Message } from "../../src/core/messages.js";
+import type { Transport } from "../../src/core/ports.js";
 
 export interface ClusterOptions {
   readonly regions?: readonly string[];
+  /** Names of all replicas, `<region>-<number>`; those with number 1 vote. One a region unless told. */
+  readonly replicas?: readonly string[];
+  /** Changes a message on its way, or drops it (undefined). */
+  readonly tamper?: (from: string, to: string, message: Message) => Message | undefined;
   readonly delayMs?: number;
   readonly limits?: Partial<Record<keyof Limits, number>>;
+  /** Limits of one replica only. */
+  readonly limitsOf?: Readonly<Record<string, Partial<Record<keyof Limits, number>>>>;
   readonly onFatal?: (error: unknown) => void;
 }
 
@@ -24,9 +32,18 @@ export interface ClusterOptions {
 export interface Disk {
   storage: MemoryStorage;
   witness: string;
+  /** While set, every write fails with it. */
+  failure: Error | undefined;
+}
+
+export function newDisk(witness: string): Disk {
+  const disk: Disk = { storage: new MemoryStorage({ failWrites: () => disk.failure }), witness, failure: undefined };
+  return disk;
 }
 
 export class Cluster {
+  /** The timers of replicas do not keep a process alive. */
+  private readonly alive = setInterval(() => {}, 1_000);
   readonly mesh: MemoryMesh;
   readonly names: readonly string[];
   readonly disks = new Map<string, Disk>();
@@ -35,9 +52,9 @@ export class Cluster {
   readonly logged: { replica: string; event: Readonly<Record<string, unknown>> }[] = [];
 
   constructor(private readonly options: ClusterOptions = {}) {
-    this.names = (options.regions ?? ["us-east", "eu-west", "ap-south"]).map((region) => `${region}-1`);
+    this.names = options.replicas ?? (options.regions ?? ["us-east", "eu-west", "ap-south"]).map((region) => `${region}-1`);
     this.mesh = new MemoryMesh({ timers: systemTimers, delayMs: options.delayMs ?? 0, reconnectMs: 20 });
-    for (const name of this.names) this.disks.set(name, { storage: new MemoryStorage(), witness: name });
+    for (const name of this.names) this.disks.set(name, newDisk(name));
   }
 
   async start(...names: string[]): Promise<void> {
@@ -45,10 +62,10 @@ export class Cluster {
   }
 
   private nodeOptions(name: string): Parameters<typeof ReplicaNode.start>[0] {
-    const peers = Object.fromEntries(this.names.filter((other) => other !== name).map((other) => [other, { region: other.slice(0, -2), role: "region" as const, voter: true }]));
+    const peers = Object.fromEntries(this.names.filter((other) => other !== name).map((other) => [other, { region: other.slice(0, -2), role: "region" as const, voter: other.endsWith("-1") }]));
     return {
-      replica: name, region: name.slice(0, -2), role: "region", voter: true, clusterId: "test", membership: this.names.join(), peers,
-      antiEntropyIntervalMs: 3_600_000, genesis: [], limits: { ...limits, ...this.options.limits } as Limits,
+      replica: name, region: name.slice(0, -2), role: "region", voter: name.endsWith("-1"), clusterId: "test", membership: this.names.join(), peers,
+      antiEntropyIntervalMs: 3_600_000, genesis: [], limits: { ...limits, ...this.options.limits, ...this.options.limitsOf?.[name] } as Limits,
     };
   }
 
@@ -59,7 +76,7 @@ export class Cluster {
         await disk.storage.reopen();
         return { storage: disk.storage, witness: disk.witness };
       },
-      newTransport: () => this.mesh.join(name, this.names.filter((other) => other !== name)),
+      newTransport: () => this.tampered(name, this.mesh.join(name, this.names.filter((other) => other !== name))),
       clock: systemClock, timers: systemTimers, random: systemRandom,
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       metrics: noMetrics,
@@ -69,6 +86,20 @@ export class Cluster {
         this.fatals.push(error);
         this.options.onFatal?.(error);
       },
+    };
+  }
+
+  private tampered(from: string, transport: Transport): Transport {
+    const { tamper } = this.options;
+    if (tamper === undefined) return transport;
+    return {
+      open: (handler) => transport.open(handler),
+      send: (to, message) => {
+        const sent = tamper(from, to, message);
+        return sent === undefined || transport.send(to, sent);
+      },
+      queuedBytes: (peer) => transport.queuedBytes(peer),
+      close: () => transport.close(),
     };
   }
 
@@ -108,7 +139,7 @@ export class Cluster {
   }
 
   async voting(): Promise<void> {
-    await this.settled("everybody votes", () => [...this.nodes.values()].every((node) => node.cluster().voting && node.cluster().peers.every((peer) => peer.state === "up" || !this.nodes.has(peer.replica))));
+    await this.settled("everybody votes", () => [...this.nodes.values()].every((node) => (node.cluster().voting || !node.cluster().replica.endsWith("-1")) && node.cluster().peers.every((peer) => peer.state === "up" || !this.nodes.has(peer.replica))));
   }
 
   async converged(): Promise<void> {
@@ -118,6 +149,7 @@ export class Cluster {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.nodes.values()].map((node) => node.close()));
     this.mesh.dispose();
+    clearInterval(this.alive);
   }
 }
 
