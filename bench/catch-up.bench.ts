@@ -16,7 +16,7 @@ export async function populate(load: LoadTool, region: RegionProcess, count: num
 export async function catchUp({ load, quick, found }: BenchWorld): Promise<void> {
   const documents = quick ? 1_000 : 10_000;
   const fromStart: number[] = [];
-  const fromListening: number[] = [];
+  const fromLink: number[] = [];
   {
     await using cluster = await Cluster.start();
     await populate(load, cluster.at("us-east"), documents);
@@ -32,14 +32,14 @@ export async function catchUp({ load, quick, found }: BenchWorld): Promise<void>
         return merkle_root === wanted && voting;
       });
       fromStart.push(startMs + caughtUpMs);
-      fromListening.push(caughtUpMs);
+      fromLink.push(Date.now() - emptied.firstLinkAtMs());
     }
   }
   const peer = await automergeRepo(documents);
   const name = `an empty region catches up ${documents.toLocaleString("en-US")} documents`;
   found({
-    metric: `${name}, from its listening`, unit: "ms", value: sampleOf(fromListening),
-    beside: { name: "automerge-repo, from connecting", value: peer.ms }, goal: { text: "≤ 0.05 ×", of: "ratio", atMost: 0.05 }, note: peer.note,
+    metric: `${name}, from its first link`, unit: "ms", value: sampleOf(fromLink),
+    beside: { name: "automerge-repo, from connecting", value: peer.ms }, goal: { text: "≤ 0.05 ×", of: "ratio", atMost: 0.05 }, note: `ours on disk, verified and voting; ${peer.note}`,
   });
   found({ metric: `${name}, from the start of its process, until it votes`, unit: "ms", value: sampleOf(fromStart), goal: { text: "≤ 10 s", of: "value", atMost: 10_000 } });
 }

@@ -73,6 +73,13 @@ export class RegionProcess {
     return tookMs;
   }
 
+  /** When it was first linked with a peer, by its log, ms since the epoch. */
+  firstLinkAtMs(): number {
+    const line = /\{[^\n]*"event":"peer-up"[^\n]*\}/.exec(this.child?.stdout ?? "");
+    if (line === null) throw new Error(`${this.region} never said that a peer is up`);
+    return Date.parse((JSON.parse(line[0]) as { time: string }).time);
+  }
+
   async stop(): Promise<void> {
     await this.pool?.destroy();
     await this.child?.stop();
@@ -120,6 +127,23 @@ export class RegionProcess {
   }
 }
 
+/** Ports of a region on loopback. */
+interface Places {
+  readonly mesh: number;
+  readonly http: number;
+}
+
+/** Puts a proxy before each of the ports by which one region dials another. */
+async function proxied(places: Places, delayMs: number, opened: (kind: string, proxy: LinkProxy) => void): Promise<Places> {
+  const proxyTo = async (kind: "mesh" | "http"): Promise<number> => {
+    const proxy = await LinkProxy.listen({ delayMs: () => delayMs });
+    proxy.target = places[kind];
+    opened(kind, proxy);
+    return proxy.port;
+  };
+  return { mesh: await proxyTo("mesh"), http: await proxyTo("http") };
+}
+
 export class Cluster {
   private constructor(
     private readonly folder: TemporaryFolder,
@@ -131,30 +155,22 @@ export class Cluster {
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const folder = new TemporaryFolder();
     const { links = "direct" } = options;
-    const meshPorts = new Map(REGIONS.map((region) => [region, 0]));
-    const free = await freePorts(REGIONS.length);
-    REGIONS.forEach((region, i) => void meshPorts.set(region, free[i] ?? 0));
+    const free = await freePorts(2 * REGIONS.length);
+    const portsOf = (region: Region): Places => ({ mesh: free[2 * REGIONS.indexOf(region)] ?? 0, http: free[2 * REGIONS.indexOf(region) + 1] ?? 0 });
     const certificates = await makeCertificates(path.join(folder.path, "certificates"), REGIONS.map((region) => `${region}-1`));
     const proxies = new Map<string, LinkProxy>();
     const regions = new Map<Region, RegionProcess>();
     for (const region of REGIONS) {
       const peers: Record<string, object> = {};
       for (const other of REGIONS.filter((name) => name !== region)) {
-        let port = meshPorts.get(other) ?? 0;
-        if (links !== "direct") {
-          const delayMs = links === "delayed" ? roundTripMs(region, other) / 2 : 0;
-          const proxy = await LinkProxy.listen({ delayMs: () => delayMs });
-          proxy.target = port;
-          port = proxy.port;
-          proxies.set(`${region} ${other}`, proxy);
-        }
-        peers[`${other}-1`] = { region: other, mesh: `127.0.0.1:${port}`, http: `http://${other}.invalid` };
+        const { mesh, http } = links === "direct" ? portsOf(other) : await proxied(portsOf(other), links === "delayed" ? roundTripMs(region, other) / 2 : 0, (kind, proxy) => void proxies.set(`${region} ${other} ${kind}`, proxy));
+        peers[`${other}-1`] = { region: other, mesh: `127.0.0.1:${mesh}`, http: `http://127.0.0.1:${http}` };
       }
       const tls = certificates.find(({ replica }) => replica === `${region}-1`);
       const data = path.join(folder.path, "data", `${region}-1`);
       const file = path.join(folder.path, `${region}.json`);
       writeFileSync(file, JSON.stringify({
-        replica: `${region}-1`, region, role: "region", http: "127.0.0.1:0", mesh: `127.0.0.1:${meshPorts.get(region) ?? 0}`, data, peers,
+        replica: `${region}-1`, region, role: "region", http: `127.0.0.1:${portsOf(region).http}`, mesh: `127.0.0.1:${portsOf(region).mesh}`, data, peers,
         clusterId: "bench", tls: { ca: tls?.ca, cert: tls?.cert, key: tls?.key }, rateLimit: RATE_LIMIT, ...options.settings,
       }));
       regions.set(region, new RegionProcess(region, file, data));

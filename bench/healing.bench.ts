@@ -32,8 +32,9 @@ export async function healing({ load, quick, found }: BenchWorld): Promise<void>
   // Whoever fails first is awaited below.
   for (const run of reading) run.catch(() => undefined);
   cluster.heal();
-  const ms = await cluster.equal(undefined, HEAL_MS_MAX);
-  for (const tool of [load, otherLoad]) tool.stop();
+  const ms = await cluster.equal(undefined, HEAL_MS_MAX).finally(() => {
+    for (const tool of [load, otherLoad]) tool.stop();
+  });
   const meanwhile = await Promise.all(reading);
   found({ metric: `${changes.toLocaleString("en-US")} changes behind a cut, equal after healing`, unit: "ms", value: ms, goal: { text: "≤ 30 s", of: "value", atMost: 30_000 }, note: "reconnecting included" });
   for (const [i, place] of ["us-east, which sends", "ap-south, which catches up"].entries()) {

@@ -25,7 +25,7 @@ export async function localWrite({ load, quick, found, skipped }: BenchWorld): P
     const region = cluster.at("us-east");
     const ids = await region.openIncidents(DOCUMENTS);
     await using bare = await BareFastify.start("{}");
-    await load.run(updatesJob(region, ids, 1));
+    await load.run(updatesJob(region, ids, quick ? 1 : 2));
     const [written = [], bareWritten = [], level = []] = await inTurn(runs, [
       () => load.run(updatesJob(region, ids, seconds)),
       () => load.run({ base: bare.base, connections: CONNECTIONS, seconds: seconds / 2, requests: [{ method: "POST", path: "/updates", body: UPDATE_BODY }] }),
@@ -93,7 +93,7 @@ export async function hotDocument({ load, quick, found }: BenchWorld): Promise<v
   await using cluster = await Cluster.start();
   const region = cluster.at("us-east");
   const ids = await region.openIncidents(DOCUMENTS);
-  await load.run(updatesJob(region, ids, 1));
+  await load.run(updatesJob(region, ids, quick ? 1 : 2));
   const [spread = [], hot = []] = await inTurn(quick ? 3 : RUNS, [
     () => load.run(updatesJob(region, ids, seconds)),
     async () => load.run(updatesJob(region, await region.openIncidents(1), seconds)),

@@ -42,12 +42,13 @@ async function buildProgram(): Promise<void> {
 async function run(names: readonly string[], quick: boolean): Promise<{ metrics: Metric[]; failed: string[] }> {
   const metrics: Metric[] = [];
   const failed: string[] = [];
-  await using load = await LoadTool.start();
   for (const name of names) {
     const bench = BENCHES[name];
     if (bench === undefined) continue;
     const started = performance.now();
     try {
+      // One for each bench: what a bench that failed left under way must not disturb the next.
+      await using load = await LoadTool.start();
       await bench({
         load, quick,
         found: (finding) => {

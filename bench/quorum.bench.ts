@@ -1,4 +1,5 @@
 /** GLOBAL_QUORUM across injected round trips: writes, reads and compare-and-set from each region, and three regions that write one document. */
+import { once } from "node:events";
 import { connect, createServer, type AddressInfo } from "node:net";
 import type { BenchWorld } from "./bench.js";
 import { Cluster, UPDATE_BODY, type RegionProcess } from "./cluster.js";
@@ -7,12 +8,10 @@ import { LinkProxy } from "./link-proxy.js";
 import { percentile, sampleOf, type Sample } from "./measurement.js";
 import { nearest, REGIONS, roundTripMs, type Region } from "./regions.js";
 
-/** Loops at work in each region at a time, each on documents of its own. */
-const LOOPS = 4;
 const PARTS = 5;
 const GLOBAL = { "consistency-level": "GLOBAL_QUORUM" } as const;
 
-type Operation = (loop: number, turn: number) => Promise<void>;
+type Operation = (turn: number) => Promise<void>;
 
 /** Median round trip through a proxy as it stands on each link, ms. */
 async function measuredRoundTrip(a: Region, b: Region): Promise<number> {
@@ -25,7 +24,7 @@ async function measuredRoundTrip(a: Region, b: Region): Promise<number> {
   for (let i = 0; i < 15; i++) {
     const sent = performance.now();
     socket.write(Buffer.alloc(200));
-    await new Promise((resolve, reject) => socket.once("data", resolve).once("error", reject));
+    await once(socket, "data");
     times.push(performance.now() - sent);
   }
   socket.destroy();
@@ -33,17 +32,15 @@ async function measuredRoundTrip(a: Region, b: Region): Promise<number> {
   return percentile(times.slice(2), 0.5);
 }
 
-/** The p50 of an operation that `LOOPS` loops repeat, in `PARTS` parts. */
+/** The p50 of an operation that one client repeats: of each of `PARTS` parts, in order. */
 async function latency(operation: Operation, turns: number): Promise<Sample> {
   const parts: number[][] = Array.from({ length: PARTS }, () => []);
-  await Promise.all(Array.from({ length: LOOPS }, async (_, loop) => {
-    await operation(loop, 0);
-    for (let turn = 0; turn < turns; turn++) {
-      const started = performance.now();
-      await operation(loop, turn + 1);
-      parts[Math.floor((turn * PARTS) / turns)]?.push(performance.now() - started);
-    }
-  }));
+  await operation(0);
+  for (let turn = 0; turn < turns; turn++) {
+    const started = performance.now();
+    await operation(turn + 1);
+    parts[Math.floor((turn * PARTS) / turns)]?.push(performance.now() - started);
+  }
   return sampleOf(parts.map((part) => percentile(part, 0.5)));
 }
 
@@ -53,15 +50,16 @@ async function expect(status: number, answer: Promise<{ readonly status: number;
   return result.etag;
 }
 
-function operationsOf(region: RegionProcess, ids: readonly string[]): Readonly<Record<"write" | "read" | "compare-and-set", Operation>> {
-  const path = (loop: number): string => `/v1/pages/default/incidents/${ids[loop] ?? ""}`;
-  const etags = new Map<number, string>();
+async function operationsOf(region: RegionProcess): Promise<Readonly<Record<"write" | "read" | "compare-and-set", Operation>>> {
+  const [id = ""] = await region.openIncidents(1);
+  const path = `/v1/pages/default/incidents/${id}`;
+  let etag: string | undefined;
   return {
-    write: async (loop) => void (await expect(201, region.call("POST", `${path(loop)}/updates`, { body: UPDATE_BODY, headers: GLOBAL }))),
-    read: async (loop) => void (await expect(200, region.call("GET", path(loop), { headers: GLOBAL }))),
-    "compare-and-set": async (loop, turn) => {
-      const known = etags.get(loop) ?? (await expect(200, region.call("GET", path(loop), { headers: GLOBAL })));
-      etags.set(loop, await expect(200, region.call("PATCH", path(loop), { body: { name: `Attempt ${turn}` }, headers: { ...GLOBAL, "if-match": known } })));
+    write: async () => void (await expect(201, region.call("POST", `${path}/updates`, { body: UPDATE_BODY, headers: GLOBAL }))),
+    read: async () => void (await expect(200, region.call("GET", path, { headers: GLOBAL }))),
+    "compare-and-set": async (turn) => {
+      etag ??= await expect(200, region.call("GET", path, { headers: GLOBAL }));
+      etag = await expect(200, region.call("PATCH", path, { body: { name: `Attempt ${turn}` }, headers: { ...GLOBAL, "if-match": etag } }));
     },
   };
 }
@@ -75,10 +73,10 @@ async function etcdLatencies(turns: number): Promise<ReadonlyMap<string, Sample>
     if (status !== 200) throw new Error(`etcd answered ${status}: ${text}`);
   };
   await Promise.all(REGIONS.map(async (region) => {
-    found.set(`write ${region}`, await latency((loop) => check(etcd.call(region, putRequest(`${region}/${loop}`, UPDATE_BODY))), turns));
+    found.set(`write ${region}`, await latency(() => check(etcd.call(region, putRequest(region, UPDATE_BODY))), turns));
   }));
   await Promise.all(REGIONS.map(async (region) => {
-    found.set(`read ${region}`, await latency((loop) => check(etcd.call(region, rangeRequest(`${region}/${loop}`))), turns));
+    found.set(`read ${region}`, await latency(() => check(etcd.call(region, rangeRequest(region))), turns));
   }));
   return found;
 }
@@ -89,7 +87,7 @@ export async function quorum({ quick, found, skipped }: BenchWorld): Promise<voi
   const ours = new Map<string, Sample>();
   {
     await using cluster = await Cluster.start({ links: "delayed" });
-    const operations = new Map(await Promise.all(REGIONS.map(async (region) => [region, operationsOf(cluster.at(region), await cluster.at(region).openIncidents(LOOPS))] as const)));
+    const operations = new Map(await Promise.all(REGIONS.map(async (region) => [region, await operationsOf(cluster.at(region))] as const)));
     await cluster.equal();
     for (const kind of ["write", "read", "compare-and-set"] as const) {
       await Promise.all([...operations].map(async ([region, of]) => void ours.set(`${kind} ${region}`, await latency(of[kind], turns))));

@@ -16,8 +16,11 @@ export async function footprint({ load, quick, found }: BenchWorld): Promise<voi
   await using cluster = await Cluster.start();
   const region = cluster.at("us-east");
   const emptyMiB = region.residentMiB();
-  await region.stop();
-  const emptyStartMs = await region.start();
+  const emptyStarts: number[] = [];
+  for (let run = 0; run < 3; run++) {
+    await region.stop();
+    emptyStarts.push(await region.start());
+  }
   const counts = quick ? [2_000, 5_000] : [10_000, 100_000];
   let held = 0;
   for (const count of counts) {
@@ -41,7 +44,7 @@ export async function footprint({ load, quick, found }: BenchWorld): Promise<voi
     memory.push(region.residentMiB());
   }
   found({
-    metric: `start to listening, ${held.toLocaleString("en-US")} documents`, unit: "ms", value: sampleOf(starts), beside: { name: "empty", value: emptyStartMs },
+    metric: `start to listening, ${held.toLocaleString("en-US")} documents`, unit: "ms", value: sampleOf(starts), beside: { name: "empty", value: sampleOf(emptyStarts) },
     goal: { text: "≤ 3 s", of: "value", atMost: 3_000 }, note: "from the spawning of the process",
   });
   const goal = MEMORY_GOALS[held];

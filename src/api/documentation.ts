@@ -114,14 +114,14 @@ function complete(document: Mutable, routes: readonly GuardedRoute[]): Mutable {
     ...Object.fromEntries([...new Set(Object.values(PROBLEMS).map(({ status }) => status))].map((status) => [`Problem${status}`, problemResponse(status)])),
   };
   const paths = document["paths"] as Record<string, Record<string, Mutable>>;
-  for (const { method, url, access, takesBody } of routes) {
+  for (const { method, url, access } of routes) {
     const operation = paths[url.replace(/:([a-zA-Z_]+)/g, "{$1}")]?.[method.toLowerCase()];
-    if (operation !== undefined) completeOperation(operation, method, url, access, takesBody);
+    if (operation !== undefined) completeOperation(operation, method, url, access);
   }
   return document;
 }
 
-function completeOperation(operation: Mutable, method: string, url: string, access: GuardedRoute["access"], takesBody: boolean): void {
+function completeOperation(operation: Mutable, method: string, url: string, access: GuardedRoute["access"]): void {
   const isWrite = method !== "GET" && method !== "HEAD";
   const isReplicated = access.unreplicated !== true;
   const parameters = isReplicated ? ["consistencyLevel", "sessionToken", "sessionWait", "quorumTimeout"] : [];
@@ -139,7 +139,7 @@ function completeOperation(operation: Mutable, method: string, url: string, acce
     response["headers"] = { ...Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }])), ...(response["headers"] as object | undefined) };
   }
   if (isTagged) responses["304"] ??= { $ref: "#/components/responses/NotModified" };
-  for (const status of problemStatuses(access, isWrite, takesBody)) responses[status] ??= { $ref: `#/components/responses/Problem${status}` };
+  for (const status of problemStatuses(access, isWrite)) responses[status] ??= { $ref: `#/components/responses/Problem${status}` };
 }
 
 /** Lists carry no ETag. */
@@ -148,9 +148,9 @@ function isList(operation: Mutable): boolean {
   return parameters?.some(({ name }) => name === "cursor") ?? false;
 }
 
-function problemStatuses(access: GuardedRoute["access"], isWrite: boolean, takesBody: boolean): number[] {
+function problemStatuses(access: GuardedRoute["access"], isWrite: boolean): number[] {
   if (access.role === undefined) return [404, 429, 500, 503];
-  return [400, 401, 403, 404, ...(isWrite ? [409, 412] : []), ...(takesBody ? [413, 415] : []), ...(isWrite ? [422] : []), 429, 500, 503];
+  return [400, 401, 403, 404, ...(isWrite ? [409, 412, 413, 415, 422] : []), 429, 500, 503];
 }
 
 function problemResponse(status: number): object {

@@ -3,6 +3,7 @@
  * It runs for every request, so a known key costs one look-up, one read and no more promises than that read's.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions as FastifyRoute } from "fastify";
+import Type from "typebox";
 import { assert, Fault, isFault } from "../core/errors.js";
 import type { Clock } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
@@ -33,8 +34,10 @@ export interface GuardedRoute {
   /** As Fastify writes it: `/v1/pages/:page`. */
   readonly url: string;
   readonly access: RouteAccess;
-  readonly takesBody: boolean;
 }
+
+/** The body of an action that takes none: what is sent all the same must not be taken for understood. */
+const noBody = Type.Union([Type.Object({}, { additionalProperties: false }), Type.Null()]);
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void;
 
@@ -61,7 +64,8 @@ export function guardRoutes(app: FastifyInstance, ports: GuardPorts): readonly G
   app.addHook("onRoute", (route) => {
     const access = accessOf(route);
     const methods = [route.method].flat();
-    for (const method of methods) routes.push({ method, url: route.url, access, takesBody: route.schema?.body !== undefined });
+    if (access.role !== undefined && methods.includes("POST") && route.schema?.body === undefined) route.schema = { ...route.schema, body: noBody };
+    for (const method of methods) routes.push({ method, url: route.url, access });
     const record = ports.latency.ofRoute(methods.join(), route.url);
     // A HEAD route is made from its GET route, guard included.
     if (Array.isArray(route.onRequest) && route.onRequest.some((hook) => guards.has(hook))) return;

@@ -25,11 +25,12 @@ export function validationDetails(errors: readonly SchemaError[]): FaultDetail[]
   const details = new Map<string, FaultDetail>();
   const alternatives = errors.filter((error) => error.keyword === "anyOf" || error.keyword === "oneOf").map((error) => error.instancePath);
   // Of alternatives that a value fits but for something inside it, only that is wrong.
-  const explained = new Set(alternatives.filter((path) => errors.some((error) => error.instancePath.startsWith(`${path}/`))));
+  const pointers = errors.map((error) => detailOf(error).pointer);
+  const explained = new Set(alternatives.map((path) => `#${path}`).filter((place) => pointers.some((pointer) => pointer.startsWith(`${place}/`))));
   for (const error of errors) {
     if (details.size >= apiLimits.validationErrorsMax) break;
-    if (explained.has(error.instancePath)) continue;
     const detail = detailOf(error);
+    if (explained.has(detail.pointer)) continue;
     // "must be null" beside "must be string" tells nobody anything: of alternatives only the first complaint is shown.
     const key = alternatives.includes(error.instancePath) ? detail.pointer : `${detail.pointer} ${detail.message}`;
     if (!details.has(key)) details.set(key, detail);

@@ -1,6 +1,7 @@
 /** The command line. Importing this module runs it. */
 import { Command, CommanderError } from "commander";
 import { certsCommand } from "./certs.js";
+import { chaosCommand } from "./chaos.js";
 import { nodeCommand } from "./node.js";
 import { programVersion } from "./program-version.js";
 import { CommandFault, complain } from "./terminal.js";
@@ -11,7 +12,7 @@ const program = new Command("statusmesh")
   .version(programVersion())
   .exitOverride()
   .showHelpAfterError("(--help says more)");
-for (const add of [upCommand, nodeCommand, certsCommand]) add(program);
+for (const add of [upCommand, nodeCommand, certsCommand, chaosCommand]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -6,6 +6,8 @@ import { readConfig, type Config, type Environment } from "../config.js";
 import { makeCertificates } from "../io/certificates.js";
 import { isFreshFolder } from "../io/level-storage.js";
 import { pause, untilAborted } from "../io/system-clock.js";
+import { ChaosControl, chaosFile } from "./chaos-control.js";
+import { ChaosLinks } from "./chaos-links.js";
 import { Child } from "./child.js";
 import { commonFaults, regionFiles, replicasOf, type RegionFile } from "./region-files.js";
 import { missingFromMesh } from "./mesh-check.js";
@@ -24,24 +26,42 @@ interface Replica {
   readonly child: Child;
 }
 
+interface UpOptions {
+  readonly regions?: string;
+  readonly data?: string;
+  readonly json?: true;
+  readonly chaos?: true;
+}
+
+interface Cluster {
+  readonly all: readonly Replica[];
+  readonly rootKey: RootKey;
+  /** Parent of the data folders, absolute. */
+  readonly folder: string;
+  /** The proxies between the replicas, with `--chaos`. */
+  readonly links: ChaosLinks | undefined;
+}
+
 export function upCommand(program: Command): void {
   program
     .command("up")
     .description("Starts every region file of a folder as one process on this machine, and waits until they form a mesh.")
     .option("--regions <folder>", "folder with the region files (default: regions)")
     .option("--data <folder>", "parent of the data folders (default: data)")
+    .option("--chaos", "put a proxy on every link, for statusmesh chaos to cut, slow and heal")
     .option("--json", "print the addresses as JSON")
-    .action(async (options: { regions?: string; data?: string; json?: true }) => {
+    .action(async (options: UpOptions) => {
       process.exitCode = await up(options);
       process.exit();
     });
 }
 
-async function up(options: { regions?: string; data?: string; json?: true }): Promise<number> {
+async function up(options: UpOptions): Promise<number> {
   const stopping = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort(signal));
   const replicas = await prepare(options);
-  const { rootKey } = replicas;
+  const { rootKey, links, folder } = replicas;
+  let control: ChaosControl | undefined;
   let lost: string | undefined;
   const onLost = (sentence: string): void => {
     lost ??= sentence;
@@ -50,23 +70,26 @@ async function up(options: { regions?: string; data?: string; json?: true }): Pr
   for (const { child } of replicas.all) child.start(onLost);
   try {
     await untilListening(replicas.all, stopping.signal);
+    if (links !== undefined && !stopping.signal.aborted) control = await ChaosControl.open(links, folder);
     if (!stopping.signal.aborted) {
       const targets = replicas.all.map(({ child, config }) => ({ replica: config.replica, http: child.http }));
       const missing = await missingFromMesh(targets, rootKey.key, MESH_MS, stopping.signal);
       if (missing.length > 0 && !stopping.signal.aborted) complain(`statusmesh: after ${MESH_MS / 1_000} s the mesh is not whole: ${missing.join("; ")}. The replicas go on trying.`);
     }
-    if (!stopping.signal.aborted) announce(replicas.all, rootKey, options.json === true);
+    if (!stopping.signal.aborted) announce(replicas, options);
     await untilAborted(stopping.signal);
   } finally {
     if (lost === undefined) complain("statusmesh: stopping …");
+    await control?.[Symbol.asyncDispose]();
     await Promise.all(replicas.all.map(({ child }) => child.stop()));
+    await links?.[Symbol.asyncDispose]();
   }
   if (lost !== undefined) throw new CommandFault([lost]);
   return replicas.all.every(({ child }) => child.endedWell) ? 0 : 1;
 }
 
 /** Everything that can be wrong is found before anything is started or written. */
-async function prepare(options: { regions?: string; data?: string }): Promise<{ all: readonly Replica[]; rootKey: RootKey }> {
+async function prepare(options: UpOptions): Promise<Cluster> {
   const parent = options.data ?? (process.env["STATUSMESH_DATA"] || undefined);
   const files = regionFiles(regionsFolder(options.regions));
   const misplaced = REPLICA_VARIABLES.filter((name) => (process.env[name] ?? "") !== "").map((name) => `${name} is set, and would hold for every replica that up starts.`);
@@ -84,8 +107,12 @@ async function prepare(options: { regions?: string; data?: string }): Promise<{ 
   if (whole.faults.length > 0) throw new CommandFault(whole.faults, EXIT_CONFIG);
   const fresh = await Promise.all(whole.configs.map(({ config }) => isFreshFolder(config.data)));
   const rootKey = await rootKeyFor(folder, whole.rootKey, fresh.every((isFresh) => isFresh));
-  const all = whole.configs.map(({ file, config, environment }) => ({ file, config, environment, child: new Child({ file, config, environment, rootKey: rootKey.key, logFolder: path.join(folder, "logs") }) }));
-  return { all, rootKey };
+  const links = options.chaos === true ? await ChaosLinks.between(whole.configs.map(({ config }) => config)) : undefined;
+  const all = whole.configs.map(({ file, config, environment: given }) => {
+    const environment = { ...given, ...links?.environmentOf(config.replica) };
+    return { file, config, environment, child: new Child({ file, config, environment, rootKey: rootKey.key, logFolder: path.join(folder, "logs") }) };
+  });
+  return { all, rootKey, folder, links };
 }
 
 interface Read {
@@ -140,17 +167,18 @@ async function untilListening(replicas: readonly Replica[], stopping: AbortSigna
   if (!stopping.aborted && silent.length > 0) throw new CommandFault([`After ${LISTENING_MS / 1_000} s these replicas do not listen: ${silent.join(", ")}.`]);
 }
 
-function announce(replicas: readonly Replica[], rootKey: RootKey, json: boolean): void {
-  const regions = replicas.map(({ config, child }) => {
+function announce({ all, rootKey, links, folder }: Cluster, options: UpOptions): void {
+  const regions = all.map(({ config, child }) => {
     const base = child.http ?? "";
     return { region: config.region, replica: config.replica, status_page: `${base}/pages/default`, api: `${base}/v1`, docs: `${base}/docs`, dashboard: `${base}/dashboard` };
   });
-  if (json) {
-    say(JSON.stringify({ event: "ready", regions, key: rootKey.shown ?? null, key_file: rootKey.file ?? null }));
+  if (options.json === true) {
+    say(JSON.stringify({ event: "ready", regions, key: rootKey.shown ?? null, key_file: rootKey.file ?? null, ...(links === undefined ? {} : { chaos_file: chaosFile(folder) }) }));
     return;
   }
   const rows = regions.map((region) => [region.region, region.status_page, region.api, region.docs, region.dashboard]);
   say(`\n${table(["region", "status page", "API", "docs", "dashboard"], rows)}\n`);
   say(rootKey.sentence);
+  if (links !== undefined) say(`Links: statusmesh chaos cut|heal|slow|status${options.data === undefined ? "" : ` --data ${options.data}`} (--help says more).`);
   say("Ctrl-C stops all regions.");
 }

@@ -105,7 +105,8 @@ export class QuorumChain {
       course.writes.delete(write.operation);
       this.listener.finished(write, "decided");
     }
-    if (course.attempt !== undefined && course.attempt.version <= version) this.closeVersion(course);
+    // Where we decided it ourselves, no attempt is left; the slot was kept until the version was held.
+    if (course.attempt !== undefined ? course.attempt.version <= version : course.rejoining && this.acceptor.slot(document) === undefined) this.closeVersion(course);
     this.countLosses(course, version);
     for (const [operation, wanted] of course.wanted) if (wanted <= version) course.wanted.delete(operation);
     if (course.attempt?.phase === "prepare") this.decideOnPromises(course, course.attempt);

@@ -34,7 +34,8 @@ export interface ListAnswered { scope: string; attempt: number; open: Record<str
 export interface Seed { incarnation: number }
 export interface OpenSlot { document: string; version: number; promised: number }
 /** `virgin`: as far as the answerer knows, nobody ever voted before. `seen`: the highest position of the asker's incarnation that it knows of. */
-export interface Seeded { vector: Record<string, number>; voting: boolean; virgin: boolean; open: OpenSlot[]; seen: number }
+/** `seeding`: the sender's own earlier votes are void, and it waits to vote again. */
+export interface Seeded { vector: Record<string, number>; voting: boolean; seeding: boolean; virgin: boolean; open: OpenSlot[]; seen: number }
 
 export type QuorumBody =
   | { $case: "propose"; value: Propose }

@@ -5,6 +5,7 @@
  *  1. After a start nobody votes before enough peers said that they know no later position of it (rollback).
  *  2. A new incarnation votes only after a majority of voting members, itself not counted, told it all that they know, it holds that, and
  *     every version that was open there is settled from others' votes only.
+ *     Where too few vote, all members must be there and hold what any of them holds: then no vote is left that could count.
  *  3. Only where a majority, itself counted, began empty and knows of no earlier life of anybody, there is nothing to be told (bootstrap).
  */
 import { counted, type Acknowledgement } from "./quorum-ballots.js";
@@ -81,6 +82,7 @@ export class QuorumRejoin {
     const { virgin, voting, founders } = self.state;
     const value: Seeded = {
       vector: { ...self.host.replicaVector() }, voting: self.voting, open, seen: self.seenPosition(from, incarnation),
+      seeding: this.phase === "seeding",
       virgin: virgin && (!voting || founders[from] === incarnation),
     };
     self.send(from, message.operation, { $case: "seeded", value });
@@ -116,11 +118,29 @@ export class QuorumRejoin {
       return this.vote(founders);
     }
     const voting = valid.filter(({ seeded }) => seeded.voting);
-    if (voting.length < self.majority) return;
+    // A majority lost its votes at the same time (all disks were moved by copying, say): nobody is left who could count them. With
+    // every member here, what was decided is in one of their logs.
+    const isFoundedAnew = voting.length < self.majority && valid.length === self.others.length && valid.every(({ seeded }) => seeded.voting || seeded.seeding);
+    if (voting.length < self.majority && !isFoundedAnew) return;
+    const told = (isFoundedAnew ? valid : voting).map(({ seeded }) => seeded);
     const known = copyVector(EMPTY_VECTOR);
-    for (const { seeded } of voting) joinInto(known, seeded.vector);
+    for (const { vector } of told) joinInto(known, vector);
     if (!dominates(self.host.replicaVector(), known)) return;
-    this.settleAll(voting.map(({ seeded }) => seeded));
+    if (isFoundedAnew) this.foundAnew(told);
+    else this.settleAll(told);
+  }
+
+  /** Votes with those that are there, and promises nothing below what any of them has promised. */
+  private foundAnew(answers: readonly Seeded[]): void {
+    const { host } = this.self;
+    for (const { open } of answers) {
+      for (const { document, version, promised } of open) {
+        if (version <= host.version(document)) continue;
+        const before = this.acceptor.slot(document);
+        this.acceptor.save(document, { version: host.version(document) + 1, promised: Math.max(promised, before?.promised ?? 0), vote: null });
+      }
+    }
+    this.vote({});
   }
 
   private settleAll(answers: readonly Seeded[]): void {

@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import type { Http2Session } from "node:http2";
 import type { Duplex } from "node:stream";
-import { type ChannelOptions, Client, credentials, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { type ChannelOptions, Client, credentials, ServerCredentials, type ServerDuplexStream, setLogger } from "@grpc/grpc-js";
 import { limits } from "../core/limits.js";
 import type { LinkStream } from "./grpc-mesh-link.js";
 import { ReplicationService } from "./generated/replication.js";
@@ -54,6 +54,20 @@ export const LINK_METHOD = {
 /** What gRPC says of a failed attempt, without what differs from one attempt to the next. */
 export function plainReason(details: string): string {
   return details.replace(/ \(\d{4}-\d\d-\d\dT[^)]*\)/g, "").replace(/\.? *Resolution note: *$/, "");
+}
+
+/** Why grpc-js could not listen, as a sentence. */
+export function bindFault(listen: string, details: string): string {
+  if (details.includes("EADDRINUSE")) return `cannot listen on ${listen}: another program listens there already.`;
+  return `cannot listen on ${listen}: ${/ errors: \[(.*)\]$/s.exec(details)?.[1] ?? details}`;
+}
+
+/** grpc-js writes a failed bind to stderr although it rejects with it; what else it has to say still goes there. */
+export function muteBindFaults(): void {
+  const print = (letter: string) => (...words: readonly unknown[]): void => {
+    if (!String(words[0]).startsWith("No address added")) console.error(letter, ...words);
+  };
+  setLogger({ error: print("E"), info: print("I"), debug: print("D") });
 }
 
 /** True if a certificate (DER) names this replica as a DNS name of its SAN; common names and wildcards do not count. */

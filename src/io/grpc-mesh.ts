@@ -12,7 +12,7 @@ import { limits } from "../core/limits.js";
 import { printable } from "./frame-codec.js";
 import { HealthReport } from "./grpc-mesh-health.js";
 import { LINK_BOUNDS, type LinkBounds, type LinkCounters, type LinkEnd, type LinkEvents, MeshLink } from "./grpc-mesh-link.js";
-import { acceptedStream, certificateNames, dialStream, LINK_METHOD, type MeshTls, plainReason, SERVER_OPTIONS, serverCredentials } from "./grpc-mesh-streams.js";
+import { acceptedStream, bindFault, certificateNames, dialStream, LINK_METHOD, type MeshTls, muteBindFaults, plainReason, SERVER_OPTIONS, serverCredentials } from "./grpc-mesh-streams.js";
 
 export interface MeshLogEntry {
   readonly level: "info" | "warn";
@@ -128,13 +128,14 @@ export class GrpcMesh implements Transport, AsyncDisposable {
 
   async open(handler: TransportHandler): Promise<void> {
     this.handler = handler;
+    muteBindFaults();
     const server = new Server(SERVER_OPTIONS);
     this.server = server;
     server.addService({ link: LINK_METHOD }, { link: (call: ServerDuplexStream<Buffer, Buffer>) => this.accept(call) });
     this.health.addTo(server);
     const { listen, tls } = this.options;
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(listen, serverCredentials(tls), (error, bound) => (error === null ? resolve(bound) : reject(new Error(`cannot listen on ${listen}: ${error.message}`))));
+      server.bindAsync(listen, serverCredentials(tls), (error, bound) => (error === null ? resolve(bound) : reject(new Error(bindFault(listen, error.message)))));
     });
     this.bound = `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`;
     if (tls === "off") this.options.log({ level: "warn", sentence: "replication runs in plaintext: tls is off" });

@@ -110,7 +110,7 @@ t.test("bytes that are no request are answered and hung up on; huge headers get 
     return heard;
   };
   const nonsense = await say("HELLO THERE\r\n\r\n");
-  t.match(nonsense, /^HTTP\/1\.1 400 Bad Request\r\nContent-Type: application\/problem\+json/);
+  t.match(nonsense, /^HTTP\/1\.1 400 Bad Request\r\nX-Request-Id: \S+\r\nRegion: us-east\r\nContent-Type: application\/problem\+json/);
   t.match(await say(`GET /healthz HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
 });
 

@@ -148,6 +148,42 @@ t.test("of writers with one ETag in three regions at most one succeeds, also amo
   }
 });
 
+t.test("of quorum creations of one id in three regions one succeeds, the others get 409", async (t) => {
+  for (let round = 0; round < 6; round++) {
+    const id = `race-${round}`;
+    const answers = await Promise.all(regions.map((region) => region.post("/v1/pages", { id, name: `by ${region.region}` }, QUORUM)));
+    t.same(answers.map(({ status }) => status).sort(), [201, 409, 409], id);
+    const winner = answers.find(({ status }) => status === 201);
+    t.same((await Promise.all(regions.map(async (region) => (await region.get(`/v1/pages/${id}`, QUORUM)).body.name))), Array(3).fill(winner?.body.name));
+  }
+});
+
+t.test("refusals that looked at the state carry level and token, too", async (t) => {
+  const { id } = await made(components, { name: "refused" });
+  const refusals: readonly (readonly [string, string, Json, Record<string, string>, number])[] = [
+    ["GET", `${components}/none`, undefined, {}, 404], ["PATCH", `${components}/none`, { name: "x" }, {}, 404], ["DELETE", `${components}/none`, undefined, {}, 404], ["GET", `${components}/none/history`, undefined, {}, 404],
+    ["POST", "/v1/pages", { id: "default", name: "x" }, {}, 409], ["PATCH", `${components}/${id}`, { name: "x" }, { "if-match": '"no"' }, 412], ["PATCH", `${components}/${id}`, { group_id: "none" }, {}, 422],
+  ];
+  for (const level of LEVELS) for (const [method, path, body, headers, status] of refusals) {
+    const answer = await west.send(method, path, body, { ...headers, "consistency-level": level });
+    t.equal(answer.status, status, `${method} ${path} at ${level}`);
+    t.equal(answer.headers["consistency-level"], level);
+    t.match(answer.headers["session-token"], /./);
+  }
+});
+
+t.test("quorum edits against a quorum delete: no edit succeeds after it, and nothing comes back", async (t) => {
+  for (let round = 0; round < 6; round++) {
+    const { id } = await made(components, { name: "contested" });
+    const url = `${components}/${id}`;
+    const [first, deleted, last] = await Promise.all([east.patch(url, { description: "a" }, QUORUM), west.delete(url, QUORUM), south.patch(url, { description: "b" }, QUORUM)]);
+    t.equal(deleted.status, 204);
+    for (const { status } of [first, last]) t.ok(status === 200 || status === 404, `${status}`);
+    for (const region of regions) t.equal((await region.get(url, QUORUM)).status, 404);
+    t.equal((await east.patch(url, { description: "late" }, QUORUM)).status, 404);
+  }
+});
+
 t.test("a quorum write of an incident writes its components, and resolving restores them, seen from anywhere", async (t) => {
   const api = await made(components, { name: "api" });
   const incident = await made(`${page}/incidents`, { name: "i", components: { [api.id]: "major_outage" } });

@@ -161,3 +161,36 @@ for (const level of ["LOCAL", "GLOBAL_QUORUM"]) {
     }
   });
 }
+
+t.test("one key at LOCAL in one region and at GLOBAL_QUORUM in another is one request", async (t) => {
+  for (let round = 0; round < 5; round++) {
+    const key = newKey();
+    const [here, there] = await Promise.all([owner.post(incidents, { name: "mixed" }, key), west.post(incidents, { name: "mixed" }, { ...key, "consistency-level": "GLOBAL_QUORUM" })]);
+    t.same([here.status, there.status], [201, 201]);
+    t.equal(here.body.id, there.body.id);
+    const url = `${incidents}/${here.body.id}`;
+    await until("they merge", async () => new Set(await Promise.all(regions.map(async (region) => (await region.get(url)).text))).size === 1);
+    t.match((await south.get(url)).body, { name: "mixed", has_conflicts: false, incident_updates: { length: 1 } });
+  }
+});
+
+t.test("a kept refusal is replayed in another region", async (t) => {
+  const key = newKey();
+  const refused = await owner.post("/v1/pages", { id: "default", name: "x" }, key);
+  t.equal(refused.status, 409);
+  const elsewhere = await south.post("/v1/pages", { id: "default", name: "x" }, { ...key, "session-token": refused.headers["session-token"] ?? "" });
+  t.same([elsewhere.status, elsewhere.headers["idempotent-replayed"]], [409, "true"]);
+});
+
+t.test("an update posted twice at once in two regions is one update", async (t) => {
+  const { id } = (await owner.post(incidents, { name: "i" }, { "consistency-level": "GLOBAL_QUORUM" })).body;
+  await until("it is everywhere", async () => (await Promise.all(regions.map((region) => region.get(`${incidents}/${id}`)))).every(({ status }) => status === 200));
+  for (const level of ["LOCAL", "GLOBAL_QUORUM"]) {
+    const key = newKey();
+    const answers = await Promise.all(regions.map((region) => region.post(`${incidents}/${id}/updates`, { body: level, status: "identified" }, { ...key, "consistency-level": level })));
+    t.same(answers.map(({ status }) => status), [201, 201, 201]);
+    t.equal(new Set(answers.map(({ body }) => body.id)).size, 1);
+    await until("all show it", async () => new Set(await Promise.all(regions.map(async (region) => (await region.get(`${incidents}/${id}`)).text))).size === 1);
+    t.equal((await owner.get(`${incidents}/${id}`)).body.incident_updates.filter(({ body }: Json) => body === level).length, 1);
+  }
+});

@@ -162,6 +162,21 @@ t.test("a body of another shape is 422 and says where", async (t) => {
   }
 });
 
+t.test("an action takes no body, or an empty one, and does not overlook what it does not know", async (t) => {
+  const incident = (await owner.post("/v1/pages/default/incidents", { name: "i", status: "resolved" })).body.id;
+  await owner.put(`/v1/pages/default/incidents/${incident}/postmortem`, { body: "x" });
+  const key = (await owner.post("/v1/keys", { name: "k", role: "viewer", page: "default" })).body.id;
+  for (const path of [`/v1/pages/default/incidents/${incident}/postmortem/publish`, `/v1/keys/${key}/rotate`, "/v1/cluster/anti-entropy"]) {
+    t.equal((await owner.post(path)).status, 200, path);
+    t.equal((await owner.raw("POST", path, "", CLIENT_JSON)).status, 200);
+    t.equal((await owner.post(path, {})).status, 200);
+    t.match(await owner.post(path, { x: 1 }), { status: 422, body: { errors: [{ pointer: "#/x" }] } });
+    t.equal((await owner.post(path, [])).status, 422);
+  }
+  const component = (await owner.post(components, { name: "c" })).body.id;
+  t.equal((await owner.raw("DELETE", `${components}/${component}`, "", CLIENT_JSON)).status, 204, "a DELETE that names a type and sends nothing");
+});
+
 t.test("a body of another type is 415, one over 1 MiB is 413, whatever it holds", async (t) => {
   for (const type of ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"]) {
     t.equal((await owner.raw("POST", components, '{"name":"a"}', { "content-type": type })).status, 415, type);
@@ -171,6 +186,9 @@ t.test("a body of another type is 415, one over 1 MiB is 413, whatever it holds"
   t.equal((await owner.raw("PATCH", "/v1/pages/default", "{}", { "content-type": "application/merge-patch+json" })).status, 200);
   t.equal((await owner.raw("POST", components, JSON.stringify({ name: "a", description: "x".repeat(1024 * 1024) }), CLIENT_JSON)).status, 413);
   t.equal((await owner.raw("POST", components, JSON.stringify({ name: "a", description: "x".repeat(1024 * 1024 - 100) }), CLIENT_JSON)).status, 422, "under the limit of a body, over that of a text");
+  const frame = Buffer.byteLength(JSON.stringify({ name: "" }));
+  t.equal((await owner.raw("POST", components, JSON.stringify({ name: "x".repeat(1024 * 1024 - frame) }), CLIENT_JSON)).status, 422, "exactly 1 MiB is not over it");
+  t.equal((await owner.raw("POST", components, JSON.stringify({ name: "x".repeat(1024 * 1024 - frame + 1) }), CLIENT_JSON)).status, 413);
 });
 
 t.test("a body nested too deep, or reaching for a prototype, is refused and does no harm", async (t) => {
@@ -223,7 +241,7 @@ t.test("what is not HTTP gets 400 and the server goes on", async (t) => {
 });
 
 t.test("a limit that is passed is 429 for that second, with all that an error has; nobody else is kept out", async (t) => {
-  const limited = await World.start({ settings: { rateLimit: { perKeyPerSecond: 5, perAddressPerSecond: 0 }, cors: ["https://dashboard.example.com"] } });
+  const limited = await World.start({ settings: { rateLimit: { perKeyPerSecond: 5, perAddressPerSecond: 1_000 }, cors: ["https://dashboard.example.com"] } });
   t.teardown(() => limited.stop());
   const client = limited.client();
   const answers = [];

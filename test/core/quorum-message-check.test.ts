@@ -28,7 +28,7 @@ t.test("messages as the engine sends them pass", (t) => {
     { $case: "listQuery", value: { scope: "page/component", attempt: 1, vector: {} } },
     { $case: "listAnswered", value: { scope: "page/component", attempt: 1, open: { [DOCUMENT]: 1 }, decided: {} } },
     { $case: "seed", value: { incarnation: 1 } },
-    { $case: "seeded", value: { vector: {}, voting: true, virgin: false, open: [{ ...at, promised: 0 }], seen: 0 } },
+    { $case: "seeded", value: { vector: {}, voting: true, seeding: false, virgin: false, open: [{ ...at, promised: 0 }], seen: 0 } },
   ];
   for (const body of bodies) t.equal(quorumMessageFault(message(body), limits), undefined, body.$case);
   t.end();

@@ -14,7 +14,7 @@ export class TestAuthority {
   ) {}
 
   static async create(): Promise<TestAuthority> {
-    x509.cryptoProvider.set(webcrypto as unknown as Crypto);
+    x509.cryptoProvider.set(webcrypto);
     const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",
@@ -22,7 +22,7 @@ export class TestAuthority {
       notBefore: new Date(Date.now() - DAY_MS),
       notAfter: new Date(Date.now() + DAY_MS),
       signingAlgorithm: ALGORITHM,
-      keys: keys as unknown as CryptoKeyPair,
+      keys: keys,
       extensions: [new x509.BasicConstraintsExtension(true, 1, true)],
     });
     return new TestAuthority(keys, certificate);
@@ -38,8 +38,8 @@ export class TestAuthority {
       notBefore: new Date(Date.now() - DAY_MS),
       notAfter: new Date(Date.now() + DAY_MS),
       signingAlgorithm: ALGORITHM,
-      publicKey: keys.publicKey as unknown as CryptoKey,
-      signingKey: this.keys.privateKey as unknown as CryptoKey,
+      publicKey: keys.publicKey,
+      signingKey: this.keys.privateKey,
       extensions: [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: replica }, { type: "ip", value: "127.0.0.1" }])],
     });
     const key = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");

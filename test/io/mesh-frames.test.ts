@@ -57,7 +57,7 @@ t.test("a map keyed by __proto__ reaches no prototype", async (t) => {
   const entry = (key: string, value: number): Buffer => Buffer.concat([Buffer.from([0x0a, key.length + 4, 0x0a, key.length]), Buffer.from(key), Buffer.from([0x10, value])]);
   const want = Buffer.concat([entry("__proto__", 5), entry("toString", 6)]);
   const decoded = decodeFrame(await frameOf([{ bytes: Buffer.concat([Buffer.from([0x22, want.length]), want]), bulky: false }]), BOUND);
-  if (decoded.kind !== "messages" || decoded.messages[0]?.message.$case !== "want") return t.fail(decoded.kind);
+  if (decoded.kind !== "messages" || decoded.messages[0]?.message.$case !== "want") { t.fail(decoded.kind); return; }
   const { vector: held } = decoded.messages[0].message.value;
   t.equal(Object.getPrototypeOf(held), null);
   t.strictSame(Object.entries(held), [["toString", 6]]);

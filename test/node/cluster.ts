@@ -23,6 +23,8 @@ export interface ClusterOptions {
   readonly tamper?: (from: string, to: string, message: Message) => Message | undefined;
   readonly delayMs?: number;
   readonly limits?: Partial<Record<keyof Limits, number>>;
+  /** What a replica says of its configured members, where it is not what the others say. */
+  readonly membershipOf?: Readonly<Record<string, string>>;
   /** Limits of one replica only. */
   readonly limitsOf?: Readonly<Record<string, Partial<Record<keyof Limits, number>>>>;
   readonly onFatal?: (error: unknown) => void;
@@ -64,7 +66,7 @@ export class Cluster {
   private nodeOptions(name: string): Parameters<typeof ReplicaNode.start>[0] {
     const peers = Object.fromEntries(this.names.filter((other) => other !== name).map((other) => [other, { region: other.slice(0, -2), role: "region" as const, voter: other.endsWith("-1") }]));
     return {
-      replica: name, region: name.slice(0, -2), role: "region", voter: name.endsWith("-1"), clusterId: "test", membership: this.names.join(), peers,
+      replica: name, region: name.slice(0, -2), role: "region", voter: name.endsWith("-1"), clusterId: "test", membership: this.options.membershipOf?.[name] ?? this.names.join(), peers,
       antiEntropyIntervalMs: 3_600_000, genesis: [], limits: { ...limits, ...this.options.limits, ...this.options.limitsOf?.[name] } as Limits,
     };
   }
@@ -151,6 +153,13 @@ export class Cluster {
     this.mesh.dispose();
     clearInterval(this.alive);
   }
+}
+
+/** A copy of a disk as it is now, as if its folder had been copied. */
+export async function copyOf(disk: Disk, witness: string): Promise<Disk> {
+  const copy = newDisk(witness);
+  for await (const page of disk.storage.scan({ from: "", to: "\u{10ffff}" })) await copy.storage.write(page.map(([put, value]) => ({ put, value })));
+  return copy;
 }
 
 export const component = (id: string): string => keyOf("default", "component", id);

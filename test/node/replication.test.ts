@@ -1,6 +1,6 @@
 import t from "tap";
 import { encodeHlc } from "../../src/core/hlc.js";
-import { CHAIN, decodeChange, encodeChange } from "../../src/core/change.js";
+import { decodeChange, encodeChange } from "../../src/core/change.js";
 import { limits } from "../../src/core/limits.js";
 import type { Message } from "../../src/core/messages.js";
 import { createHash } from "node:crypto";
@@ -67,7 +67,7 @@ t.test("a change that a region cannot apply is put aside there with what follows
   const ap = cluster.node("ap-south");
   t.same(await read(ap, "api", { level: "LOCAL", session: ap.parseToken(token) ?? {} }), { a: 1, b: 2, c: 3, d: 4, name: "after the poison" });
   await write(eu, setting("api", { name: "eu goes on" }));
-  await cluster.settled("others take its change", async () => (await read(us, "api"))?.["name"] === "eu goes on" || (await read(ap, "api"))?.["name"] !== undefined);
+  await cluster.settled("others take its change", async () => (await read(us, "api"))?.["name"] === "eu goes on" && (await read(ap, "api"))?.["name"] === "eu goes on");
   t.same(cluster.fatals, []);
 });
 
@@ -155,5 +155,4 @@ t.test("with a cache for less than one document, everything still works under lo
   if (isFault(all)) throw new Error(all.detail);
   t.equal(all.value.length, 12, "a list that needs all of them at once");
   t.same(cluster.fatals, []);
-  t.ok(cluster.node("us-east").cluster().vector[CHAIN] === undefined);
 });

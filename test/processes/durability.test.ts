@@ -12,9 +12,9 @@ t.test("replicas are killed again and again under load, one by one and all at on
   const world = await World.start(t);
   const writers = new Writers(world.all, { LOCAL: 3, GLOBAL_QUORUM: 1 });
   let kills = 0;
-  for (let round = 0; kills < 21; round++) {
+  for (let round = 0; kills < 20; round++) {
     await writers.reaches(writers.acknowledged.size + 1 + dice.below(60));
-    const victims = round % 4 === 3 ? REGIONS : [dice.pick(REGIONS)];
+    const victims = round % 2 === 1 ? REGIONS : [dice.pick(REGIONS)];
     await Promise.all(victims.map((region) => world.node(region).kill()));
     kills += victims.length;
     await Promise.all(victims.map((region) => world.startOne(region)));
@@ -117,7 +117,6 @@ t.test("a replica, and the ways in which its folder can be lost", { timeout: 120
     await world.converged();
     t.not((await world.ap.cluster()).incarnation, incarnation, "a new incarnation");
     t.equal((await world.ap.get(`${COMPONENTS}/${id}`)).status, 200);
-    t.ok((await readdir(world.ap.data)).some((name) => name.startsWith("store.damaged-")) || true, "what was left is kept aside");
   });
 });
 
@@ -155,8 +154,9 @@ t.test("replicas lose their disks and are killed while clients work at GLOBAL_QU
   await clients.reaches(clients.answered + 20);
   await clients.stop();
   t.comment(`${clients.history.length} operations, ${clients.answered} answered`);
-  t.ok(clients.isLinearizable, "some order explains what every client saw");
-  if (!clients.isLinearizable) t.comment(JSON.stringify(clients.history));
+  const { isLinearizable } = clients;
+  t.ok(isLinearizable, "some order explains what every client saw");
+  if (!isLinearizable) t.comment(JSON.stringify(clients.history));
   await world.converged();
   const values = new Set(await Promise.all(world.all.map(async (node) => JSON.stringify(ok(await node.get(COMPONENTS)).body["data"]))));
   t.equal(values.size, 1, "all regions end alike");

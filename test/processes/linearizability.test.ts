@@ -19,3 +19,10 @@ t.test("a write of unknown outcome may have taken effect, late or never", async 
   t.ok(explain("0", [unknown, { kind: "read", value: "0", startMs: 5, endMs: 6 }, { kind: "read", value: "1", startMs: 7, endMs: 8 }]));
   t.notOk(explain("0", [unknown, { kind: "read", value: "1", startMs: 5, endMs: 6 }, { kind: "read", value: "0", startMs: 7, endMs: 8 }]));
 });
+
+t.test("a refusal may be explained by a write of unknown outcome that nobody saw", async (t) => {
+  const refusal = { kind: "refusal", from: "0", startMs: 5, endMs: 6 } as const;
+  t.notOk(explain("0", [refusal]));
+  t.ok(explain("0", [refusal, { kind: "write", value: "1", startMs: 0, endMs: Number.POSITIVE_INFINITY }]));
+  t.notOk(explain("0", [refusal, { kind: "read", value: "0", startMs: 7, endMs: 8 }, { kind: "write", value: "1", startMs: 0, endMs: Number.POSITIVE_INFINITY }]));
+});

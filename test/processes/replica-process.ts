@@ -72,6 +72,14 @@ export function environmentOf(extra: Readonly<Record<string, string>> = {}): Nod
   return { ...Object.fromEntries(inherited), STATUSMESH_READY: "1", STATUSMESH_ROOT_KEY: ROOT_KEY, ...extra };
 }
 
+/**
+ * Command and arguments of a node process as an operator would start it. The test runner wraps `spawn` to load its own hooks into
+ * every child; `env` takes them out again, and becomes the process itself.
+ */
+export function bareNode(args: readonly string[]): [string, string[]] {
+  return ["env", ["-u", "NODE_OPTIONS", process.execPath, ...args]];
+}
+
 const LOG_LINES_MAX = 2_000;
 
 export class ReplicaProcess {
@@ -121,7 +129,7 @@ export class ReplicaProcess {
 
   private spawn(args: readonly string[]): Promise<Exit> {
     // The channel tells the replica when this process is gone.
-    const child = spawn(process.execPath, [command, "node", "--config", this.configFile, ...args], {
+    const child = spawn(...bareNode([command, "node", "--config", this.configFile, ...args]), {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       env: environmentOf(this.environment),
     });

@@ -10,7 +10,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { LinkProxy } from "./link-proxy.js";
-import { checkout, command, environmentOf, ReplicaProcess, type Json } from "./replica-process.js";
+import { bareNode, checkout, command, environmentOf, ReplicaProcess, type Json } from "./replica-process.js";
 
 export type RegionName = "us-east" | "eu-west" | "ap-south";
 const REGIONS: readonly RegionName[] = ["us-east", "eu-west", "ap-south"];
@@ -80,7 +80,7 @@ export class World {
   private async lay(): Promise<void> {
     for (const from of REGIONS) for (const to of REGIONS) if (from !== to) this.proxies.set(`${from} ${to}`, await LinkProxy.listen());
     for (const region of REGIONS) await this.writeConfig(region);
-    await run(process.execPath, [command, "certs", "--out", this.certificates, "--regions", this.folder], { env: environmentOf() });
+    await run(...bareNode([command, "certs", "--out", this.certificates, "--regions", this.folder]), { env: environmentOf() });
   }
 
   get certificates(): string {
@@ -219,8 +219,11 @@ export class World {
   }
 }
 
-/** Compiles once if the output is missing or old; test files that run at the same time wait for each other. */
+/**
+ * Compiles once if the output is missing or old; test files that run at the same time wait for each other. In a process of its
+ * own, since the compiler does not run under the loaders of the test runner.
+ */
 async function ensureBuilt(): Promise<void> {
-  const { ensureReady } = (await import(pathToFileURL(path.join(checkout, "scripts", "ready.mjs")).href)) as { ensureReady: () => void };
-  ensureReady();
+  const ready = pathToFileURL(path.join(checkout, "scripts", "ready.mjs")).href;
+  await run(...bareNode(["--input-type=module", "--eval", `(await import(${JSON.stringify(ready)})).ensureReady()`]), { env: environmentOf() });
 }

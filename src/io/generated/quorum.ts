@@ -147,6 +147,8 @@ export interface Seeded {
   open: OpenSlot[];
   /** The highest position of the asker's incarnation that the sender knows of. */
   seen: number;
+  /** The sender's own earlier votes are void, and it waits to vote again. */
+  seeding: boolean;
 }
 
 export interface Seeded_VectorEntry {
@@ -1645,7 +1647,7 @@ export const OpenSlot: MessageFns<OpenSlot> = {
 };
 
 function createBaseSeeded(): Seeded {
-  return { vector: {}, voting: false, virgin: false, open: [], seen: 0 };
+  return { vector: {}, voting: false, virgin: false, open: [], seen: 0, seeding: false };
 }
 
 export const Seeded: MessageFns<Seeded> = {
@@ -1664,6 +1666,9 @@ export const Seeded: MessageFns<Seeded> = {
     }
     if (message.seen !== 0) {
       writer.uint32(40).uint64(message.seen);
+    }
+    if (message.seeding !== false) {
+      writer.uint32(48).bool(message.seeding);
     }
     return writer;
   },
@@ -1722,6 +1727,14 @@ export const Seeded: MessageFns<Seeded> = {
             }
 
             message.seen = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.seeding = reader.bool();
             continue;
           }
         }

@@ -1,0 +1,76 @@
+import t from "tap";
+import { isFault } from "../../src/core/errors.js";
+import type { Committed } from "../../src/store/data-plane.js";
+import type { ReplicaNode } from "../../src/node.js";
+import { Cluster, component, read, setting } from "./cluster.js";
+
+const idempotency = { scope: "scope-1", request: "request-1" };
+
+async function once(node: ReplicaNode, name: string, request = idempotency): Promise<Committed> {
+  const result = await node.commit(setting("api", { name }), { level: "LOCAL", actor: "test", idempotency: request });
+  if (isFault(result)) throw new Error(`${result.code}: ${result.detail}`);
+  return result;
+}
+
+async function writes(node: ReplicaNode): Promise<number> {
+  const history = await node.history(component("api"), { level: "LOCAL" });
+  if (isFault(history)) throw new Error(history.detail);
+  return history.value.filter(({ field }) => field === "name").length;
+}
+
+t.test("a request that is repeated, here, elsewhere, at once and after a restart, takes effect once", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start();
+  await cluster.voting();
+  const [first, twin] = await Promise.all([once(cluster.node("us-east"), "API"), once(cluster.node("us-east"), "API")]);
+  t.same([first.replayed, twin.replayed], [false, true]);
+  t.equal(twin.body, first.body);
+  await cluster.converged();
+  await cluster.settled("eu-west keeps the answer", () => Object.entries(cluster.node("us-east").cluster().vector).every(([origin, seq]) => (cluster.node("eu-west").cluster().vector[origin] ?? 0) >= seq));
+  const elsewhere = await once(cluster.node("eu-west"), "another body that would be written");
+  t.ok(elsewhere.replayed);
+  t.equal(elsewhere.body, first.body);
+  t.equal(elsewhere.etag, first.etag);
+  await cluster.stop("us-east-1");
+  await cluster.start("us-east-1");
+  t.ok((await once(cluster.node("us-east"), "API")).replayed);
+  t.equal(await writes(cluster.node("us-east")), 1);
+  const other = await cluster.node("eu-west").commit(setting("api", { name: "x" }), { level: "LOCAL", actor: "test", idempotency: { ...idempotency, request: "request-2" } });
+  t.ok(isFault(other) && other.code === "idempotency-key-reused");
+});
+
+t.test("a request repeated on both sides of a cut gives one resource, and afterwards one answer", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start();
+  await cluster.voting();
+  cluster.isolate("us-east-1");
+  const first = await once(cluster.node("us-east"), "API");
+  const second = await once(cluster.node("eu-west"), "API");
+  t.same([first.replayed, second.replayed], [false, false], "neither side knew of the other");
+  cluster.rejoin("us-east-1");
+  await cluster.converged();
+  await cluster.settled("all hold both answers", () => new Set([...cluster.nodes.values()].map((node) => JSON.stringify(Object.entries(node.cluster().vector).sort()))).size === 1);
+  const bodies = new Set<string | null>();
+  for (const node of cluster.nodes.values()) {
+    const again = await once(node, "API");
+    t.ok(again.replayed);
+    bodies.add(again.etag);
+    t.same(await read(node, "api"), { name: "API" });
+  }
+  t.same([...bodies], [first.etag], "the earlier answer, everywhere");
+});
+
+t.test("a final refusal is kept, a passing one is not", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start("us-east-1");
+  const us = cluster.node("us-east");
+  const missing = { level: "LOCAL", actor: "test", ifMatch: ["*"], idempotency } as const;
+  const refused = await us.commit(setting("api", { name: "a" }), missing);
+  t.ok(isFault(refused) && refused.extra.replayed === undefined);
+  const again = await us.commit(setting("api", { name: "a" }), missing);
+  t.ok(isFault(again) && again.code === "precondition-failed" && again.extra.replayed === true);
+  const passing = { scope: "scope-2", request: "r" };
+  const behind = await us.commit(setting("api", {}), { level: "LOCAL", actor: "test", session: { "eu-west-1.zzz": 5 }, sessionWaitMs: 0, idempotency: passing });
+  t.ok(isFault(behind));
+  t.notOk((await once(us, "API", passing)).replayed);
+});
