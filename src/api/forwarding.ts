@@ -1,6 +1,6 @@
 /**
  * Requests that another replica carries out: GLOBAL_QUORUM at a replica that does not vote, and writes that keep losing to
- * another region. A request is passed on once, with the client's own key.
+ * another region. A request is passed on a few times at most, with the client's own key.
  */
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Fault, FAULT_CODES, type FaultDetail } from "../core/errors.js";
@@ -11,6 +11,9 @@ import { PROBLEM_TYPE } from "./problem.js";
 
 /** Holds the operation id, or `-` where a replica without a vote passes a request on. */
 export const FORWARDED_HEADER = "statusmesh-forwarded";
+const HOPS_HEADER = "statusmesh-hops";
+/** While two regions race, a write may follow the winner from one to the other; its operation id keeps it from taking effect twice. */
+const HOPS_MAX = 4;
 const OPERATION = /^[A-Za-z0-9_-]{1,64}$/;
 const PASSED_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "session-token", "session-wait", "consistency-level", "quorum-timeout"] as const;
 const ANSWER_HEADERS = ["content-type", "etag", "location", "session-token", "consistency-level", "idempotent-replayed", "retry-after"] as const;
@@ -30,9 +33,9 @@ export class Forwarding {
     private readonly voters: readonly string[],
   ) {}
 
-  /** For `CommitOptions.forward`: hands this request over. Undefined where it was handed over already. */
+  /** For `CommitOptions.forward`: hands this request over. Undefined where it was handed on too often already. */
   handoverOf(request: FastifyRequest): Forward | undefined {
-    if (request.headers[FORWARDED_HEADER] !== undefined) return undefined;
+    if (hopsOf(request) >= HOPS_MAX) return undefined;
     return async (replica, operation, timeoutMs) => {
       const answer = await this.forwarder.send(replica, outlineOf(request, operation, timeoutMs), timeoutMs + WAY_MS);
       return answer === undefined || answer.status === 429 || (answer.status >= 500 && answer.headers["content-type"] !== PROBLEM_TYPE) ? undefined : committedOf(answer);
@@ -58,8 +61,15 @@ export class Forwarding {
   }
 }
 
+/** How often a request was passed on before it came here. */
+function hopsOf(request: FastifyRequest): number {
+  if (request.headers[FORWARDED_HEADER] === undefined) return 0;
+  const hops = Number(request.headers[HOPS_HEADER]);
+  return Number.isInteger(hops) && hops > 0 ? hops : HOPS_MAX;
+}
+
 function outlineOf(request: FastifyRequest, operation: string, timeoutMs: number): ForwardedRequest {
-  const headers: Record<string, string> = { [FORWARDED_HEADER]: operation };
+  const headers: Record<string, string> = { [FORWARDED_HEADER]: operation, [HOPS_HEADER]: String(hopsOf(request) + 1) };
   for (const name of PASSED_HEADERS) {
     const value = request.headers[name];
     if (typeof value === "string") headers[name] = value;

@@ -46,6 +46,8 @@ export type ReplicaEvent =
   | { readonly kind: "located"; readonly peer: string; readonly ticket: number; readonly place: number | undefined }
   | { readonly kind: "read"; readonly peer: string; readonly ticket: number; readonly entries: readonly PlacedEntry[] }
   | { readonly kind: "gap"; readonly peer: string }
+  /** The link refused a message of entries; `bytes`: of their bodies. */
+  | { readonly kind: "unsent"; readonly peer: string; readonly bytes: number }
   | { readonly kind: "tick" };
 
 export type ReplicaEffect =
@@ -69,6 +71,8 @@ interface Link {
   cursor: number | undefined;
   ticket: number;
   reading: boolean;
+  /** The link refused entries: send anew at the next tick. */
+  refused: boolean;
   sentBytes: number;
   consumedByPeer: number;
   /** Bytes of entries of this link that we consumed. */
@@ -178,6 +182,14 @@ export class Replica {
         return;
       case "gap":
         if (now - link.lastWantAt >= this.limits.heartbeatMs) this.want(link, now, effects);
+        return;
+      case "unsent":
+        // They never enter the peer's count, so they must not stay in ours.
+        link.sentBytes -= event.bytes;
+        link.ticket = ++this.tickets;
+        link.reading = false;
+        link.cursor = undefined;
+        link.refused = true;
         return;
       case "located":
         if (event.ticket !== link.ticket || !link.connected) return;
@@ -307,6 +319,10 @@ export class Replica {
 
   private tick(link: Link, now: number, effects: ReplicaEffect[]): void {
     if (link.ackDue) this.acknowledge(link, effects);
+    if (link.refused) {
+      link.refused = false;
+      this.rewind(link, link.vector, effects);
+    }
     this.pump(link, now, effects);
     const missing = this.expectedFrom(link);
     if (missing && now - link.lastEntriesAt > SILENCE_MS && now - link.lastWantAt > SILENCE_MS) this.want(link, now, effects);
@@ -426,7 +442,7 @@ function isCurrent(link: Link, origin: string): boolean {
 function newLink(peer: string): Link {
   return {
     peer, connected: false, status: undefined, vector: copyVector(EMPTY_VECTOR), floor: EMPTY_VECTOR, sent: copyVector(EMPTY_VECTOR), cursor: undefined,
-    ticket: 0, reading: false, sentBytes: 0, consumedByPeer: 0, consumed: 0, consumedTold: 0, ackDue: false, lastPushAt: 0, lastEntriesAt: 0,
+    ticket: 0, reading: false, refused: false, sentBytes: 0, consumedByPeer: 0, consumed: 0, consumedTold: 0, ackDue: false, lastPushAt: 0, lastEntriesAt: 0,
     lastWantAt: 0, relay: new Set(), heartbeatReceivedAt: 0, heartbeatSentAt: 0, rttMs: undefined, clockOffsetMs: undefined,
   };
 }

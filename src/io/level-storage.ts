@@ -37,6 +37,8 @@ const SENTINEL = new TextEncoder().encode("statusmesh store 1");
 const FIRST_KEY = "\u0001";
 const CREATING = "creating\n";
 const CREATED = "created\n";
+/** LevelDB dropped records when it opened the store. It says so once: the next opening would find nothing amiss. */
+const DAMAGED = "damaged\n";
 const SYNC = { sync: true } as const;
 
 type Level = ClassicLevel<string, Uint8Array>;
@@ -188,6 +190,7 @@ async function openLevel(dataFolder: string, options: LevelStorageOptions): Prom
   await mkdir(dataFolder, { recursive: true }).catch(diskRefused);
   const state = await readText(marker);
   const files = await filesIn(folder);
+  if (state === DAMAGED) throw new StorageDamage(`the store in ${dataFolder} is damaged: records of its log were dropped when it was last opened. ${REBUILD_ADVICE}`);
   const wasMade = state === CREATED || (state === undefined && files.length > 0);
   if (wasMade && files.length === 0) throw new StorageDamage(`${dataFolder} held a store, and it is gone. ${REBUILD_ADVICE}`);
 
@@ -195,6 +198,7 @@ async function openLevel(dataFolder: string, options: LevelStorageOptions): Prom
   if (wasMade) {
     await openLocked(level, dataFolder, false);
     try {
+      await refuseDropped(folder, marker);
       await verifySentinel(level, dataFolder);
     } catch (error) {
       await level.close();
@@ -228,6 +232,14 @@ async function openLocked(level: Level, dataFolder: string, createIfMissing: boo
     if (refused !== undefined) throw new StorageFailure(`the disk refused to open ${dataFolder}: ${reasonOf(error)}`, { cause: error });
     throw new StorageDamage(`the store in ${dataFolder} cannot be opened (${reasonOf(error)}). ${REBUILD_ADVICE}`, { cause: error });
   }
+}
+
+/** LevelDB opens a store whose log is damaged without an error, but writes what it left out into its own file `LOG`, begun anew at each opening. */
+async function refuseDropped(folder: string, marker: string): Promise<void> {
+  const dropped = /^.*: dropping \d+ bytes; .*$/m.exec((await readText(path.join(folder, "LOG"))) ?? "")?.[0];
+  if (dropped === undefined) return;
+  await writeDurably(marker, DAMAGED);
+  throw new StorageDamage(`the store in ${path.dirname(folder)} is damaged: LevelDB left out records (${dropped.slice(dropped.indexOf("dropping"))}). ${REBUILD_ADVICE}`);
 }
 
 async function verifySentinel(level: Level, dataFolder: string): Promise<void> {

@@ -193,8 +193,8 @@ export class CommitPath {
    */
   private async decide(write: QuorumWrite, left: () => number, hand?: (to: string) => Promise<Committed | Fault | undefined>): Promise<Fault | Committed | "done" | "idle"> {
     let result = await this.parts.quorum.write(write);
-    for (let hops = 0; result instanceof Handover; hops++) {
-      const answer = hops === 0 ? await hand?.(result.to) : undefined;
+    while (result instanceof Handover) {
+      const answer = await hand?.(result.to);
       if (answer !== undefined) return answer;
       result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
     }

@@ -83,6 +83,12 @@ export class RegionQuorum {
     });
   }
 
+  /** A link came up: asks again what that replica may not have heard. */
+  connected(peer: string): void {
+    if (!this.peers.includes(peer)) return;
+    for (const [request, { answers }] of this.questions) if (!answers.has(peer)) this.ports.ask(peer, request);
+  }
+
   answered(peer: string, request: number, vector: Vector): void {
     const question = this.questions.get(request);
     if (question === undefined || !this.peers.includes(peer)) return;

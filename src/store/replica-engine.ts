@@ -304,6 +304,7 @@ export class ReplicaEngine {
         this.learn(peer, hello.status);
         this.replication.step({ kind: "connected", peer, status: hello.status });
         this.quorum.step({ kind: "peer", replica: peer, up: true });
+        this.region.connected(peer);
         if (this.opened.doubt !== undefined || this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
       },
       disconnected: (peer, reason) => {

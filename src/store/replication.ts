@@ -77,7 +77,9 @@ export class Replication {
   private run(effect: ReplicaEffect): void {
     switch (effect.kind) {
       case "send":
-        this.ports.send(effect.peer, effect.message);
+        if (!this.ports.send(effect.peer, effect.message) && effect.message.$case === "entries") {
+          this.step({ kind: "unsent", peer: effect.peer, bytes: effect.message.value.entries.reduce((sum, { body }) => sum + body.length, 0) });
+        }
         return;
       case "locate":
         void this.locate(effect.peer, effect.ticket, effect.beyond).catch((error: unknown) => this.ports.fatal(error));
