@@ -10,6 +10,8 @@ import { REGIONS, roundTripMs, type Region } from "./regions.js";
 
 const ROOT_KEY = "bench-root-key-0123456789abcdef";
 const program = path.resolve(import.meta.dirname, "..", "dist", "cli", "main.js");
+/** Such as `--cpu-prof --cpu-prof-dir=profiles`: where does a region spend its time? */
+const NODE_FLAGS = (process.env["BENCH_NODE_FLAGS"] ?? "").split(" ").filter((flag) => flag !== "");
 /** What the limits on requests would otherwise cut off: they are there to be raised by who needs more. */
 const RATE_LIMIT = { perKeyPerSecond: 1_000_000, perAddressPerSecond: 1_000_000 };
 
@@ -63,7 +65,7 @@ export class RegionProcess {
   async start(): Promise<number> {
     const started = performance.now();
     const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATUSMESH_")));
-    this.child = Child.spawn(`statusmesh node (${this.region})`, process.execPath, [program, "node", "--config", this.file, "--data", this.data], {
+    this.child = Child.spawn(`statusmesh node (${this.region})`, process.execPath, [...NODE_FLAGS, program, "node", "--config", this.file, "--data", this.data], {
       env: { ...clean, STATUSMESH_ROOT_KEY: ROOT_KEY }, channel: true,
     });
     const line = await this.child.says(/\{[^\n]*"event":"listening"[^\n]*\}/);

@@ -242,15 +242,20 @@ function refuseDuplicates(
   }
 }
 
+/** Bounds that are part of the contract or of the format, or that others than the replica's engine hold to. */
+const FIXED_LIMITS: ReadonlySet<string> = new Set([
+  "changeBytesMax", "operationsMax", "jsonDepthMax", "originsMax", "requestBodyBytes", "automergeCacheDocuments", "linkOutboxBytes", "messageBytesMax",
+  "reconnectMinMs", "reconnectMaxMs", "sessionTokenBytes", "sessionWaitMaxMs", "quorumTimeoutMinMs", "quorumTimeoutMaxMs", "idempotencyKeptMs",
+]);
+
 function limitsOf(reader: SettingReader): Readonly<Record<LimitName, number>> {
-  const names = Object.keys(builtInLimits) as LimitName[];
+  const names = (Object.keys(builtInLimits) as LimitName[]).filter((name) => !FIXED_LIMITS.has(name));
   return reader.group("limits", names, (group) => {
     const chosen: Record<string, number> = {};
     for (const name of names) chosen[name] = group.integer(name, { min: 1, max: Number.MAX_SAFE_INTEGER, fallback: builtInLimits[name] });
-    const result = chosen as Record<LimitName, number>;
+    const result: Record<LimitName, number> = { ...builtInLimits, ...chosen };
     if (!(result.heartbeatMs < result.suspectAfterMs && result.suspectAfterMs < result.downAfterMs))
       reader.fault("limits: heartbeatMs must be less than suspectAfterMs, and that less than downAfterMs.");
-    if (result.messageBytesMax > result.linkOutboxBytes) reader.fault("limits: linkOutboxBytes must be at least messageBytesMax.");
     return result;
   });
 }

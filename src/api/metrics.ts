@@ -31,7 +31,8 @@ export class PromMetrics implements Metrics {
   }
 
   gauge(name: string, help: string, labels: readonly string[], read: () => Iterable<readonly [value: number, ...labels: string[]]>): void {
-    if (this.registry.getSingleMetric(name) !== undefined) return;
+    // A replica that was opened anew reads its own values.
+    this.registry.removeSingleMetric(name);
     new Gauge({
       name,
       help,
@@ -124,7 +125,7 @@ export function clusterGauges(metrics: Metrics, data: DataPlane): void {
   metrics.gauge("statusmesh_peer_clock_offset_seconds", "The peer's wall clock, less ours.", labels, peers((peer) => (peer.clock_offset_ms === null ? null : peer.clock_offset_ms / 1000)));
   metrics.gauge("statusmesh_peer_in_sync", "1 if the Merkle roots are equal.", labels, peers((peer) => (peer.in_sync ? 1 : 0)));
   metrics.gauge("statusmesh_degradation_level", "0 normal, 1 a peer lags, 2 quorum slow, 3 no majority, 4 alone, 5 read-only.", [], () => [[data.cluster().degradation.level]]);
-  metrics.gauge("statusmesh_documents", "Documents held, deleted ones included.", [], () => [[data.cluster().documents]]);
+  metrics.gauge("statusmesh_documents", "Living documents held.", [], () => [[data.cluster().documents]]);
   metrics.gauge("statusmesh_quarantined", "Changes and documents set aside as damaged or hostile.", [], () => [[data.cluster().quarantined]]);
   metrics.gauge("statusmesh_voting", "1 if the replica votes.", [], () => [[data.cluster().voting ? 1 : 0]]);
 }

@@ -12,10 +12,7 @@ export const limits = {
   idempotencyKeptMs: 24 * 3_600_000,
   documentCacheBytes: 64 * 1024 * 1024,
   automergeCacheDocuments: 32,
-  foldAfterChanges: 64,
   // commit
-  batchChanges: 2_000,
-  batchBytes: 8 * 1024 * 1024,
   stagedChangesMax: 20_000,
   // replication
   pushDelayMs: 10,
@@ -48,6 +45,7 @@ export const limits = {
   quorumMessagesHeld: 1_000,
   operationIdsRemembered: 256,
   // health
+  scrubEveryMs: 6 * 3_600_000,
   laggingAfterMs: 60_000,
   quorumSlowMs: 2_000,
   startVerifyBytes: 256 * 1024 * 1024,

@@ -21,7 +21,10 @@ export interface PeerHealth {
 export interface HealthInput {
   readonly peers: readonly PeerHealth[];
   readonly readOnly: string | undefined;
+  /** A majority of the voters, this one included if it is one, has a link to here. */
   readonly majorityReachable: boolean;
+  /** So many of those that are reachable vote. */
+  readonly majorityVotes: boolean;
   readonly voting: boolean;
   readonly isVoter: boolean;
   /** The slowest GLOBAL_QUORUM operation of the last minute that was decided, ms, or undefined. */
@@ -44,7 +47,8 @@ export function degradation(input: HealthInput, limits: Pick<Limits, "laggingAft
   if (input.readOnly !== undefined) found.push({ level: 5, reason: input.readOnly });
   if (counted.length > 0 && counted.every((peer) => peer.state === "down")) found.push({ level: 4, reason: "no other replica is reachable" });
   if (!input.majorityReachable) found.push({ level: 3, reason: "no majority of the regions is reachable: GLOBAL_QUORUM is refused, LOCAL is served" });
-  if (input.isVoter && !input.voting) found.push({ level: 2, reason: "this replica rejoins and does not vote yet" });
+  else if (!input.majorityVotes) found.push({ level: 3, reason: "no majority of the regions votes: GLOBAL_QUORUM is refused, LOCAL is served" });
+  if (input.isVoter && !input.voting) found.push({ level: 3, reason: "this replica rejoins and does not vote yet: GLOBAL_QUORUM is refused here" });
   if (input.quorumMs !== undefined && input.quorumMs > limits.quorumSlowMs) found.push({ level: 2, reason: `quorum operations take up to ${Math.round(input.quorumMs)} ms` });
   for (const peer of counted) {
     if (peer.oldestUnacknowledgedMs > limits.laggingAfterMs) found.push({ level: 1, reason: `${peer.peer} lags ${Math.round(peer.oldestUnacknowledgedMs / 1000)} s` });

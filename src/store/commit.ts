@@ -117,7 +117,7 @@ export class CommitPath {
     let operationIds: readonly string[] | undefined = idempotency === undefined ? undefined : [operation];
     const { value: done } = await inTurn<{ written: boolean } | Fault>(log.table, wall, (snapshot) => {
       if (operationIds !== undefined && log.table.find(command.subject)?.operationIds.includes(operation) === true) return { written: false };
-      const plan = command.plan(snapshot);
+      const plan = planWith(command, snapshot, options);
       if (isFault(plan)) return plan;
       const failed = preconditionFault(log, command, options.ifMatch);
       if (failed !== undefined) return failed;
@@ -150,17 +150,17 @@ export class CommitPath {
     const { log, wall, quorum, limits, monotonic } = this.parts;
     const until = monotonic() + (options.quorumTimeoutMs ?? limits.quorumTimeoutMs);
     const left = (): number => Math.max(1, until - monotonic());
-    let first = await inTurn(log.table, wall, (snapshot) => command.plan(snapshot));
+    let first = await inTurn(log.table, wall, (snapshot) => planWith(command, snapshot, options));
     const unseen = [...first.snapshot.absent].filter((key) => key !== command.subject);
     if (isFault(first.value) && unseen.length > 0) {
       // What the plan missed may have been decided elsewhere: make sure before refusing.
       const refreshed = await Promise.all(unseen.map((document) => quorum.read({ operation: this.parts.newOperation(), target: { document }, timeoutMs: left(), capture: () => {} })));
       const fault = refreshed.find(isFault);
       if (fault !== undefined) return asWrite(fault);
-      first = await inTurn(log.table, wall, (snapshot) => command.plan(snapshot));
+      first = await inTurn(log.table, wall, (snapshot) => planWith(command, snapshot, options));
     }
     const planOf = (document: string) => (snapshot: TurnSnapshot) => {
-      const plan = command.plan(snapshot);
+      const plan = planWith(command, snapshot, options);
       return isFault(plan) ? plan : plan.changes.filter((change) => change.document === document).flatMap((change) => [...change.operations]);
     };
     const others = isFault(first.value) ? [] : ordered(first.value, command.subject).filter((change) => change.document !== command.subject && change.operations.length > 0);
@@ -229,6 +229,12 @@ export class CommitPath {
     log.writeAnswer(partitionOf(command), { scope, request, status: 400, location: null, etag: null, body }, log.clock.send(wall()), options.actor);
     await log.batch.flushed();
   }
+}
+
+/** Runs the plan with what the caller has seen. */
+function planWith(command: Command, snapshot: TurnSnapshot, options: CommitOptions): Plan | Fault {
+  snapshot.seen = options.session;
+  return command.plan(snapshot);
 }
 
 const FINAL: ReadonlySet<string> = new Set(["not-found", "conflict", "precondition-failed", "invalid"]);

@@ -25,6 +25,8 @@ export interface DocumentHeader {
 export interface Snapshot {
   /** The HLC time that a write in this turn would carry, ms since the epoch. */
   readonly atMs: number;
+  /** What the caller has seen, from its session token; undefined: take what is held here. */
+  readonly seen?: Vector | undefined;
   /** The document, or undefined if it does not exist or was deleted. */
   document(key: string): DocumentReader | undefined;
   /** True if the id exists or ever did: ids are never used again. */

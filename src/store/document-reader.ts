@@ -1,6 +1,7 @@
 /** Reads a document's merged state by the rules: what is shown, and what it was chosen from. */
 import { canonical, disagree, type DocumentState, type Section, type Stamp } from "../core/document.js";
-import type { Json, Operation } from "../core/change.js";
+import { CHAIN, type Json, type Operation } from "../core/change.js";
+import type { Vector } from "../core/vector.js";
 import { hlcMs, hlcTime, type Hlc } from "../core/hlc.js";
 import { ruleOf, shown, type RuleName } from "./conflicts.js";
 
@@ -87,6 +88,13 @@ export class DocumentReader {
     return [...(this.state.sections.get(section)?.sets.get(field)?.keys() ?? [])].sort();
   }
 
+  /** True if `seen` (a replica's vector) covers one of the adds that hold an element in its set. */
+  elementSeen(field: string, element: string, section: string, seen: Vector): boolean {
+    const adds = this.state.sections.get(section)?.sets.get(field)?.get(element) ?? [];
+    // Decided adds have their place in the document's chain, which a replica's vector does not name: they count as seen.
+    return adds.some(({ origin, seq }) => origin === CHAIN || (seen[origin] ?? 0) >= seq);
+  }
+
   count(field: string, section = ""): number {
     return this.state.sections.get(section)?.counters.get(field) ?? 0;
   }
@@ -164,12 +172,16 @@ export class Draft {
     return this;
   }
 
-  /** Makes a set hold just these elements, as the difference to what it holds. */
-  replaceSet(field: string, elements: readonly string[], section = ""): this {
+  /**
+   * Makes a set hold just these elements, as the difference to what it holds; where `seen` is given, to what of it the caller
+   * has seen: what others added since stays.
+   */
+  replaceSet(field: string, elements: readonly string[], section = "", seen?: Vector): this {
     const before = new Set(this.document?.elements(field, section) ?? []);
     const after = new Set(elements);
     for (const element of after) if (!before.has(element)) this.operations.push({ op: "add", section, field, element });
-    for (const element of before) if (!after.has(element)) this.operations.push({ op: "remove", section, field, element });
+    const isSeen = (element: string): boolean => seen === undefined || this.document?.elementSeen(field, element, section, seen) === true;
+    for (const element of before) if (!after.has(element) && isSeen(element)) this.operations.push({ op: "remove", section, field, element });
     return this;
   }
 

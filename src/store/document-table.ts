@@ -40,8 +40,6 @@ export interface DocumentRecord extends DocumentHeader {
   listed: boolean;
   /** Ids of the latest operations decided by quorum, oldest first. */
   operationIds: string[];
-  /** Changes that are not yet in the archive. */
-  unfolded: number;
 }
 
 interface StoredHeader {
@@ -53,7 +51,6 @@ interface StoredHeader {
   p: number;
   n: number;
   o?: string[];
-  u: number;
 }
 
 export class DocumentTable {
@@ -94,7 +91,7 @@ export class DocumentTable {
       const { partition, type, id } = parseKey(key);
       record = {
         key, partition, type, id, createdMs: 0, position: 0, vector: state.vector, digest: state.digest, alive: false, deleted: false,
-        born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [], unfolded: 0,
+        born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
       };
       this.records.set(key, record);
       this.loaded.set(key, record);
@@ -205,7 +202,6 @@ export class DocumentTable {
     record.stagedBatch = batch;
     this.listBatches.set(`${record.partition}/${record.type}`, batch);
     record.revision++;
-    record.unfolded++;
     record.bytes += bytes;
     this.loadedBytes += bytes;
     record.touched = state.touched;
@@ -243,10 +239,15 @@ export class DocumentTable {
   encodeHeader(record: DocumentRecord): string {
     const header: StoredHeader = {
       v: record.vector, g: Buffer.from(record.digest).toString("hex"), b: record.born, x: record.deleted, t: record.touched,
-      p: record.position, n: record.bytes, u: record.unfolded,
+      p: record.position, n: record.bytes,
     };
     if (record.operationIds.length > 0) header.o = record.operationIds;
     return JSON.stringify(header);
+  }
+
+  /** True if a stored header names the same changes as the record. */
+  isAsStored(record: DocumentRecord, value: Uint8Array): boolean {
+    return (JSON.parse(Buffer.from(value).toString()) as StoredHeader).g === Buffer.from(record.digest).toString("hex");
   }
 
   /** Takes in a header that was read from the disk at the start. Lists are sorted once by `finish`. */
@@ -257,7 +258,7 @@ export class DocumentTable {
       key, partition, type, id, createdMs: stored.b === null ? 0 : hlcMs(stored.b.hlc), position: stored.p,
       vector: Object.assign(Object.create(null) as MutableVector, stored.v), digest: new Uint8Array(Buffer.from(stored.g, "hex")),
       alive: stored.b !== null && !stored.x, deleted: stored.x, born: stored.b, touched: stored.t, state: undefined, bytes: stored.n,
-      stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: stored.o ?? [], unfolded: stored.u,
+      stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: stored.o ?? [],
     };
     this.records.set(key, record);
     if (record.alive) {

@@ -79,7 +79,7 @@ export class LogTrimmer {
   private async slice(): Promise<boolean> {
     const { state } = this.log;
     const surplus = state.head - state.tail + 1 - this.limits.logEntriesKept;
-    const overflow = state.logBytes > this.limits.logBytesMax;
+    const overflow = state.logBytes > this.limits.logBytesMax || state.head - state.tail >= this.limits.logEntriesMax;
     if (surplus <= 0 && !overflow) return false;
     const arrivals = await this.arrivals(state.tail, overflow ? SLICE_ENTRIES : Math.min(surplus, SLICE_ENTRIES));
     const stable = this.ports.stable();
@@ -131,8 +131,6 @@ export class LogTrimmer {
       const changes = await this.history.changesBeyond(document, before?.vector ?? {});
       if (changes.length === 0) return [];
       const after = await this.fold(before, document, changes);
-      const record = this.log.table.find(document);
-      if (record !== undefined) record.unfolded = 0;
       return archiveWrites(document, before, after);
     } catch (error) {
       this.failed.add(document);

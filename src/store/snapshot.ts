@@ -3,6 +3,7 @@ import type { DocumentHeader, Snapshot } from "./data-plane.js";
 import { DocumentReader } from "./document-reader.js";
 import type { DocumentRecord, DocumentTable } from "./document-table.js";
 import type { DocumentState } from "../core/document.js";
+import type { Vector } from "../core/vector.js";
 
 /** Thrown inside a turn where a body is not in memory; the turn is run again once it is. */
 class NotLoaded {
@@ -21,6 +22,7 @@ export class TurnSnapshot implements Snapshot {
   /** Batch that must be durable before anything of this is shown. */
   batch = 0;
   listed = false;
+  seen: Vector | undefined;
   private readonly lists: (readonly DocumentRecord[])[] = [];
 
   constructor(

@@ -128,14 +128,18 @@ test("without a running cluster a chaos command says so", { timeout: 60_000 }, a
 });
 
 test("every chaos command has --help, and asks for what it lacks", { timeout: 60_000 }, async (t) => {
-  for (const args of [["--help"], ["cut", "--help"], ["heal", "--help"], ["slow", "--help"], ["status", "--help"]]) {
-    const run = statusmesh(["chaos", ...args], ".");
-    t.equal(await run.ended, 0, args.join(" "));
-    t.match(run.stdout, /Usage: statusmesh chaos/);
-  }
-  for (const args of [[], ["cut"], ["slow", "r0", "r1"], ["cut", "r0", "r1", "r2"], ["burn"]]) {
-    const run = statusmesh(["chaos", ...args], ".");
-    t.equal(await run.ended, 1, args.join(" "));
-    t.not(run.stderr, "");
-  }
+  const helps = [["--help"], ["cut", "--help"], ["heal", "--help"], ["slow", "--help"], ["status", "--help"]];
+  const lacking = [[], ["cut"], ["slow", "r0", "r1"], ["cut", "r0", "r1", "r2"], ["burn"]];
+  await Promise.all([
+    ...helps.map(async (args) => {
+      const run = statusmesh(["chaos", ...args], ".");
+      t.equal(await run.ended, 0, args.join(" "));
+      t.match(run.stdout, /Usage: statusmesh chaos/);
+    }),
+    ...lacking.map(async (args) => {
+      const run = statusmesh(["chaos", ...args], ".");
+      t.equal(await run.ended, 1, args.join(" "));
+      t.not(run.stderr, "");
+    }),
+  ]);
 });

@@ -77,12 +77,16 @@ test("an address that is taken is said", { timeout: 120_000 }, async (t) => {
   const second = statusmesh(["node", "--config", other], folder, KEY);
   t.equal(await second.ended, 1);
   t.match(second.stderr, /listens on 127\.0\.0\.1:\d+ already/);
+  await writeFile(other, JSON.stringify({ ...values, http: "127.0.0.1:0", data: path.join(folder, "data", "other") }));
+  const third = statusmesh(["node", "--config", other], folder, KEY);
+  t.equal(await third.ended, 1);
+  t.match(third.stderr, /^statusmesh: cannot listen on 127\.0\.0\.1:\d+: another program listens there already\.\n$/, "one sentence");
   first.child.kill("SIGTERM");
   await first.ended;
 });
 
 test("every command has --help, and an unknown one fails", { timeout: 60_000 }, async (t) => {
-  const runs = [["--help"], ["up", "--help"], ["node", "--help"], ["certs", "--help"]].map((args) => statusmesh(args, "."));
+  const runs = [["--help"], ["up", "--help"], ["node", "--help"], ["certs", "--help"], ["chaos", "--help"]].map((args) => statusmesh(args, "."));
   for (const run of runs) {
     t.equal(await run.ended, 0);
     t.match(run.stdout, /Usage: statusmesh/);

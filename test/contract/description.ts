@@ -38,14 +38,14 @@ export class Description {
   faultsOf(method: string, url: string, { status, headers, body }: Answer): string[] {
     const operation = this.operationOf(method, url);
     if (operation === undefined) return status === 404 || status === 405 || method === "OPTIONS" ? [] : ["the operation is not in /openapi.json"];
-    const pointer = `/paths/${escape(operation.path)}/${method.toLowerCase()}/responses/${status}`;
+    const pointer = `/paths/${pointerPart(operation.path)}/${method.toLowerCase()}/responses/${status}`;
     const response = this.resolve(operation.description.responses[status], pointer);
     if (response === undefined) return [`/openapi.json does not describe ${status} of ${method} ${operation.path}`];
     if (body === undefined) return [];
     const type = (headers["content-type"] ?? "").split(";", 1)[0] ?? "";
     const schema: Json = response.value.content?.[type]?.schema;
     if (schema === undefined) return [`/openapi.json describes no ${type} for ${status} of ${method} ${operation.path}`];
-    const validate = this.ajv.compile({ $ref: `openapi#${response.pointer}/content/${escape(type)}/schema` });
+    const validate = this.ajv.compile({ $ref: `openapi#${response.pointer}/content/${pointerPart(type)}/schema` });
     return validate(body) ? [] : (validate.errors ?? []).map(({ instancePath, message }) => `against /openapi.json: ${instancePath} ${message}`);
   }
 
@@ -59,7 +59,7 @@ export class Description {
   }
 }
 
-function escape(part: string): string {
+function pointerPart(part: string): string {
   return encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1"));
 }
 

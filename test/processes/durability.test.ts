@@ -10,7 +10,7 @@ t.comment(`seed ${dice.seed}`);
 
 t.test("replicas are killed again and again under load, one by one and all at once: no acknowledged write is lost", { timeout: 120_000 }, async (t) => {
   const world = await World.start(t);
-  const writers = new Writers(world.all, { LOCAL: 3, GLOBAL_QUORUM: 1 });
+  const writers = new Writers(world.all, { LOCAL: 2, GLOBAL_QUORUM: 1 });
   let kills = 0;
   for (let round = 0; kills < 20; round++) {
     await writers.reaches(writers.acknowledged.size + 1 + dice.below(60));

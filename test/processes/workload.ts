@@ -80,7 +80,9 @@ export class Writers {
         const answer = await node.post(COMPONENTS, { name }, { level, quorumTimeout: 1_000, patienceMs: 5_000 });
         this.statuses.set(answer.status, (this.statuses.get(answer.status) ?? 0) + 1);
         if (answer.status === 201) this.acknowledged.set(String(answer.body["id"]), name);
-        else await new Promise((resolve) => setTimeout(resolve, 20));
+        // A pace that leaves the machine to the replicas that start.
+        await new Promise((resolve) => setTimeout(resolve, number % 8));
+        if (answer.status !== 201) await new Promise((resolve) => setTimeout(resolve, 20));
       } catch {
         // The replica is dead just now.
         await new Promise((resolve) => setTimeout(resolve, 20));

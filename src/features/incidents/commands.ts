@@ -25,7 +25,7 @@ export function createIncident(page: string, id: string, updateId: string, reque
       if (missing !== undefined) return missing;
       if (snapshot.taken(key)) return idTaken(TYPE);
       const draft = new Draft(undefined).create();
-      writeIncident(draft, request);
+      writeIncident(draft, request, snapshot.seen);
       const others = applyUpdate(snapshot, draft, { type: TYPE, page, id }, undefined, updateId, { ...request, status: request.status ?? "investigating" });
       return others instanceof Fault ? others : { changes: [...others, ...changeOf(key, draft)] };
     },
@@ -38,7 +38,7 @@ export function createIncident(page: string, id: string, updateId: string, reque
 /** Changes an incident; a status, body or component in the patch appends an update of the given id. */
 export function patchIncident(page: string, id: string, updateId: string, patch: IncidentPatch): Command {
   return patchCommand("incident.patch", page, TYPE, id, (draft, document, snapshot) => {
-    writeIncident(draft, patch);
+    writeIncident(draft, patch, snapshot.seen);
     const update = updateOfPatch(document, patch);
     return update === undefined ? undefined : applyUpdate(snapshot, draft, { type: TYPE, page, id }, document, updateId, update);
   }, presentIncident);

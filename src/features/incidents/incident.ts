@@ -4,6 +4,7 @@ import type { Json } from "../../core/change.js";
 import { hlcTime } from "../../core/hlc.js";
 import { CLOSED_STATUSES, COMPONENT_STATUSES, IMPACTS } from "../../store/conflicts.js";
 import type { Snapshot } from "../../store/data-plane.js";
+import type { Vector } from "../../core/vector.js";
 import type { DocumentReader, Draft } from "../../store/document-reader.js";
 import { presentComponents } from "../../store/component-effects.js";
 import { pageKey, stamps, type Resource } from "../../store/resource.js";
@@ -63,11 +64,11 @@ export const incidentFields = {
 export const isClosed = (status: Json): boolean => CLOSED_STATUSES.includes(status);
 
 /** Writes the fields that stand for themselves; `status`, `body` and `components` make an update. */
-export function writeIncident(draft: Draft, fields: Pick<IncidentPatch, "name" | "impact_override" | "deliver_notifications" | "labels">): void {
+export function writeIncident(draft: Draft, fields: Pick<IncidentPatch, "name" | "impact_override" | "deliver_notifications" | "labels">, seen: Vector | undefined): void {
   if (fields.name !== undefined) draft.set("name", fields.name);
   if (fields.impact_override !== undefined) draft.set("impact_override", fields.impact_override);
   if (fields.deliver_notifications !== undefined) draft.set("deliver_notifications", fields.deliver_notifications ?? true);
-  if (fields.labels !== undefined) draft.replaceSet("labels", fields.labels ?? []);
+  if (fields.labels !== undefined) draft.replaceSet("labels", fields.labels ?? [], "", seen);
 }
 
 const IMPACT_OF: Readonly<Record<string, (typeof IMPACTS)[number]>> = {

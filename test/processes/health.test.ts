@@ -1,0 +1,91 @@
+import t from "tap";
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { COMPONENTS, created, ok } from "./workload.js";
+import { settled, World } from "./world.js";
+
+const fullFile = (folder: string, region: string): string => path.join(folder, `${region}-is-full`);
+
+t.test("three regions and how they say that they are", { timeout: 120_000 }, async (t) => {
+  const world = await World.start(t, {
+    settings: { limits: { laggingAfterMs: 1_500 } },
+    environment: (region, folder) => ({ STATUSMESH_TEST_DISK_FULL_FILE: fullFile(folder, region) }),
+  });
+  const level = async (node: typeof world.us): Promise<number> => (await node.cluster()).degradation.level;
+  /** Waits for a level, and finds it in all three places. */
+  const shows = async (node: typeof world.us, wanted: number, ready: number): Promise<void> => {
+    await settled(`${node.region} is at level ${wanted}`, async () => (await level(node)) === wanted, 15_000);
+    const readyz = await node.get("/readyz", { key: null });
+    t.match({ status: readyz.status, level: readyz.body["level"] }, { status: ready, level: wanted }, `/readyz at level ${wanted}`);
+    t.equal(await node.metric("statusmesh_degradation_level"), wanted, `/metrics at level ${wanted}`);
+    const { degradation } = await node.cluster();
+    t.equal(degradation.reasons.length > 0, wanted > 0, `reasons at level ${wanted}: ${degradation.reasons.join("; ")}`);
+  };
+
+  await t.test("all is well: level 0, and what /v1/cluster says of the peers", async (t) => {
+    ok(await world.us.post(COMPONENTS, { name: "x" }));
+    await world.converged();
+    for (const node of world.all) await shows(node, 0, 200);
+    await settled("the peers are in sync", async () => (await world.us.cluster()).peers.every((peer) => peer.in_sync && peer.unacknowledged_changes === 0 && peer.rtt_ms !== null));
+    const seen = await world.us.cluster();
+    t.match(seen, { incarnation: Number, merkle_root: String, quarantined: 0, clock: { hlc: String, offset_ms: Number } });
+    for (const peer of seen.peers) t.match(peer, { state: "up", rtt_ms: Number, oldest_unacknowledged_ms: 0, merkle_root: seen.merkle_root, clock_offset_ms: Number, vector: seen.vector });
+    const metrics = await world.us.get("/metrics", { key: null });
+    for (const name of ["statusmesh_http_request_duration_seconds_bucket", "statusmesh_peer_unacknowledged_changes", "statusmesh_storage_seconds", "statusmesh_quorum"]) t.match(metrics.text, new RegExp(name), name);
+  });
+
+  await t.test("one peer is gone for long: level 1", async (t) => {
+    await world.ap.kill();
+    ok(await world.us.post(COMPONENTS, { name: "unacknowledged" }));
+    await shows(world.us, 1, 200);
+    t.match((await world.us.cluster()).degradation.reasons.join(), /ap-south-1/);
+    const peer = (await world.us.cluster()).peers.find(({ replica }) => replica === "ap-south-1");
+    t.ok((peer?.unacknowledged_changes ?? 0) > 0 && (peer?.oldest_unacknowledged_ms ?? 0) > 1_500, "and it is said how far it lags");
+    await world.startOne("ap-south");
+    await shows(world.us, 0, 200);
+  });
+
+  await t.test("quorum is slow: level 2, as long as it was", async (t) => {
+    for (const other of ["eu-west", "ap-south"] as const) for (const [from, to] of [["us-east", other], [other, "us-east"]] as const) world.delay(from, to, 1_100);
+    t.equal((await world.us.post(COMPONENTS, { name: "slow" }, { level: "GLOBAL_QUORUM", quorumTimeout: 20_000 })).status, 201);
+    await settled("us-east is at level 2", async () => (await level(world.us)) === 2);
+    t.match((await world.us.get("/readyz", { key: null })).body, { level: 2 });
+    world.heal();
+    await world.voting();
+  });
+
+  await t.test("a region cut off: level 3 or 4, LOCAL is served", async (t) => {
+    world.isolate("eu-west");
+    await shows(world.eu, 4, 200);
+    t.equal((await world.eu.post(COMPONENTS, { name: "alone" })).status, 201);
+    world.heal();
+    await world.voting();
+  });
+
+  await t.test("the disk of a region is full: level 5, writes are refused, reads go on; it recovers without losing anything", async (t) => {
+    const ids: string[] = [];
+    for (let i = 0; i < 10; i++) ids.push(created(await world.us.post(COMPONENTS, { name: `before full ${i}` })));
+    const full = fullFile(world.folder, "us-east");
+    await writeFile(full, "");
+    const refused = await world.us.post(COMPONENTS, { name: "onto a full disk" });
+    t.equal(refused.status, 503);
+    t.equal(refused.body["type"], "/problems/read-only");
+    t.ok(Number(refused.headers["retry-after"]) > 0, "with Retry-After");
+    await shows(world.us, 5, 503);
+    for (const id of ids) t.equal((await world.us.get(`${COMPONENTS}/${id}`)).status, 200, "reads go on");
+    const elsewhere = await world.eu.post(COMPONENTS, { name: "elsewhere meanwhile" }, { level: "GLOBAL_QUORUM" });
+    t.equal(elsewhere.status, 201, "the others decide without it");
+    // Also while it tries to open the store again and again.
+    await settled("it has tried to open the store anew", () => world.us.logged(/reopen-failed/), 15_000);
+    t.equal((await world.us.post(COMPONENTS, { name: "still full" }, { takesOverload: true })).status, 503);
+    t.equal((await world.us.get(`${COMPONENTS}/${ids[0] ?? ""}`)).status, 200, "reads go on while the store cannot be opened");
+    t.ok(existsSync(full));
+    await rm(full);
+    await settled("it takes writes again", async () => (await world.us.post(COMPONENTS, { name: "after" })).status === 201, 15_000);
+    await world.voting();
+    await world.converged();
+    for (const id of [...ids, created(elsewhere)]) for (const node of world.all) t.equal((await node.get(`${COMPONENTS}/${id}`)).status, 200);
+    t.equal((await world.us.get("/readyz", { key: null })).status, 200);
+  });
+});
