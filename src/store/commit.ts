@@ -16,7 +16,7 @@ import { Handover, type QuorumCoordinator, type QuorumWrite } from "./quorum-coo
 import type { ReadPath } from "./read.js";
 import { RegionQuorum } from "./region-quorum.js";
 import type { SessionWaits } from "./session.js";
-import { inTurn, type TurnSnapshot } from "./snapshot.js";
+import { inTurn, TurnSnapshot, tryTurn } from "./snapshot.js";
 
 export interface CommitParts {
   readonly log: ChangeLog;
@@ -35,9 +35,12 @@ export interface CommitParts {
   fingerprint(text: string): string;
 }
 
-interface Written {
-  readonly committed: Committed;
-  readonly answer: Answer | undefined;
+/** An answer as rendered from one turn's state. */
+interface Rendered {
+  readonly answer: Answer;
+  readonly etag: string | null;
+  /** Batch that must be durable before it is sent. */
+  readonly batch: number;
 }
 
 export class CommitPath {
@@ -69,15 +72,17 @@ export class CommitPath {
   private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }): Promise<Committed | Fault> {
     const { log, limits, wall } = this.parts;
     const kept = await log.recall(idempotency.scope, wall() - limits.idempotencyKeptMs);
-    if (kept !== undefined) return kept.request === idempotency.request ? this.replay(kept) : reused();
+    if (kept !== undefined) return kept.request === idempotency.request ? this.replay(kept, command, options) : reused();
     return this.write(command, options, idempotency);
   }
 
-  private async replay(kept: IdempotencyRecord): Promise<Committed | Fault> {
+  private async replay(kept: IdempotencyRecord, command: Command, options: CommitOptions): Promise<Committed | Fault> {
     if (kept.status >= 400) {
       const fault = JSON.parse(kept.body ?? "{}") as { code: Fault["code"]; detail: string; extra: Fault["extra"] };
       return new Fault(fault.code, fault.detail, { ...fault.extra, replayed: true });
     }
+    // Very long answers are not kept: they are made again from what the resource has become.
+    if (kept.body === null && kept.status !== 204) return this.answer(command, options, undefined, { replayed: true });
     return { status: kept.status, body: kept.body, location: kept.location, etag: kept.etag, replayed: true, token: this.parts.token() };
   }
 
@@ -115,7 +120,7 @@ export class CommitPath {
   private async writeHere(command: Command, options: CommitOptions, operation: string, idempotency: { scope: string; request: string } | undefined): Promise<Committed | Fault> {
     const { log, wall, region, limits } = this.parts;
     let operationIds: readonly string[] | undefined = idempotency === undefined ? undefined : [operation];
-    const { value: done } = await inTurn<{ written: boolean } | Fault>(log.table, wall, (snapshot) => {
+    const { value: done } = await inTurn<{ written: boolean; rendered?: Rendered | undefined } | Fault>(log.table, wall, (snapshot) => {
       if (operationIds !== undefined && log.table.find(command.subject)?.operationIds.includes(operation) === true) return { written: false };
       const plan = planWith(command, snapshot, options);
       if (isFault(plan)) return plan;
@@ -133,11 +138,12 @@ export class CommitPath {
         });
       }
       operationIds = undefined;
-      return { written: true };
+      return { written: true, rendered: this.renderNow(command) };
     });
     if (isFault(done)) return done;
     const seq = log.vector[log.state.origin] ?? 0;
-    const { committed } = await this.answer(command, options, idempotency, idempotency !== undefined && !done.written && log.table.find(command.subject)?.operationIds.includes(operation) === true);
+    const replayed = idempotency !== undefined && !done.written && log.table.find(command.subject)?.operationIds.includes(operation) === true;
+    const committed = await this.answer(command, options, idempotency, { replayed, rendered: done.rendered });
     if (options.level === "LOCAL_QUORUM") {
       const timeoutMs = options.quorumTimeoutMs ?? limits.quorumTimeoutMs;
       if (!(await region.written(log.state.origin, seq, timeoutMs))) return RegionQuorum.unavailable("unknown");
@@ -178,13 +184,16 @@ export class CommitPath {
       if (fault !== undefined) return results.some((result) => result === "done") && fault.extra.outcome === "rejected" ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
     }
     const { forward } = options;
+    let rendered: Rendered | undefined;
     const result = await this.decide({
       operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject), forwarded: options.forwardedAs !== undefined,
+      decided: () => {
+        rendered = this.renderNow(command);
+      },
       ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch.map(ownPart) }),
     }, left, forward === undefined || others.length > 0 ? undefined : (to) => forward(to, operation, left()));
     if (isFault(result) || typeof result !== "string") return result;
-    const { committed } = await this.answer(command, options, idempotency, false);
-    return committed;
+    return this.answer(command, options, idempotency, { replayed: false, rendered });
   }
 
   /**
@@ -201,25 +210,36 @@ export class CommitPath {
     return result;
   }
 
-  /** Renders the answer from the state that includes the write, keeps it where it may be asked for again, and waits for the disk. */
-  private async answer(command: Command, options: CommitOptions, idempotency: { scope: string; request: string } | undefined, replayed: boolean): Promise<Written> {
+  /** The answer in this very turn, in which the write was made; undefined if something that it shows is not in memory. */
+  private renderNow(command: Command): Rendered | undefined {
     const { log, wall } = this.parts;
-    const { value: rendered, snapshot } = await inTurn(log.table, wall, (turn) => {
-      const answer = command.answer(turn);
-      const document = answer.etagOf === undefined ? undefined : turn.document(answer.etagOf);
-      return { answer, etag: document === undefined ? null : `"${entityTag(document, turn)}"` };
-    });
-    const { answer, etag } = rendered;
+    const snapshot = new TurnSnapshot(log.table, wall());
+    const attempt = tryTurn(snapshot, () => render(command, snapshot));
+    return "value" in attempt && !isFault(attempt.value) ? { ...attempt.value, batch: snapshot.batch } : undefined;
+  }
+
+  /** Makes the answer, keeps it where it may be asked for again, and waits for the disk. */
+  private async answer(
+    command: Command, options: CommitOptions, idempotency: { scope: string; request: string } | undefined, made: { readonly replayed: boolean; readonly rendered?: Rendered | undefined },
+  ): Promise<Committed | Fault> {
+    const { log, wall } = this.parts;
+    let { rendered } = made;
+    if (rendered === undefined) {
+      const { value, snapshot } = await inTurn(log.table, wall, (turn) => render(command, turn, log.table.find(command.subject)?.deleted === true));
+      if (isFault(value)) return value;
+      rendered = { ...value, batch: snapshot.batch };
+    }
+    const { answer, etag, batch } = rendered;
     const body = answer.body === null ? null : JSON.stringify(answer.body);
     const location = answer.location ?? null;
-    if (idempotency !== undefined && !replayed) {
+    if (idempotency !== undefined && !made.replayed) {
       const keptBody = body !== null && body.length > this.parts.limits.idempotencyBodyBytes ? null : body;
       const { scope, request } = idempotency;
       log.writeAnswer(partitionOf(command), { scope, request, status: answer.status, location, etag, body: keptBody }, log.clock.send(wall()), options.actor);
       await log.batch.flushed();
-    } else await log.batch.reached(Math.max(snapshot.batch, log.table.find(command.subject)?.stagedBatch ?? 0));
-    const shown = answer.secret === undefined || replayed || answer.body === null ? body : JSON.stringify({ ...answer.body, ...answer.secret });
-    return { answer, committed: { status: answer.status, body: shown, location, etag, replayed, token: this.parts.token() } };
+    } else await log.batch.reached(Math.max(batch, log.table.find(command.subject)?.stagedBatch ?? 0));
+    const shown = answer.secret === undefined || made.replayed || answer.body === null ? body : JSON.stringify({ ...answer.body, ...answer.secret });
+    return { status: answer.status, body: shown, location, etag, replayed: made.replayed, token: this.parts.token() };
   }
 
   private async keepFault(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }, fault: Fault): Promise<void> {
@@ -228,6 +248,18 @@ export class CommitPath {
     const { scope, request } = idempotency;
     log.writeAnswer(partitionOf(command), { scope, request, status: 400, location: null, etag: null, body }, log.clock.send(wall()), options.actor);
     await log.batch.flushed();
+  }
+}
+
+/** `gone`: the document was deleted since; then an answer that shows it cannot be made, and it is a 404. */
+function render(command: Command, turn: TurnSnapshot, gone = false): { readonly answer: Answer; readonly etag: string | null } | Fault {
+  try {
+    const answer = command.answer(turn);
+    const document = answer.etagOf === undefined ? undefined : turn.document(answer.etagOf);
+    return { answer, etag: document === undefined ? null : `"${entityTag(document, turn)}"` };
+  } catch (error) {
+    if (!gone || !(error instanceof Error)) throw error;
+    return new Fault("not-found", "The write took effect, and the resource was deleted right after it.");
   }
 }
 

@@ -29,6 +29,8 @@ export interface QuorumWrite {
   readonly timeoutMs: number;
   /** It was handed over once: keep it, unless another region holds the document for longer. */
   readonly forwarded: boolean;
+  /** Called in the turn in which the chain is known to hold the write. */
+  decided?(): void;
   /** Operations on the document as it is in the snapshot; empty if there is nothing to write. */
   plan(snapshot: TurnSnapshot): readonly Operation[] | Fault;
 }
@@ -266,7 +268,10 @@ export class QuorumCoordinator {
     this.outcomes.add(1, outcome);
     if (outcome === "precondition") this.settle(operation, new Fault("precondition-failed", "The resource has changed since the given ETag.", { outcome: "rejected" }));
     else if (outcome === "refused") this.settle(operation, waiting.idle === true ? "idle" : (waiting.fault ?? new Fault("conflict", "The write cannot be carried out on the present state.")));
-    else this.settle(operation, "done");
+    else {
+      waiting.write?.decided?.();
+      this.settle(operation, "done");
+    }
   }
 
   private settle(operation: string, result: QuorumResult): void {

@@ -91,7 +91,8 @@ t.test("three regions, and what each level promises", { timeout: 120_000 }, asyn
     for (const node of [world.eu, world.ap]) {
       t.equal((await node.patch(route, { description: node.region }, { level: "GLOBAL_QUORUM" })).status, 200, `${node.region} writes`);
       t.equal((await node.get(route, { level: "GLOBAL_QUORUM" })).body["description"], node.region, `${node.region} reads`);
-      t.equal((await node.get(COMPONENTS, { level: "GLOBAL_QUORUM" })).status, 200, `${node.region} lists`);
+      const list = await node.get(COMPONENTS, { level: "GLOBAL_QUORUM" });
+      t.equal(list.status, 200, `${node.region} lists${list.status === 200 ? "" : `: ${list.text}`}`);
     }
     world.heal();
     await world.voting();

@@ -27,7 +27,10 @@ t.test("what is written is in the log, in the document and, once flushed, on the
   const world = await openLog(storage);
   const batches: number[] = [];
   const write = storage.write.bind(storage);
-  storage.write = (batch) => (batches.push(batch.length), write(batch));
+  storage.write = (batch) => {
+    batches.push(batch.length);
+    return write(batch);
+  };
   const dots = [world.set("api", "name", "API"), world.set("web", "name", "Web"), world.set("api", "name", "API 2")];
   t.same(dots.map(({ seq }) => seq), [1, 2, 3]);
   t.same({ ...world.log.durableVector }, {}, "nothing is durable yet");

@@ -1,0 +1,106 @@
+import t from "tap";
+import { EMPTY_VECTOR, type Vector } from "../../src/core/vector.js";
+import { limits as builtIn, type Limits } from "../../src/core/limits.js";
+import { MemoryStorage } from "../../src/io/memory-storage.js";
+import { HistoryOfDocument } from "../../src/store/document-history.js";
+import { foldChanges } from "../../src/store/documents.js";
+import { keyspace } from "../../src/store/keyspace.js";
+import { LogTrimmer, type Fold } from "../../src/store/log-trimmer.js";
+import { openLog, type LogWorld } from "./log-world.js";
+
+const DOCUMENT = "default/component/api";
+
+interface World extends LogWorld {
+  readonly trimmer: LogTrimmer;
+  readonly history: HistoryOfDocument;
+  readonly storage: MemoryStorage;
+  readonly warnings: unknown[];
+  stable: Vector;
+}
+
+async function world(changed: Partial<Record<keyof Limits, number>>, fold: Fold = async (before, document, changes) => foldChanges(before, document, changes)): Promise<World> {
+  const storage = new MemoryStorage();
+  const opened = await openLog(storage, {}, changed);
+  const history = new HistoryOfDocument(storage, opened.log);
+  opened.log.archived = (key) => history.archivedChange(key);
+  const warnings: unknown[] = [];
+  const made: World = { ...opened, storage, history, warnings, stable: EMPTY_VECTOR, trimmer: new LogTrimmer(storage, opened.log, history, fold, { ...builtIn, ...changed } as Limits, { stable: () => made.stable, warn: (event) => void warnings.push(event) }) };
+  return made;
+}
+
+async function count(storage: MemoryStorage, range: { from: string; to: string }): Promise<number> {
+  let found = 0;
+  for await (const page of storage.scan(range)) found += page.length;
+  return found;
+}
+
+async function values(history: HistoryOfDocument): Promise<unknown[]> {
+  return (await history.entries(DOCUMENT)).filter(({ field }) => field === "name").map(({ to }) => to).reverse();
+}
+
+t.test("only what every member holds is trimmed, and only beyond what is kept; the history stays as it was", async (t) => {
+  const at = await world({ logEntriesKept: 5 });
+  const { log, storage, trimmer, history } = at;
+  for (let i = 0; i < 30; i++) at.set("api", "name", String(i));
+  await log.batch.flushed();
+  await trimmer.run();
+  t.equal(log.state.tail, 1, "nobody is known to hold anything");
+  at.stable = { [log.state.origin]: 10 };
+  await trimmer.run();
+  t.same([log.state.tail, log.state.floor[log.state.origin]], [11, 10]);
+  t.equal(await count(storage, keyspace.allArrivals), 20);
+  t.same(await values(history), [...Array(30).keys()].map(String));
+  at.stable = { [log.state.origin]: 30 };
+  await trimmer.run();
+  t.equal(await count(storage, keyspace.allArrivals), 5);
+  t.equal(await count(storage, keyspace.changes(DOCUMENT)), 5);
+  t.same(await values(history), [...Array(30).keys()].map(String));
+  t.equal((await openLog(storage)).opened.doubt, undefined, "the store opens as before");
+});
+
+t.test("above the byte bound what a member lacks goes too", async (t) => {
+  const at = await world({ logEntriesKept: 5, logBytesMax: 3_000 });
+  for (let i = 0; i < 40; i++) at.set("api", "name", String(i));
+  await at.log.batch.flushed();
+  await at.trimmer.run();
+  t.ok(at.log.state.logBytes <= 3_000);
+  t.ok(at.log.state.tail > 1);
+  t.same(await values(at.history), [...Array(40).keys()].map(String));
+});
+
+t.test("a document that cannot be archived keeps its changes, and the others are trimmed", async (t) => {
+  const at = await world({ logEntriesKept: 0 }, async (before, document, changes) => {
+    if (document.endsWith("/bad")) throw new Error("poison");
+    return foldChanges(before, document, changes);
+  });
+  for (let i = 0; i < 10; i++) at.set(i % 2 === 0 ? "bad" : "api", "name", String(i));
+  await at.log.batch.flushed();
+  at.stable = { ...at.log.vector };
+  await at.trimmer.run();
+  t.equal(await count(at.storage, keyspace.changes("default/component/bad")), 5);
+  t.equal(await count(at.storage, keyspace.changes(DOCUMENT)), 0);
+  t.match(at.warnings, [{ event: "unfolded", document: "default/component/bad" }]);
+});
+
+t.test("while writes come fast the trimmer rests, until the log has grown too long", async (t) => {
+  const at = await world({ logEntriesKept: 2_150, logEntriesMax: 2_000 });
+  for (let i = 0; i < 1_100; i++) at.set("api", "name", "x");
+  await at.log.batch.flushed();
+  at.stable = { ...at.log.vector };
+  await at.trimmer.run();
+  t.equal(at.log.state.tail, 1);
+  for (let i = 0; i < 1_100; i++) at.set("api", "name", "x");
+  await at.log.batch.flushed();
+  at.stable = { ...at.log.vector };
+  await at.trimmer.run();
+  t.equal(at.log.state.tail, 51, "the log is too long: it works");
+  for (const entries of [1_100, 0]) {
+    const resting = await world({ logEntriesKept: 1_050 });
+    for (let i = 0; i < 1_100; i++) resting.set("api", "name", "x");
+    await resting.log.batch.flushed();
+    resting.stable = { ...resting.log.vector };
+    if (entries === 0) await resting.trimmer.run();
+    await resting.trimmer.run();
+    t.equal(resting.log.state.tail, entries === 0 ? 51 : 1, entries === 0 ? "nothing came since: it works" : "it rests");
+  }
+});
