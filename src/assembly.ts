@@ -56,6 +56,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
       opened = true;
       return { storage, witness: `${options.witness.inode} ${options.witness.ctimeNs}` };
     },
+    probeStorage: () => storage.probe(),
     newTransport: options.newTransport,
     clock: options.clock, timers: options.timers, random: options.random, metrics: options.metrics,
     sha256: (bytes) => createHash("sha256").update(bytes).digest(),

@@ -20,6 +20,8 @@ import type { Metrics } from "./store/metrics.js";
 export interface ReopenableStorage extends Storage {
   /** True if this start made the store. */
   readonly created: boolean;
+  /** Resolves if the disk takes writes. */
+  probe(): Promise<void>;
   /** Opens the store anew after a failure whose cause is gone. */
   reopen(): Promise<void>;
 }
@@ -206,5 +208,8 @@ function elapsed(ms: number): Promise<false> {
 function startFault(error: unknown, config: Config): string {
   if (!(error instanceof Error)) return String(error);
   if ("code" in error && error.code === "EADDRINUSE") return `Another program listens on ${addressText(config.http)} already.`;
+  if (error.name === "StorageDamage" && !error.message.includes("--rebuild")) {
+    return `The store in ${config.data} is damaged: ${error.message}. \`statusmesh node --rebuild\` moves it aside and fetches everything from the peers.`;
+  }
   return error.message;
 }

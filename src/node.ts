@@ -37,6 +37,8 @@ export type NodeLog = (level: "info" | "warn" | "error", event: Readonly<Record<
 export interface NodePorts {
   /** Opens the store; called again after it was closed. `witness` names the folder on this disk. */
   openStorage(): Promise<{ readonly storage: Storage; readonly witness: string }>;
+  /** Resolves once the disk takes writes again; rejects while it does not. Does not touch the open store. */
+  probeStorage(): Promise<void>;
   /** A new transport, not yet open. */
   newTransport(): Transport;
   readonly clock: Clock;
@@ -128,9 +130,18 @@ export class ReplicaNode implements DataPlane {
       : `The disk does not take writes (${error.message}).`;
     this.ports.log("error", { event: "read-only", error: error.message }, "this replica is read-only");
     if (error instanceof StorageDamage || this.closed) return;
+    this.reopenLater(generation);
+  }
+
+  /** Reads go on from the failed store until the disk takes writes again. */
+  private reopenLater(generation: number): void {
     this.reopening ??= this.ports.timers.after(this.options.limits.reopenAfterMs, () => {
       this.reopening = undefined;
-      this.replace(generation, undefined, () => {});
+      this.ports.probeStorage().then(() => this.replace(generation, undefined, () => {}), (error: unknown) => {
+        if (this.closed || generation !== this.generation) return;
+        this.ports.log("error", { event: "reopen-failed", error: String(error) }, "the disk still takes no writes");
+        this.reopenLater(generation);
+      });
     });
   }
 

@@ -41,7 +41,7 @@ export interface StorageRange {
 /**
  * An ordered map from text keys (compared as UTF-8 bytes) to bytes. Values carry a checksum that the implementation
  * adds and verifies: a record that fails it makes the call reject with a `StorageDamage`. Any failed write is final: the
- * implementation rejects every later call with a `StorageFailure` until it is opened anew.
+ * implementation rejects every later write with a `StorageFailure` until it is opened anew. Reads go on, of what was there before.
  */
 export interface Storage {
   get(key: string): Promise<Uint8Array | undefined>;

@@ -39,6 +39,8 @@ const CREATING = "creating\n";
 const CREATED = "created\n";
 /** LevelDB dropped records when it opened the store. It says so once: the next opening would find nothing amiss. */
 const DAMAGED = "damaged\n";
+/** More than a file system keeps in reserve for small files. */
+const PROBE_BYTES = 64 * 1024;
 const SYNC = { sync: true } as const;
 
 type Level = ClassicLevel<string, Uint8Array>;
@@ -50,7 +52,10 @@ type Level = ClassicLevel<string, Uint8Array>;
 const openHere = new Set<string>();
 
 export class LevelStorage implements Storage {
+  /** Why nothing is written any more. */
   private failure: StorageFailure | undefined;
+  /** Why nothing is read any more either. */
+  private closed: StorageFailure | undefined;
   private readonly observe: (operation: StorageOperation, ms: number) => void;
 
   private constructor(
@@ -121,7 +126,7 @@ export class LevelStorage implements Storage {
   }
 
   async write(batch: readonly StorageWrite[]): Promise<void> {
-    this.assertOpen();
+    this.assertWritable();
     if (batch.length === 0) return;
     const startedAt = performance.now();
     for (const write of batch) assertKey("put" in write ? write.put : write.del);
@@ -135,25 +140,35 @@ export class LevelStorage implements Storage {
       throw this.failure;
     }
     // A write that was under way beside one that failed was acknowledged by a store that is no longer believed.
-    this.assertOpen();
+    this.assertWritable();
     this.observe("write", performance.now() - startedAt);
+  }
+
+  /** Writes a file beside the store and deletes it. Rejects with a `StorageFailure` while the disk takes no writes. */
+  async probe(): Promise<void> {
+    const planted = this.options.failWrites?.();
+    if (planted !== undefined) throw new StorageFailure(`the disk still refuses writes: ${reasonOf(planted)}`, { cause: planted });
+    const file = path.join(this.dataFolder, "PROBE");
+    await writeDurably(file, "x".repeat(PROBE_BYTES));
+    await rm(file, { force: true });
   }
 
   /** Closes LevelDB and opens it again, after a failure whose cause is gone. Rejects as `open` does; then it stays failed. */
   async reopen(): Promise<void> {
-    this.failure ??= new StorageFailure("the store is being opened anew");
+    await this.probe();
+    this.closed = new StorageFailure("the store is being opened anew");
+    this.failure ??= this.closed;
     await this.level.close();
-    // Planted failures count here too: a disk that is still full must not look healed.
-    const planted = this.options.failWrites?.();
-    if (planted !== undefined) throw new StorageFailure(`the disk still refuses writes: ${reasonOf(planted)}`, { cause: planted });
     const { level } = await openLevel(this.dataFolder, this.options);
     openHere.add(this.dataFolder);
     this.level = level;
     this.failure = undefined;
+    this.closed = undefined;
   }
 
   async close(): Promise<void> {
-    this.failure ??= new StorageFailure("the store is closed");
+    this.closed ??= new StorageFailure("the store is closed");
+    this.failure ??= this.closed;
     await this.level.close();
     openHere.delete(this.dataFolder);
   }
@@ -170,12 +185,16 @@ export class LevelStorage implements Storage {
 
   /** A refused read (no descriptors) is not final; a damaged one says so. */
   private readFailed(error: unknown): never {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.closed !== undefined) throw this.closed;
     if (codesOf(error).includes("LEVEL_CORRUPTION")) throw new StorageDamage(`the store is damaged: ${reasonOf(error)}`, { cause: error });
     throw new StorageFailure(`the disk refused a read: ${reasonOf(error)}`, { cause: error });
   }
 
   private assertOpen(): void {
+    if (this.closed !== undefined) throw this.closed;
+  }
+
+  private assertWritable(): void {
     if (this.failure !== undefined) throw this.failure;
   }
 }

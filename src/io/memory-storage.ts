@@ -10,7 +10,10 @@ export interface MemoryStorageOptions {
 export class MemoryStorage implements Storage {
   private readonly records = new Map<string, Uint8Array>();
   private sorted: string[] | undefined = [];
+  /** Why nothing is written any more. */
   private failure: StorageFailure | undefined;
+  /** Why nothing is read any more either. */
+  private closed: StorageFailure | undefined;
 
   constructor(private readonly options: MemoryStorageOptions = {}) {}
 
@@ -44,7 +47,7 @@ export class MemoryStorage implements Storage {
   }
 
   async write(batch: readonly StorageWrite[]): Promise<void> {
-    this.assertOpen();
+    if (this.failure !== undefined) throw this.failure;
     for (const write of batch) {
       const fault = reservedKeyFault("put" in write ? write.put : write.del);
       if (fault !== undefined) throw new RangeError(fault);
@@ -65,10 +68,12 @@ export class MemoryStorage implements Storage {
   /** Keeps the records, and takes calls again. */
   async reopen(): Promise<void> {
     this.failure = undefined;
+    this.closed = undefined;
   }
 
   async close(): Promise<void> {
-    this.failure ??= new StorageFailure("the store is closed");
+    this.closed ??= new StorageFailure("the store is closed");
+    this.failure ??= this.closed;
   }
 
   private keys(): readonly string[] {
@@ -77,7 +82,7 @@ export class MemoryStorage implements Storage {
   }
 
   private assertOpen(): void {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.closed !== undefined) throw this.closed;
   }
 }
 

@@ -58,6 +58,7 @@ export interface LogObserver extends BatchObserver {
 
 export interface MerkleUpkeep {
   set(key: string, digest: Uint8Array): void;
+  remove(key: string): boolean;
   root(): Uint8Array;
 }
 
@@ -388,6 +389,16 @@ export class ChangeLog {
     const name = Buffer.from(identity).toString("hex").slice(0, 12);
     this.apply({ origin: `genesis.${name}`, seq: 1 }, body, identity, change);
     this.batch.touch(1);
+  }
+
+  /** After the disk has failed: forgets what did not reach it, so that reads show what is durable. */
+  async revert(): Promise<void> {
+    for (const record of this.table.ahead()) {
+      const header = await this.storage.get(keyspace.header(record.key));
+      this.table.revert(record, header === undefined ? undefined : Buffer.from(header).toString());
+      if (header === undefined) this.merkle.remove(record.key);
+      else this.merkle.set(record.key, record.digest);
+    }
   }
 
   /** Parses the body of an entry; a sentence says why it is none. */

@@ -6,7 +6,7 @@
  *  2. A body that differs from the disk is never evicted.
  *  3. Lists hold the living documents of a (partition, type), in the order in which clients see them.
  */
-import { DocumentState, decodeSection, parseKey, type Dot, type Stamp } from "../core/document.js";
+import { DIGEST_BYTES, DocumentState, decodeSection, parseKey, type Dot, type Stamp } from "../core/document.js";
 import { hlcMs } from "../core/hlc.js";
 import type { Storage } from "../core/ports.js";
 import type { MutableVector } from "../core/vector.js";
@@ -252,14 +252,12 @@ export class DocumentTable {
 
   /** Takes in a header that was read from the disk at the start. Lists are sorted once by `finish`. */
   restore(key: string, text: string): DocumentRecord {
-    const stored = JSON.parse(text) as StoredHeader;
     const { partition, type, id } = parseKey(key);
     const record: DocumentRecord = {
-      key, partition, type, id, createdMs: stored.b === null ? 0 : hlcMs(stored.b.hlc), position: stored.p,
-      vector: Object.assign(Object.create(null) as MutableVector, stored.v), digest: new Uint8Array(Buffer.from(stored.g, "hex")),
-      alive: stored.b !== null && !stored.x, deleted: stored.x, born: stored.b, touched: stored.t, state: undefined, bytes: stored.n,
-      stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: stored.o ?? [],
+      key, partition, type, id, createdMs: 0, position: 0, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
+      deleted: false, born: null, touched: null, state: undefined, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
     };
+    fill(record, text);
     this.records.set(key, record);
     if (record.alive) {
       const name = `${partition}/${type}`;
@@ -272,6 +270,28 @@ export class DocumentTable {
     return record;
   }
 
+  /** Records with a change that is not durable. */
+  ahead(): DocumentRecord[] {
+    return [...this.records.values()].filter((record) => record.stagedBatch > this.flushedBatch());
+  }
+
+  /** Takes a record back to what the disk holds of it; undefined: nothing. */
+  revert(record: DocumentRecord, text: string | undefined): void {
+    if (record.listed) this.unlist(record);
+    if (record.state !== undefined) this.loadedBytes -= record.bytes;
+    this.loaded.delete(record.key);
+    record.state = undefined;
+    record.dirty.clear();
+    record.stagedBatch = 0;
+    record.revision++;
+    if (text === undefined) this.records.delete(record.key);
+    else {
+      fill(record, text);
+      if (record.alive) this.enlist(record);
+    }
+    this.listBatches.delete(`${record.partition}/${record.type}`);
+  }
+
   finish(): void {
     for (const list of this.lists.values()) list.sort(inListOrder);
   }
@@ -279,6 +299,22 @@ export class DocumentTable {
 
 export function holdsDot(record: DocumentRecord | undefined, dot: Dot): boolean {
   return (record?.vector[dot.origin] ?? 0) >= dot.seq;
+}
+
+/** Writes a stored header into a record. */
+function fill(record: DocumentRecord, text: string): void {
+  const stored = JSON.parse(text) as StoredHeader;
+  for (const origin of Object.keys(record.vector)) delete record.vector[origin];
+  Object.assign(record.vector, stored.v);
+  record.digest.set(Buffer.from(stored.g, "hex"));
+  record.createdMs = stored.b === null ? 0 : hlcMs(stored.b.hlc);
+  record.position = stored.p;
+  record.alive = stored.b !== null && !stored.x;
+  record.deleted = stored.x;
+  record.born = stored.b;
+  record.touched = stored.t;
+  record.bytes = stored.n;
+  record.operationIds = stored.o ?? [];
 }
 
 function positionOf(state: DocumentState): number {

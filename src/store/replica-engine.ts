@@ -280,6 +280,7 @@ export class ReplicaEngine {
       failed: (error) => {
         this.failure = error;
         this.events.diskFailed(error);
+        this.log.revert().catch((fault: unknown) => this.ports.log("error", { event: "unreadable", error: String(fault) }, "the store cannot be read back"));
       },
     };
   }
@@ -309,7 +310,8 @@ export class ReplicaEngine {
         this.replication.step({ kind: "connected", peer, status: hello.status });
         this.quorum.step({ kind: "peer", replica: peer, up: true });
         this.region.connected(peer);
-        if (this.opened.doubt !== undefined || this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
+        // What a peer holds in no log (documents that it made for itself, what it trimmed) comes only so.
+        if (this.opened.fresh || this.opened.doubt !== undefined || this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
       },
       disconnected: (peer, reason) => {
         this.ports.log("info", { event: "peer-down", peer, reason }, "a peer is gone");

@@ -78,6 +78,10 @@ export class Cluster {
         await disk.storage.reopen();
         return { storage: disk.storage, witness: disk.witness };
       },
+      probeStorage: async () => {
+        const { failure } = this.disk(name);
+        if (failure !== undefined) throw failure;
+      },
       newTransport: () => this.tampered(name, this.mesh.join(name, this.names.filter((other) => other !== name))),
       clock: systemClock, timers: systemTimers, random: systemRandom,
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
@@ -138,6 +142,12 @@ export class Cluster {
       if (performance.now() > until) throw new Error(`in ${ms} ms it did not come to pass that ${what}; ${JSON.stringify(this.fatals.map(String))} ${JSON.stringify([...this.nodes.values()].map((node) => node.cluster().degradation))}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+  }
+
+  /** Resolves when the wall clock has moved on, so that what follows is later. */
+  async later(): Promise<void> {
+    const now = Date.now();
+    await this.settled("the clock moves on", () => Date.now() > now);
   }
 
   async voting(): Promise<void> {

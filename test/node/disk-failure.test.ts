@@ -49,6 +49,10 @@ t.test("a write that the disk refused is seen nowhere", async (t) => {
   t.ok(isFault(await us.commit(setting("api", { name: "lost" }), { level: "LOCAL", actor: "test" })));
   const here = await us.read({ documents: [], render: (snapshot) => snapshot.document("default/component/api")?.value("name") }, { level: "LOCAL" });
   t.ok(isFault(here) || here.value === "good", "not shown here");
+  await cluster.settled("reads of what was durable go on, of single documents and of lists", async () => {
+    const after = await us.read({ documents: [], render: (snapshot) => snapshot.list("default", "component").map(({ key }) => snapshot.document(key)?.value("name") ?? null) }, { level: "LOCAL" });
+    return !isFault(after) && JSON.stringify(after.value) === '["good"]';
+  });
   await write(cluster.node("eu-west"), setting("web", {}));
   await cluster.settled("the others go on", async () => (await read(cluster.node("ap-south"), "web")) !== null);
   t.same(await read(cluster.node("ap-south"), "api"), { name: "good" });

@@ -45,6 +45,7 @@ t.test("a request repeated on both sides of a cut gives one resource, and afterw
   await cluster.voting();
   cluster.isolate("us-east-1");
   const first = await once(cluster.node("us-east"), "API");
+  await cluster.later();
   const second = await once(cluster.node("eu-west"), "API");
   t.same([first.replayed, second.replayed], [false, false], "neither side knew of the other");
   cluster.rejoin("us-east-1");

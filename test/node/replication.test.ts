@@ -27,6 +27,7 @@ t.test("two sides of a cut both take LOCAL writes, and merge by rule when it hea
   cluster.isolate("us-east-1");
   await cluster.settled("the cut shows", () => cluster.node("us-east").cluster().degradation.level === 4);
   await write(cluster.node("us-east"), setting("api", { status: "major_outage", name: "by us" }));
+  await cluster.later();
   await write(cluster.node("eu-west"), setting("api", { status: "degraded_performance", name: "by eu" }));
   t.equal((await read(cluster.node("us-east"), "api"))?.["status"], "major_outage");
   await cluster.settled("ap-south follows eu-west", async () => (await read(cluster.node("ap-south"), "api"))?.["status"] === "degraded_performance");

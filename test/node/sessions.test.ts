@@ -1,5 +1,6 @@
 import t from "tap";
 import { isFault } from "../../src/core/errors.js";
+import type { Message } from "../../src/core/messages.js";
 import { Cluster, component, read, setting, write } from "./cluster.js";
 
 t.test("a session waits in another region until that region holds what it has seen", async (t) => {
@@ -33,17 +34,25 @@ t.test("a session that cannot be caught up with is told so in time, for reads an
 });
 
 t.test("a replica that is closed answers everybody who waits", async (t) => {
-  await using cluster = new Cluster();
+  const asked = new Set<string>();
+  let muted = false;
+  const tamper = (from: string, _to: string, message: Message): Message | undefined => {
+    if (!muted || message.$case !== "quorum") return message;
+    if (from === "us-east-1" && message.value.body !== undefined) asked.add(message.value.body.$case);
+    return undefined;
+  };
+  await using cluster = new Cluster({ tamper });
   await cluster.start();
   await cluster.voting();
   const us = cluster.node("us-east");
-  cluster.isolate("us-east-1");
+  muted = true;
   const session = { "eu-west-1.zzz": 5 };
   const waiting = [
     us.read({ documents: [], render: () => 1 }, { level: "LOCAL", session, sessionWaitMs: 30_000 }),
     us.commit(setting("api", {}), { level: "GLOBAL_QUORUM", actor: "test", quorumTimeoutMs: 30_000 }),
     us.read({ documents: [component("api")], render: () => 1 }, { level: "GLOBAL_QUORUM", quorumTimeoutMs: 30_000 }),
   ];
+  await cluster.settled("both wait for votes", () => asked.has("propose") && asked.has("query"));
   await cluster.stop("us-east-1");
   for (const result of await Promise.all(waiting)) t.ok(isFault(result));
   const late = await us.commit(setting("api", {}), { level: "LOCAL", actor: "test" });

@@ -87,11 +87,24 @@ t.test("histories are read while writers never pause", async (t) => {
   await using cluster = new Cluster();
   await cluster.start("us-east-1");
   const us = cluster.node("us-east");
-  let writing = true;
-  const writers = [1, 2, 3].map(async (n) => {
-    for (let i = 0; writing; i++) await write(us, setting(`busy-${n}`, { name: `value ${i}` }));
-  });
+  const { storage } = cluster.disk("us-east-1");
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const storageWrite = storage.write.bind(storage);
+  storage.write = async (batch) => {
+    for (let turns = 0; turns < 3; turns++) await turn();
+    await storageWrite(batch);
+  };
   await write(us, setting("api", { name: "value 1" }));
+  let writing = true;
+  const writers = [(async () => {
+    // Something new is staged in every turn, so a batch is always under way.
+    const all: Promise<unknown>[] = [];
+    for (let i = 0; writing; i++) {
+      all.push(write(us, setting(`busy-${i % 3}`, { name: `value ${i}` })));
+      await turn();
+    }
+    await Promise.all(all);
+  })()];
   t.same(await Promise.race([written(us, "api"), new Promise((resolve) => setTimeout(() => resolve("late"), 3_000))]), ["value 1"]);
   writing = false;
   await Promise.all(writers);

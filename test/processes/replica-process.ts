@@ -38,6 +38,7 @@ export interface Answered {
 
 /** What `/v1/cluster` says, as far as these tests look. */
 export interface Cluster {
+  readonly replica: string;
   readonly incarnation: number;
   readonly voting: boolean;
   readonly merkle_root: string;

@@ -1,6 +1,7 @@
 import t from "tap";
-import { execFile } from "node:child_process";
-import { cp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { X509Certificate } from "node:crypto";
 import { bareNode, command, environmentOf, type Json } from "./replica-process.js";
@@ -123,17 +124,33 @@ t.test("three regions start, one folder has one process, and SIGTERM ends in ord
   await rm(path.join(world.folder, "elsewhere"), { recursive: true, force: true });
 });
 
+/** Ports that nobody listens on just now. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return server;
+  }));
+  return Promise.all(servers.map(async (server) => {
+    const { port } = server.address() as AddressInfo;
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    return port;
+  }));
+}
+
 t.test("up starts every region of a folder, with certificates and a key of its own, and ends all of them", { timeout: 60_000 }, async (t) => {
   const world = await World.prepare(t);
   const regions = path.join(world.folder, "regions");
-  for (const region of ["us-east", "eu-west", "ap-south"] as const) {
-    await cp(world.configFile(region), path.join(regions, `${region}.json`));
-    const config = await world.readConfig(region);
-    const { tls: _tls, ...rest } = config;
-    await writeFile(path.join(regions, `${region}.json`), JSON.stringify(rest));
+  await mkdir(regions);
+  const names = ["us-east", "eu-west", "ap-south"] as const;
+  const ports = await freePorts(6);
+  const address = (index: number): string => `127.0.0.1:${ports[index] ?? 0}`;
+  for (const [index, region] of names.entries()) {
+    const { tls: _tls, data: _data, ...rest } = await world.readConfig(region);
+    const peers = Object.fromEntries(names.flatMap((other, at) => (other === region ? [] : [[`${other}-1`, { region: other, mesh: address(at), http: `http://${address(at + 3)}` }]])));
+    await writeFile(path.join(regions, `${region}.json`), JSON.stringify({ ...rest, data: `data/${region}-1`, mesh: address(index), http: address(index + 3), peers }));
   }
   const [file, args] = bareNode([command, "up", "--regions", regions, "--data", path.join(world.folder, "up-data")]);
-  const { spawn } = await import("node:child_process");
   const child = spawn(file, args, { env: environmentOf({ STATUSMESH_ROOT_KEY: "" }), stdio: ["ignore", "pipe", "pipe"] });
   t.teardown(() => void child.kill("SIGKILL"));
   let said = "";

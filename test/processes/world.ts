@@ -193,7 +193,8 @@ export class World {
   async voting(deadlineMs = 15_000): Promise<void> {
     await settled("all replicas vote and see each other", async () => {
       const seen = await Promise.all(this.all.map((node) => node.cluster()));
-      return seen.every((cluster) => cluster.voting && cluster.peers.every((peer) => peer.state === "up"));
+      if (seen.every((cluster) => cluster.voting && cluster.peers.every((peer) => peer.state === "up"))) return true;
+      throw new Error(seen.map(({ replica, voting, peers }) => `${replica} ${voting ? "votes" : "does not vote"} and sees ${peers.map((peer) => `${peer.replica} ${peer.state}`).join(", ")}`).join("; "));
     }, deadlineMs);
   }
 

@@ -94,7 +94,7 @@ t.test("lists go by position and id; newest first for incidents and maintenances
       plan: () => ({ changes: [{ document: `default/incident/${id}`, operations: [{ op: "create", section: "" }] }] }),
       answer: () => ({ status: 201, body: null }),
     });
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await cluster.later();
   }
   t.same(await ids("incident"), ["i3", "i2", "i1"]);
   await cluster.stop("us-east-1");
