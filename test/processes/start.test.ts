@@ -95,7 +95,10 @@ t.test("three regions start, one folder has one process, and SIGTERM ends in ord
     await world.eu.stop();
     await world.startOne("eu-west", "--data", data);
     t.ok((await readdir(data)).includes("store"));
-    await world.voting();
+    await world.voting().catch((error: unknown) => {
+      t.comment(world.eu.log.slice(-20).map((entry) => JSON.stringify(entry)).join("\n"));
+      throw error;
+    });
     await world.eu.stop();
     await world.startOne("eu-west");
     await world.voting();

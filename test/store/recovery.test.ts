@@ -52,9 +52,11 @@ t.test("a copy of the folder, a doubt, a missing document or lost votes give a n
     t.not(opened.state.origin, before.origin);
     t.equal(opened.state.vector[before.origin], 5, "what it holds of its old log it goes on holding");
     t.match(opened, { slots: [], quorumState: { voting: false, virgin: false }, state: { votes: 0 } });
+    const known = changed?.witness === undefined ? {} : { witness: changed.witness };
+    t.equal((await openLog(storage, known)).opened.doubt, undefined, `${name}: it doubts once, also where it stops before it wrote anything`);
     t.equal(set("c-9", "name", "new").seq, 1);
     await log.batch.flushed();
-    const again = await openLog(storage, changed?.witness === undefined ? {} : { witness: changed.witness });
+    const again = await openLog(storage, known);
     t.equal(again.opened.doubt, undefined, `${name}: afterwards the disk is trusted`);
     t.equal(again.opened.state.origin, opened.state.origin);
   }
