@@ -253,7 +253,7 @@ export class GrpcMesh implements Transport, AsyncDisposable {
     const own = handler.hello();
     if (hello.clusterId !== own.clusterId) return `${name} belongs to the cluster ${printable(hello.clusterId)}, not to ${own.clusterId}`;
     if (hello.protocolVersion !== own.protocolVersion) return `${name} speaks version ${hello.protocolVersion} of the protocol, not ${own.protocolVersion}`;
-    if (peer.link !== undefined && this.outranks(peer, peer.link, link)) return `${name} already has a link with ${this.options.replica}`;
+    if (peer.link !== undefined && this.outranks(peer, peer.link, link)) return `${name} ${TWO_LINKS} with ${this.options.replica}`;
     return handler.admit(hello);
   }
 
@@ -327,9 +327,12 @@ export class GrpcMesh implements Transport, AsyncDisposable {
   private complain(peer: Peer, sentence: string): void {
     if (peer.complaints.has(sentence) || peer.complaints.size >= COMPLAINTS_MAX) return;
     peer.complaints.add(sentence);
-    this.options.log({ level: "warn", sentence, peer: peer.id });
+    // Two replicas that dial each other at once is how a cluster starts.
+    this.options.log({ level: sentence.includes(TWO_LINKS) ? "info" : "warn", sentence, peer: peer.id });
   }
 }
+
+const TWO_LINKS = "already has a link";
 
 /** Different faults that are worth a line each between two links. */
 const COMPLAINTS_MAX = 16;
