@@ -216,7 +216,8 @@ export class World {
   /** The last resort when this process ends in the middle of a test. */
   abandon(): void {
     for (const node of this.nodes.values()) node.signal("SIGKILL");
-    rmSync(this.folder, { recursive: true, force: true });
+    // The killed processes may still be writing for a moment.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 }
 
