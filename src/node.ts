@@ -11,7 +11,7 @@ import type {
 } from "./store/data-plane.js";
 import type { Fold } from "./store/log-trimmer.js";
 import type { Metrics } from "./store/metrics.js";
-import { ReplicaEngine } from "./store/replica-engine.js";
+import { ReplicaEngine, type Doubt } from "./store/replica-engine.js";
 import { decodeToken } from "./store/session-token.js";
 
 export interface MemberOptions {
@@ -90,13 +90,13 @@ export class ReplicaNode implements DataPlane {
     return done;
   }
 
-  private async open(doubt: string | undefined): Promise<void> {
+  private async open(doubt: Doubt | undefined): Promise<void> {
     const generation = ++this.generation;
     const { storage, witness } = await this.ports.openStorage();
     try {
       this.engine = await ReplicaEngine.open(this.options, this.ports, storage, witness, doubt, {
         diskFailed: (error) => this.diskFailed(generation, error),
-        doubt: (reason) => this.renew(generation, reason),
+        doubt: (reason, above) => this.renew(generation, { reason, above }),
       });
     } catch (error) {
       await storage.close().catch(() => {});
@@ -117,9 +117,9 @@ export class ReplicaNode implements DataPlane {
   }
 
   /** The store may not be the one that this replica left: go on as a new incarnation. */
-  private renew(generation: number, reason: string): void {
-    this.replace(generation, reason, () => {
-      this.ports.log("warn", { event: "new-incarnation", reason }, "the store is in doubt; this replica rejoins as a new incarnation");
+  private renew(generation: number, doubt: Doubt): void {
+    this.replace(generation, doubt, () => {
+      this.ports.log("warn", { event: "new-incarnation", reason: doubt.reason }, "the store is in doubt; this replica rejoins as a new incarnation");
     });
   }
 
@@ -146,7 +146,7 @@ export class ReplicaNode implements DataPlane {
   }
 
   /** Closes the engine of this generation, if it still is the one, and opens the store anew. */
-  private replace(generation: number, doubt: string | undefined, begun: () => void): void {
+  private replace(generation: number, doubt: Doubt | undefined, begun: () => void): void {
     const done = this.inTurn(async () => {
       if (this.closed || generation !== this.generation) return;
       begun();
@@ -164,7 +164,7 @@ export class ReplicaNode implements DataPlane {
     await engine.close();
   }
 
-  private async reopen(doubt: string | undefined): Promise<void> {
+  private async reopen(doubt: Doubt | undefined): Promise<void> {
     try {
       await this.open(doubt);
       this.ports.log("info", { event: "reopened" }, "the store was opened anew");

@@ -42,6 +42,8 @@ export interface RecoveryOptions {
   readonly witness: string;
   /** A reason to take a new incarnation, found while running. */
   readonly doubt?: string | undefined;
+  /** The latest incarnation of this replica that a peer knows. */
+  readonly above: number;
   readonly nowMs: number;
   /** Bytes of records that are verified before the replica serves; the rest is left to the scrub. */
   readonly verifyBytesMax: number;
@@ -90,7 +92,7 @@ async function fresh(storage: Storage, options: RecoveryOptions): Promise<Opened
 
 /** The same documents under a new incarnation: the old votes are void, the old log is closed. */
 async function renew(storage: Storage, old: LogState, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
-  const known = Math.max(old.incarnation, quorum?.incarnations[options.replica] ?? 0);
+  const known = Math.max(options.above, old.incarnation, quorum?.incarnations[options.replica] ?? 0);
   const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
   const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };
   const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation } };

@@ -61,9 +61,16 @@ export interface EnginePorts {
   readonly fold: Fold;
 }
 
+/** Why the store may not be the one that this replica left, and the latest incarnation of it that anybody knows. */
+export interface Doubt {
+  readonly reason: string;
+  readonly above: number;
+}
+
 export interface EngineEvents {
   diskFailed(error: Error): void;
-  doubt(reason: string): void;
+  /** `above`: the latest incarnation of this replica that anybody knows. */
+  doubt(reason: string, above: number): void;
 }
 
 const IDEMPOTENCY_SWEEP_MS = 600_000;
@@ -99,7 +106,7 @@ export class ReplicaEngine {
   private readonly fsyncSeconds: Histogram;
   private readonly quorumSeconds: Histogram;
 
-  static async open(options: EngineOptions, ports: EnginePorts, storage: Storage, witness: string, doubt: string | undefined, events: EngineEvents): Promise<ReplicaEngine> {
+  static async open(options: EngineOptions, ports: EnginePorts, storage: Storage, witness: string, doubt: Doubt | undefined, events: EngineEvents): Promise<ReplicaEngine> {
     const { limits } = options;
     let flushedBatch: () => number = () => 0;
     const table = new DocumentTable(storage, limits, () => flushedBatch());
@@ -113,7 +120,7 @@ export class ReplicaEngine {
     const node = Buffer.from(ports.sha256(encoder.encode(`${options.clusterId}/${options.replica}`))).toString("hex").slice(0, 12);
     const clock = new HybridClock(node);
     const opened = await recover(storage, table, tree, clock, {
-      replica: options.replica, clusterId: options.clusterId, witness, doubt, nowMs: ports.clock.now(), verifyBytesMax: limits.startVerifyBytes,
+      replica: options.replica, clusterId: options.clusterId, witness, doubt: doubt?.reason, above: doubt?.above ?? 0, nowMs: ports.clock.now(), verifyBytesMax: limits.startVerifyBytes,
     });
     const engine = new ReplicaEngine(options, ports, storage, table, tree, clock, opened, events);
     flushedBatch = () => engine.log.batch.flushedBatch;
@@ -199,7 +206,7 @@ export class ReplicaEngine {
       monotonic: () => ports.clock.monotonic(),
       wall: () => ports.clock.now(),
       after: (ms, callback) => this.after(ms, callback),
-      doubt: (reason) => this.events.doubt(reason),
+      doubt: (reason) => this.events.doubt(reason, this.quorum.engine.state.incarnations[options.replica] ?? 0),
       warn: (event, text) => ports.log("warn", event, text),
       voting: () => ports.log("info", { event: "voting" }, "this replica votes"),
       fatal: (error) => this.fatal(error),
@@ -368,9 +375,14 @@ export class ReplicaEngine {
   /** Notices where a peer knows more of us than our disk does. */
   private learn(peer: string, status: Status | undefined): void {
     if (status === undefined) return;
-    const { origin } = this.log.state;
+    const { origin, incarnation } = this.log.state;
+    const known = status.incarnations[this.options.replica] ?? 0;
+    if (known > incarnation) {
+      this.events.doubt(`${peer} knows a later incarnation of this replica`, known);
+      return;
+    }
     if ((this.parse(status.vector)[origin] ?? 0) > (this.log.vector[origin] ?? 0)) {
-      this.events.doubt(`${peer} holds more of our log than we do`);
+      this.events.doubt(`${peer} holds more of our log than we do`, incarnation);
       return;
     }
     this.quorum.engine.observe(peer, status.incarnations[peer] ?? 0, status.position);

@@ -86,7 +86,7 @@ t.test("the life of an incident, from PATCH to PATCH", async (t) => {
   t.match(resolved, { status: "resolved", monitoring_at: watched.monitoring_at, impact: "critical" });
   t.equal(resolved.resolved_at, resolved.incident_updates[0].created_at);
   t.equal(await statusOf(api), "operational", "resolving restores");
-  t.match(resolved.incident_updates[0].affected_components, [{ id: api.id, old_status: "degraded_performance", new_status: "operational" }]);
+  t.match(resolved.incident_updates[0].affected_components.find(({ id }: Json) => id === api.id), { old_status: "degraded_performance", new_status: "operational" });
   const reopened = (await owner.patch(url, { status: "investigating", components: { [api.id]: "partial_outage" } })).body;
   t.match(reopened, { status: "investigating", resolved_at: null });
   t.equal(await statusOf(api), "partial_outage");

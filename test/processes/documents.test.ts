@@ -82,7 +82,7 @@ t.test("both sides of a cut write, then the cut heals", { timeout: 120_000 }, as
 });
 
 t.test("a document with many changes is folded away, and reads the same after a restart", { timeout: 120_000 }, async (t) => {
-  const world = await World.start(t, { settings: { limits: { foldAfterChanges: 8, trimEveryMs: 100, logEntriesKept: 10 } } });
+  const world = await World.start(t, { settings: { limits: { trimEveryMs: 100, logEntriesKept: 10 } } });
   const route = `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "busy" }))}`;
   for (let i = 1; i <= 60; i++) ok(await world.us.patch(route, { description: `change ${i}` }));
   await world.converged();

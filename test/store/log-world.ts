@@ -24,7 +24,7 @@ export interface LogWorld {
   set(id: string, field: string, value: string): Dot;
 }
 
-export const RECOVERY: RecoveryOptions = { replica: "us-east-1", clusterId: "test", witness: "folder", nowMs: 1_000, verifyBytesMax: 1e9 };
+export const RECOVERY: RecoveryOptions = { replica: "us-east-1", clusterId: "test", witness: "folder", above: 0, nowMs: 1_000, verifyBytesMax: 1e9 };
 
 export async function openLog(storage: Storage, changed: Partial<RecoveryOptions> = {}, limitsChanged: Partial<Record<keyof Limits, number>> = {}): Promise<LogWorld> {
   const limits = { ...builtIn, ...limitsChanged } as Limits;
