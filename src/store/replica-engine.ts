@@ -215,6 +215,8 @@ export class ReplicaEngine {
 
   private async begin(): Promise<void> {
     await this.transport.open(this.handler());
+    // From now on it counts how long it has been without a majority.
+    this.quorum.step({ kind: "tick" });
     this.every(this.options.limits.heartbeatMs, () => this.tick());
     this.every(this.options.limits.trimEveryMs, () => void this.trimmer.run().catch((error: unknown) => this.fatal(error)));
     this.every(IDEMPOTENCY_SWEEP_MS, () => void this.log.forgetAnswers(this.ports.clock.now() - this.options.limits.idempotencyKeptMs).catch((error: unknown) => this.fatal(error)));
