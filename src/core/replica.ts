@@ -117,6 +117,7 @@ export class Replica {
   private marks: Mark[] = [];
   private markedVector: Vector = EMPTY_VECTOR;
   private tickets = 0;
+  private lastSent: Message | undefined;
 
   constructor(
     private readonly host: ReplicaHost,
@@ -295,7 +296,7 @@ export class Replica {
     let bytes = 0;
     const flush = (): void => {
       if (batch.length === 0) return;
-      effects.push({ kind: "send", peer: link.peer, message: { $case: "entries", value: { entries: batch } } });
+      effects.push({ kind: "send", peer: link.peer, message: this.shared(batch) });
       link.sentBytes += bytes;
       batch = [];
       bytes = 0;
@@ -309,6 +310,15 @@ export class Replica {
     }
     flush();
     link.lastPushAt = now;
+  }
+
+  /** Peers that are equally far get the same message, which then needs to be encoded once. */
+  private shared(batch: Entry[]): Message {
+    const before = this.lastSent?.$case === "entries" ? this.lastSent.value.entries : [];
+    // Between the first and the last there is only one way to fill a batch of one origin's entries.
+    const isSame = before.length === batch.length && isSameEntry(before[0], batch[0]) && isSameEntry(before.at(-1), batch.at(-1)) && batch.every(({ origin }) => origin === batch[0]?.origin);
+    if (!isSame || this.lastSent === undefined) this.lastSent = { $case: "entries", value: { entries: batch } };
+    return this.lastSent;
   }
 
   private want(link: Link, now: number, effects: ReplicaEffect[]): void {
@@ -426,6 +436,10 @@ export class Replica {
       };
     });
   }
+}
+
+function isSameEntry(a: Entry | undefined, b: Entry | undefined): boolean {
+  return a !== undefined && b !== undefined && a.origin === b.origin && a.seq === b.seq;
 }
 
 /** The replica whose log an origin is. */

@@ -59,7 +59,19 @@ export interface ReceivedMessage {
   readonly bytes: number;
 }
 
+/** What goes to several peers is encoded, and compressed, once. */
+const encodedBefore = new WeakMap<core.Message, EncodedMessage>();
+const framedBefore = new WeakMap<EncodedMessage, Buffer>();
+
 export function encodeMessage(message: core.Message): EncodedMessage {
+  const before = encodedBefore.get(message);
+  if (before !== undefined) return before;
+  const encoded = encodeAnew(message);
+  if (message.$case === "entries") encodedBefore.set(message, encoded);
+  return encoded;
+}
+
+function encodeAnew(message: core.Message): EncodedMessage {
   return { bytes: WireMessage.encode({ body: message }).finish(), bulky: message.$case === "entries" || message.$case === "antiEntropy" };
 }
 
@@ -79,6 +91,12 @@ export const KEEPALIVE_FRAME: Buffer = Buffer.from([TAG_BATCH, 0]);
  * the thread pool, later; never with an error (what cannot be compressed travels as it is).
  */
 export function encodeBatch(messages: readonly EncodedMessage[], done: (frame: Buffer) => void): void {
+  const only = messages.length === 1 ? messages[0] : undefined;
+  const before = only === undefined ? undefined : framedBefore.get(only);
+  if (before !== undefined) {
+    done(before);
+    return;
+  }
   let size = 0;
   let bulky = false;
   for (const message of messages) {
@@ -95,7 +113,11 @@ export function encodeBatch(messages: readonly EncodedMessage[], done: (frame: B
   }
   const batch = frame.subarray(head);
   if (size <= (bulky ? COMPRESS_OVER_BYTES : COMPRESS_SMALL_TALK_OVER_BYTES)) done(frame);
-  else if (size < COMPRESS_ASIDE_BYTES) done(smaller(frame, size, deflateRawSync(batch, DEFLATE)));
+  else if (size < COMPRESS_ASIDE_BYTES) {
+    const compressed = smaller(frame, size, deflateRawSync(batch, DEFLATE));
+    if (only !== undefined) framedBefore.set(only, compressed);
+    done(compressed);
+  }
   else deflateRaw(batch, DEFLATE, (error, deflated) => done(error === null ? smaller(frame, size, deflated) : frame));
 }
 
