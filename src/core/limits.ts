@@ -17,8 +17,8 @@ export const limits = {
   // replication
   pushDelayMs: 10,
   entriesPerMessage: 100,
-  entriesMessageBytes: 256 * 1024,
-  linkWindowBytes: 8 * 1024 * 1024,
+  entriesMessageBytes: 64 * 1024,
+  linkWindowBytes: 2 * 1024 * 1024,
   linkOutboxBytes: 16 * 1024 * 1024,
   messageBytesMax: 8 * 1024 * 1024,
   recentLogBytes: 16 * 1024 * 1024,

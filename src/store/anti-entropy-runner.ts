@@ -25,8 +25,13 @@ export interface AntiEntropyPorts {
   /** The logs go on above what was taken over: ask the peer for it. */
   adopted(peer: string): void;
   quarantined(document: string, fault: string): void;
+  /** Lets other work come between. */
+  pause(): Promise<void>;
   fatal(error: unknown): void;
 }
+
+/** Changes that are applied in one turn of the event loop. */
+const STORED_AT_ONCE = 100;
 
 export class AntiEntropyRunner {
   private readonly engine: AntiEntropyEngine;
@@ -110,7 +115,8 @@ export class AntiEntropyRunner {
     const { table } = this.log;
     let applied = 0;
     let failed = 0;
-    for (const { origin, seq, body } of changes) {
+    for (const [index, { origin, seq, body }] of changes.entries()) {
+      if (index % STORED_AT_ONCE === STORED_AT_ONCE - 1) await this.ports.pause();
       const change = this.log.parse(body);
       const fault = "fault" in change ? change.fault : this.misfit(document, origin, seq, change);
       if (fault !== undefined || "fault" in change) {

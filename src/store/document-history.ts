@@ -39,6 +39,18 @@ export class HistoryOfDocument {
     return causalOrder([...found.values()]);
   }
 
+  /** The changes that an archive with this vector does not hold, in an order in which each follows all that it depends on. */
+  async unfolded(document: string, archived: Vector): Promise<NamedChange[]> {
+    await this.log.batch.flushed().catch(() => {});
+    const found: (NamedChange & { readonly change: Change })[] = [];
+    for (const { dot, body } of await this.log.unfoldedChanges(document)) {
+      if (dot.seq <= (archived[dot.origin] ?? 0)) continue;
+      const change = this.log.parse(body);
+      if (!("fault" in change)) found.push({ dot, body, change });
+    }
+    return causalOrder(found);
+  }
+
   /** The body of one change, by its key in the store. */
   async archivedChange(key: string): Promise<Uint8Array | undefined> {
     const document = key.split("/").slice(1, 4).join("/");

@@ -26,7 +26,7 @@ interface Arrival {
   readonly change: string;
 }
 
-const SLICE_ENTRIES = 200;
+const SLICE_ENTRIES = 1_000;
 /** Entries between two runs that make the trimmer rest. */
 const BUSY_ENTRIES = 1_000;
 
@@ -59,20 +59,19 @@ export class LogTrimmer {
     if (this.running || this.isBusy()) return;
     this.running = true;
     try {
-      while (!this.stopped && this.log.batch.broken === undefined && (await this.slice())) {
-        // Each slice waits for its batch, so writers come between.
-      }
+      // Each slice waits for its batch, so writers come between; when they come in numbers, the rest is left for later.
+      while (!this.stopped && this.log.batch.broken === undefined && (await this.slice()) && !this.isBusy(BUSY_ENTRIES / 10));
     } finally {
       this.running = false;
     }
   }
 
   /** True while writes come fast and the log may still grow: they go first. */
-  private isBusy(): boolean {
+  private isBusy(entriesMax = BUSY_ENTRIES): boolean {
     const { head, tail, logBytes } = this.log.state;
     const grown = head - this.headBefore;
     this.headBefore = head;
-    return grown > BUSY_ENTRIES && head - tail < this.limits.logEntriesMax && logBytes <= this.limits.logBytesMax;
+    return grown > entriesMax && head - tail < this.limits.logEntriesMax && logBytes <= this.limits.logBytesMax;
   }
 
   /** True if something was deleted. */
@@ -92,9 +91,9 @@ export class LogTrimmer {
       for (const write of await this.archive(document)) writes.push(write);
     }
     if (this.stopped) return false;
-    let bytes = 0;
+    const bodies = await this.storage.getMany(trimmed.map(({ change }) => change));
+    const bytes = bodies.reduce((sum, body) => sum + (body?.length ?? 0), 0);
     for (const { place, origin, seq, document, change } of trimmed) {
-      bytes += (await this.storage.get(change))?.length ?? 0;
       writes.push({ del: keyspace.arrival(place) }, { del: keyspace.log(origin, seq) });
       if (document !== "!" && !this.failed.has(document)) writes.push({ del: change });
     }
@@ -128,7 +127,7 @@ export class LogTrimmer {
   private async archive(document: string): Promise<StorageWrite[]> {
     try {
       const before = await this.history.archive(document);
-      const changes = await this.history.changesBeyond(document, before?.vector ?? {});
+      const changes = await this.history.unfolded(document, before?.vector ?? {});
       if (changes.length === 0) return [];
       const after = await this.fold(before, document, changes);
       return archiveWrites(document, before, after);

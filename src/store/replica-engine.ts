@@ -140,6 +140,7 @@ export class ReplicaEngine {
   ) {
     const { limits, peers } = options;
     this.peerIds = Object.keys(peers).sort();
+    if (opened.fresh || opened.doubt !== undefined) for (const peer of this.peerIds) this.needsAntiEntropy.add(peer);
     this.instance = Buffer.from(ports.random.bytes(6)).toString("hex");
     this.fsyncSeconds = ports.metrics.histogram("statusmesh_batch_fsync_seconds", "Time to make one batch durable");
     this.quorumSeconds = ports.metrics.histogram("statusmesh_quorum_operation_seconds", "Time of GLOBAL_QUORUM operations", ["kind"]);
@@ -177,6 +178,7 @@ export class ReplicaEngine {
       floorOf: (peer) => this.floorOf(peer),
       adopted: (peer) => this.replication.step({ kind: "gap", peer }),
       quarantined: (document, fault) => ports.log("warn", { event: "unrepaired", document, fault }, "a document could not be repaired"),
+      pause: () => new Promise((resolve) => this.after(0, resolve)),
       fatal: (error) => this.fatal(error),
     });
   }
@@ -320,7 +322,7 @@ export class ReplicaEngine {
         this.quorum.step({ kind: "peer", replica: peer, up: true });
         this.region.connected(peer);
         // What a peer holds in no log (documents that it made for itself, what it trimmed) comes only so.
-        if (this.opened.fresh || this.opened.doubt !== undefined || this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
+        if (this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
       },
       disconnected: (peer, reason) => {
         this.ports.log("info", { event: "peer-down", peer, reason }, "a peer is gone");
@@ -430,6 +432,7 @@ export class ReplicaEngine {
   private repairFrom(peer: string): void {
     this.needsAntiEntropy.delete(peer);
     this.antiEntropyRunner.round(peer).then((report) => {
+      if (report.outcome !== "done") this.needsAntiEntropy.add(peer);
       if (report.more || (report.outcome !== "done" && this.replication.replica.isConnected(peer))) this.after(this.options.limits.heartbeatMs, () => this.repairFrom(peer));
     }, (error: unknown) => this.fatal(error));
   }

@@ -36,6 +36,8 @@ export interface ReplicationPorts {
 
 /** Entries of one origin whose documents are loaded together. */
 const LOAD_AHEAD = 500;
+/** Entries that are applied in one turn of the event loop: some milliseconds. */
+const APPLIED_AT_ONCE = 100;
 
 export class Replication {
   readonly replica: Replica;
@@ -195,19 +197,27 @@ export class Replication {
       const any = ahead === 1 ? await this.log.table.withBodies(wanted, applyReady) : await this.log.table.load(wanted).then(applyReady);
       if (this.log.batch.broken !== undefined) return;
       ahead = any ? LOAD_AHEAD : 1;
-    } while (this.again);
+      // A backlog is taken in slices, so that requests come between.
+      if (this.again) await new Promise<void>((resolve) => this.ports.after(0, resolve));
+    } while (this.again && this.log.batch.broken === undefined);
     this.dropSurplus();
   }
 
   /** Applies what is ready among loaded documents; true if anything was. */
   private applyReady(): boolean {
     let any = false;
+    let left = APPLIED_AT_ONCE;
     const consumed = new Map<string, number>();
-    for (let progress = true; progress; ) {
+    for (let progress = true; progress && left > 0; ) {
       progress = false;
       for (const [origin, queue] of this.pending) {
         let taken = 0;
         for (const item of queue) {
+          if (left <= 0) {
+            this.again = true;
+            break;
+          }
+          left--;
           const expected = (this.log.vector[origin] ?? 0) + 1;
           if (item.entry.seq >= expected) {
             if (item.entry.seq !== expected || !this.canApply(item)) break;

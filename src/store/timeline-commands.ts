@@ -85,9 +85,9 @@ export function createUpdate(subject: Subject, updateId: string, request: Update
 
 /** Corrects what an update says; status and components of its subject stay. */
 export function patchUpdate({ type, page, id }: Subject, updateId: string, edit: UpdateEdit): Command {
-  return patchCommand(`${type}.update.patch`, page, type, id, (draft, document) => {
+  return patchCommand(`${type}.update.patch`, page, type, id, (draft, document, snapshot) => {
     if (document.section(updateId) === undefined) return notFound("update");
-    return editUpdate(draft, updateId, edit);
+    return editUpdate(draft, document, snapshot, updateId, edit);
   }, (reader) => updateResource(reader, updateId) ?? {});
 }
 

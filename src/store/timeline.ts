@@ -1,9 +1,11 @@
 /** The updates of an incident or a maintenance: sections of its document, shown newest first. */
 import { Type, type TSchema } from "typebox";
 import { hlcTime } from "../core/hlc.js";
-import type { Fault } from "../core/errors.js";
+import { keyOf } from "../core/document.js";
+import { Fault } from "../core/errors.js";
 import type { DocumentReader, Draft } from "./document-reader.js";
-import type { Affected } from "./component-effects.js";
+import type { Affected, Statements } from "./component-effects.js";
+import type { Snapshot } from "./data-plane.js";
 import { invalid, type Resource } from "./resource.js";
 import { closed, ComponentStatusesPatch, TEXT_MAX, Timestamp } from "./resource-schemas.js";
 import { nullable } from "./route-schemas.js";
@@ -20,11 +22,12 @@ export const updateCreate = <S extends TSchema>(status: S) =>
     deliver_notifications: Type.Optional(nullable(Type.Boolean())),
   });
 
-/** The body of a PATCH of an update. It corrects what the timeline says, and changes neither subject nor components. */
+/** The body of a PATCH of an update. It corrects what the timeline says, and changes neither its subject nor any component. */
 export const updatePatch = <S extends TSchema>(status: S) =>
   closed({
     status: Type.Optional(status),
     body: Type.Optional(Type.String({ minLength: 1, maxLength: TEXT_MAX })),
+    components: Type.Optional(nullable(ComponentStatusesPatch)),
     display_at: Type.Optional(nullable(Timestamp)),
     deliver_notifications: Type.Optional(nullable(Type.Boolean())),
   });
@@ -41,6 +44,8 @@ export const UpdateResource = Type.Object({ ...updateProperties, page_id: Type.S
 export interface UpdateEdit {
   readonly status?: string;
   readonly body?: string;
+  /** What the update says of components; null takes one out, or all. */
+  readonly components?: Statements | null;
   readonly display_at?: string | null;
   readonly deliver_notifications?: boolean | null;
 }
@@ -75,10 +80,30 @@ function writeDetails(draft: Draft, id: string, displayAt: string | null | undef
   return undefined;
 }
 
-export function editUpdate(draft: Draft, id: string, edit: UpdateEdit): Fault | undefined {
+export function editUpdate(draft: Draft, document: DocumentReader, snapshot: Snapshot, id: string, edit: UpdateEdit): Fault | undefined {
+  if (edit.components !== undefined) {
+    const affected = correctAffected(document, snapshot, id, edit.components);
+    if (affected instanceof Fault) return affected;
+    draft.set("affected", affected.map((one) => ({ ...one })), id);
+  }
   if (edit.status !== undefined) draft.set("status", edit.status, id);
   if (edit.body !== undefined) draft.set("body", edit.body, id);
   return writeDetails(draft, id, edit.display_at, edit.deliver_notifications);
+}
+
+/** What an update says of components, corrected; the components themselves stay as they are. 422 for one that does not exist. */
+function correctAffected(document: DocumentReader, snapshot: Snapshot, id: string, statements: Statements | null): readonly Affected[] | Fault {
+  if (statements === null) return [];
+  const affected = new Map(affectedBy(document, id).map((one) => [one.id, one]));
+  for (const [componentId, status] of Object.entries(statements)) {
+    const before = affected.get(componentId);
+    const component = snapshot.document(keyOf(document.partition, "component", componentId));
+    if (status === null) affected.delete(componentId);
+    else if (before !== undefined) affected.set(componentId, { ...before, new_status: status });
+    else if (component === undefined) return invalid(`#/components/${componentId.replaceAll("~", "~0").replaceAll("/", "~1")}`, "there is no such component");
+    else affected.set(componentId, { id: componentId, name: component.text("name"), old_status: component.text("status") || "operational", new_status: status });
+  }
+  return [...affected.values()];
 }
 
 /** What an update did to the components, as it was kept. */

@@ -71,6 +71,11 @@ t.test("the life of an incident, from PATCH to PATCH", async (t) => {
   t.same(worse.incident_updates[0].affected_components, [{ id: web.id, name: "web", old_status: "operational", new_status: "major_outage" }]);
   const bodyOnly = (await owner.patch(url, { body: "more" })).body;
   t.match(bodyOnly.incident_updates[0], { status: "identified", body: "more", affected_components: [] });
+  const corrected = await owner.patch(`${url}/updates/${bodyOnly.incident_updates[0].id}`, { components: { [api.id]: "partial_outage" } });
+  t.same(corrected.body.affected_components, [{ id: api.id, name: "api", old_status: "degraded_performance", new_status: "partial_outage" }], "a PATCH of an update corrects what it says of components");
+  t.equal(await statusOf(api), "degraded_performance", "and changes none");
+  t.same((await owner.patch(`${url}/updates/${bodyOnly.incident_updates[0].id}`, { components: { none: "operational" } })).body.errors.map(({ pointer }: Json) => pointer), ["#/components/none"]);
+  t.same((await owner.patch(`${url}/updates/${bodyOnly.incident_updates[0].id}`, { components: { [api.id]: null } })).body.affected_components, []);
   const better = (await owner.patch(url, { components: { [web.id]: "operational" } })).body;
   t.equal(better.incident_updates.length, 4, "components append an update");
   t.equal(better.impact, "critical", "impact is the worst since it began");
