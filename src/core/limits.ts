@@ -48,7 +48,7 @@ export const limits = {
   scrubEveryMs: 6 * 3_600_000,
   laggingAfterMs: 60_000,
   quorumSlowMs: 2_000,
-  startVerifyBytes: 64 * 1024 * 1024,
+  startVerifyBytes: 256 * 1024 * 1024,
   reopenAfterMs: 3_000,
 } as const;
 
