@@ -17,9 +17,10 @@ import { baselineName, baselineValue, metricLine, metricOf, metricTable, type Ba
 import { quorum } from "./quorum.bench.js";
 import { replicationLag } from "./replication-lag.bench.js";
 import { disk, footprint } from "./size.bench.js";
+import { writeCost } from "./write-cost.bench.js";
 
 const BENCHES: Readonly<Record<string, Bench>> = {
-  "local-read": localRead, "local-write": localWrite, hot: hotDocument, quorum, "replication-lag": replicationLag,
+  "local-read": localRead, "local-write": localWrite, "write-cost": writeCost, hot: hotDocument, quorum, "replication-lag": replicationLag,
   "anti-entropy": antiEntropy, "catch-up": catchUp, healing, size: footprint, disk,
 };
 /** Benches that have not begun by then are left out, and said to be. */
