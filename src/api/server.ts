@@ -4,6 +4,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import underPressure from "@fastify/under-pressure";
 import Fastify, { LogController, type FastifyInstance } from "fastify";
 import { limits } from "../core/limits.js";
+import type { Clock } from "../core/ports.js";
 import type { RouteContext } from "../store/route-context.js";
 import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
@@ -73,7 +74,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   const authenticator = new Authenticator(data, hasher, () => clock.now());
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
     data, clock, region: config.region, authenticator, latency,
-    isUnderPressure: await pressureGauge(app),
+    isUnderPressure: lasting(await pressureGauge(app), clock, apiLimits.shedAfterMs),
     perAddress: new RateLimit(config.requestsPerAddress, "address"),
     perKey: new RateLimit(config.requestsPerKey, "key"),
   });
@@ -101,6 +102,20 @@ async function pressureGauge(app: FastifyInstance): Promise<() => boolean> {
     gauge = () => room.isUnderPressure();
   });
   return gauge;
+}
+
+/** True once a condition has held for `ms`: one stall (a start, a collection, a busy neighbour) is over by then, and sheds nobody. */
+export function lasting(holds: () => boolean, clock: Pick<Clock, "monotonic">, ms: number): () => boolean {
+  let since: number | undefined;
+  return () => {
+    if (!holds()) {
+      since = undefined;
+      return false;
+    }
+    const now = clock.monotonic();
+    since ??= now;
+    return now - since >= ms;
+  };
 }
 
 /** Takes a caller's own request id where it is one that may stand in a header and in a log, else counts. */

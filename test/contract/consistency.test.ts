@@ -257,7 +257,9 @@ t.test("concurrent updates and labels are all kept; reopening beats resolving", 
   const url = `${page}/incidents/${incident.id}`;
   for (let round = 0; round < 5; round++) {
     await settled(url);
-    await Promise.all(regions.map((region) => region.patch(url, { labels: ["old", `${region.region}-${round}`], body: `${region.region} ${round}` })));
+    // Each writer saw what its region shows now. What arrives from elsewhere before its write does, it has not seen, and does not take away.
+    const tokens = await Promise.all(regions.map(async (region) => seen(await region.get(url))));
+    await Promise.all(regions.map((region, index) => region.patch(url, { labels: ["old", `${region.region}-${round}`], body: `${region.region} ${round}` }, tokens[index])));
   }
   const { body } = await settled(url);
   for (const region of regions) for (let round = 0; round < 5; round++) t.ok(body.incident_updates.some((update: Json) => update.body === `${region.region} ${round}` && update.region === region.region));

@@ -64,5 +64,7 @@ function pointerPart(part: string): string {
 }
 
 export async function readDescription(client: Client): Promise<Description> {
-  return new Description((await client.as(null).get("/openapi.json")).body);
+  const answer = await client.as(null).get("/openapi.json");
+  if (answer.status !== 200) throw new Error(`/openapi.json answers ${answer.status}: ${answer.text.slice(0, 500)}`);
+  return new Description(answer.body);
 }
