@@ -11,18 +11,18 @@ import { REGIONS } from "./regions.js";
 const DOCUMENTS = 50;
 
 export async function writeCost({ load, quick, found }: BenchWorld): Promise<void> {
-  const count = quick ? 2_000 : 10_000;
+  const count = quick ? 4_000 : 10_000;
   await using cluster = await Cluster.start();
   const region = cluster.at("us-east");
   const ids = await region.openIncidents(DOCUMENTS);
   const requests = ids.map((id) => ({ method: "POST", path: `/v1/pages/default/incidents/${id}/updates`, body: UPDATE_BODY }));
   const job = { base: region.base, headers: AUTHORIZATION, connections: CONNECTIONS, requests };
-  await load.run({ ...job, count: quick ? 1_000 : 5_000 });
+  await load.run({ ...job, count: quick ? 3_000 : 5_000 });
   await cluster.equal();
   const costs = new Map(REGIONS.map((name) => [name, [] as number[]]));
   const rates: number[] = [];
   const slowest: number[] = [];
-  for (let run = 0; run < (quick ? 2 : RUNS); run++) {
+  for (let run = 0; run < (quick ? 3 : RUNS); run++) {
     const before = new Map(REGIONS.map((name) => [name, cluster.at(name).processorMs()]));
     const result = await load.run({ ...job, count });
     await cluster.equal();

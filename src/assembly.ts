@@ -1,5 +1,5 @@
 /** Names the real parts that `main.ts` puts together: the replica with its genesis documents, its schedule, and the features' routes. */
-import { createHash } from "node:crypto";
+import { hash as digestOf } from "node:crypto";
 import type { FeatureRoutes } from "./api/api-config.js";
 import { ROOT_KEY_ID, SecretHasher } from "./api/secrets.js";
 import { membershipHash, type Config } from "./config.js";
@@ -59,7 +59,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     probeStorage: () => storage.probe(),
     newTransport: options.newTransport,
     clock: options.clock, timers: options.timers, random: options.random, metrics: options.metrics,
-    sha256: (bytes) => createHash("sha256").update(bytes).digest(),
+    sha256: (bytes) => digestOf("sha256", bytes, "buffer"),
     log: (level, event, text) => log[level](event, text),
     fold: (snapshot, document, changes) => folding.fold(snapshot, document, changes),
     fatal: options.onDefect,

@@ -23,6 +23,7 @@ export const limits = {
   messageBytesMax: 8 * 1024 * 1024,
   recentLogBytes: 16 * 1024 * 1024,
   pendingEntriesBytes: 4 * 1024 * 1024,
+  arrivalsPerRecord: 200,
   logEntriesKept: 20_000,
   logEntriesMax: 500_000,
   trimEveryMs: 2_000,

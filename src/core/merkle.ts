@@ -75,6 +75,8 @@ export class MerkleTree {
   private readonly keys: (string | undefined)[] = [];
   private next = new Int32Array(FIRST_CAPACITY);
   private leaves = new Uint8Array(FIRST_CAPACITY * NODE_BYTES);
+  private readonly unsettled = new Map<string, Uint8Array>();
+  private readonly difference = new Uint8Array(NODE_BYTES);
   private firstFree = NONE;
   private count = 0;
 
@@ -82,11 +84,26 @@ export class MerkleTree {
 
   /** Documents in the tree. */
   get size(): number {
+    this.settle();
     return this.count;
   }
 
-  /** Puts a document in, or gives it another digest. Cost: one leaf hash and a path of 5 nodes. */
+  /**
+   * Puts a document in, or gives it another digest. The leaf is hashed when the tree is next looked at: of several changes of a
+   * document in between only the last costs anything. `digest` is not copied; what it holds then counts.
+   */
   set(key: string, digest: Uint8Array): void {
+    this.unsettled.set(key, digest);
+  }
+
+  /** Cost for each document that changed: one leaf hash and a path of 5 nodes. */
+  private settle(): void {
+    if (this.unsettled.size === 0) return;
+    for (const [key, digest] of this.unsettled) this.place(key, digest);
+    this.unsettled.clear();
+  }
+
+  private place(key: string, digest: Uint8Array): void {
     const leaf = this.leafHash(key, digest);
     assert(leaf.length === NODE_BYTES, "a leaf has 16 bytes");
     const bucket = bucketOf(key);
@@ -96,7 +113,7 @@ export class MerkleTree {
       this.leaves.fill(0, slot * NODE_BYTES, (slot + 1) * NODE_BYTES);
     }
     const offset = slot * NODE_BYTES;
-    const difference = new Uint8Array(NODE_BYTES);
+    const { difference } = this;
     for (let i = 0; i < NODE_BYTES; i++) difference[i] = (this.leaves[offset + i] ?? 0) ^ (leaf[i] ?? 0);
     this.leaves.set(leaf, offset);
     this.flip(bucket, difference);
@@ -104,6 +121,7 @@ export class MerkleTree {
 
   /** Takes a document out; false if it was not in. Only for documents that are gone from the disk: tombstones stay in. */
   remove(key: string): boolean {
+    this.settle();
     const bucket = bucketOf(key);
     const slot = this.slotOf(key, bucket);
     if (slot === NONE) return false;
@@ -113,21 +131,25 @@ export class MerkleTree {
   }
 
   has(key: string): boolean {
+    this.settle();
     return this.slotOf(key, bucketOf(key)) !== NONE;
   }
 
   /** 16 bytes; equal for equal sets of (key, digest). A copy. */
   root(): Uint8Array {
+    this.settle();
     return this.nodes.slice(0, NODE_BYTES);
   }
 
   /** Writes the short, salted digest of a node to `into` at `offset`. */
   shortNode(depth: number, node: number, salt: number, into: Uint8Array, offset: number): void {
+    this.settle();
     shorten(this.nodes, (firstNode(depth) + node) * NODE_BYTES, salt, into, offset);
   }
 
   /** Writes the short, salted digest of a document's leaf; zero if the document is not in. */
   shortLeaf(key: string, salt: number, into: Uint8Array, offset: number): void {
+    this.settle();
     const slot = this.slotOf(key, bucketOf(key));
     if (slot === NONE) into.fill(0, offset, offset + SHORT_BYTES);
     else shorten(this.leaves, slot * NODE_BYTES, salt, into, offset);
@@ -147,6 +169,7 @@ export class MerkleTree {
 
   /** Keys of the documents below a node, in no order that means anything. */
   keysBelow(depth: number, node: number): string[] {
+    this.settle();
     const span = nodesAt(LEAF_DEPTH - depth);
     const found: string[] = [];
     for (let bucket = node * span; bucket < (node + 1) * span; bucket++) {

@@ -30,6 +30,8 @@ export class FolderInUse extends Error {
   override readonly name = "FolderInUse";
 }
 
+/** LevelDB's own 4 MiB are full after a second of writes, and each time another table is made and merged. */
+const WRITE_BUFFER_BYTES = 12 * 1024 * 1024;
 const CHECKSUM_BYTES = 4;
 const SENTINEL_KEY = "\u0000statusmesh";
 const SENTINEL = new TextEncoder().encode("statusmesh store 1");
@@ -213,7 +215,7 @@ async function openLevel(dataFolder: string, options: LevelStorageOptions): Prom
   const wasMade = state === CREATED || (state === undefined && files.length > 0);
   if (wasMade && files.length === 0) throw new StorageDamage(`${dataFolder} held a store, and it is gone. ${REBUILD_ADVICE}`);
 
-  const level: Level = new ClassicLevel(folder, { keyEncoding: "utf8", valueEncoding: "view", cacheSize: options.cacheBytes ?? 16 * 1024 * 1024 });
+  const level: Level = new ClassicLevel(folder, { keyEncoding: "utf8", valueEncoding: "view", cacheSize: options.cacheBytes ?? 16 * 1024 * 1024, writeBufferSize: WRITE_BUFFER_BYTES });
   if (wasMade) {
     await openLocked(level, dataFolder, false);
     try {

@@ -16,6 +16,7 @@ import type { Limits } from "../core/limits.js";
 import type { Entry } from "../core/messages.js";
 import type { Storage, StorageWrite } from "../core/ports.js";
 import { copyVector, dominates, EMPTY_VECTOR, joinInto, type MutableVector, type Vector } from "../core/vector.js";
+import { ArrivalWriter, placeOf, QUARANTINED, readArrivals } from "./arrivals.js";
 import { holdsDot, type DocumentRecord, type DocumentTable } from "./document-table.js";
 import type { BatchObserver } from "./durable-batch.js";
 import { DurableBatch } from "./durable-batch.js";
@@ -82,6 +83,7 @@ export class ChangeLog {
   /** Finds a change by its key in its document's archive. */
   archived: ((key: string) => Promise<Uint8Array | undefined>) | undefined;
   private readonly dirtyRecords = new Set<DocumentRecord>();
+  private readonly arrivals: ArrivalWriter;
   /** Latest entries, oldest first, bounded by bytes. */
   private recent: LoggedEntry[] = [];
   private recentBytes = 0;
@@ -102,6 +104,7 @@ export class ChangeLog {
     private readonly time: { now(): number; monotonic(): number },
     private readonly observer: LogObserver,
   ) {
+    this.arrivals = new ArrivalWriter(limits.arrivalsPerRecord);
     this.durableVector = copyVector(state.vector);
     this.durableHead = state.head;
     this.startVector = this.durableVector;
@@ -204,7 +207,7 @@ export class ChangeLog {
   quarantine(entry: Entry): void {
     this.batch.put(keyspace.quarantine(entry.origin, entry.seq), entry.body);
     this.state.quarantined++;
-    this.log(entry.origin, entry.seq, entry.body, entry.checksum, "!", { origin: entry.origin, seq: entry.seq });
+    this.log(entry.origin, entry.seq, entry.body, entry.checksum, QUARANTINED, { origin: entry.origin, seq: entry.seq });
   }
 
   /**
@@ -272,8 +275,7 @@ export class ChangeLog {
   private log(origin: string, seq: number, body: Uint8Array, checksum: Uint8Array, document: string, dot: Dot): void {
     const place = ++this.state.head;
     this.state.vector[origin] = seq;
-    this.batch.put(keyspace.log(origin, seq), encoder.encode(String(place)));
-    this.batch.put(keyspace.arrival(place), encoder.encode(`${origin} ${seq} ${document} ${dot.origin} ${dot.seq}`));
+    this.arrivals.note(place, origin, seq, document, dot, this.state.vector);
     this.batch.touch(1);
     this.state.logBytes += body.length;
     const entry: LoggedEntry = { origin, seq, body, checksum, place };
@@ -320,6 +322,7 @@ export class ChangeLog {
       for (const write of sectionWrites(record)) writes.push(write);
     }
     this.dirtyRecords.clear();
+    for (const { place, text } of this.arrivals.take(this.state.head, this.state.vector)) writes.push({ put: keyspace.arrival(place), value: encoder.encode(text) });
     this.state.hlc = this.clock.latest();
     this.state.merkleRoot = Buffer.from(this.merkle.root()).toString("hex");
     writes.push({ put: keyspace.state, value: encoder.encode(JSON.stringify(this.state)) });
@@ -336,19 +339,13 @@ export class ChangeLog {
 
   /** Entries from a place on, from the disk, at most `most`; durable ones only. */
   async readFrom(place: number, most: number): Promise<LoggedEntry[]> {
-    const found: { place: number; origin: string; seq: number; key: string }[] = [];
-    for await (const page of this.storage.scan({ ...keyspace.arrivals(place, place + most), limit: most })) {
-      for (const [key, value] of page) {
-        const [origin = "", seq = "", document = "", dotOrigin = "", dotSeq = ""] = Buffer.from(value).toString().split(" ");
-        const body = document === "!" ? keyspace.quarantine(origin, Number(seq)) : keyspace.change(document, dotOrigin, Number(dotSeq));
-        found.push({ place: Number(key.slice(2)), origin, seq: Number(seq), key: body });
-      }
-    }
-    const bodies = await this.storage.getMany(found.map(({ key }) => key));
+    const found = (await readArrivals(this.storage, place, most, this.durableHead))
+      .flatMap(({ arrivals }) => arrivals).filter((arrival) => arrival.place >= place).slice(0, most);
+    const bodies = await this.storage.getMany(found.map(({ body }) => body));
     const entries: LoggedEntry[] = [];
-    for (const [index, { place: at, origin, seq }] of found.entries()) {
+    for (const [index, { place: at, origin, seq, body: key }] of found.entries()) {
       // A decided change stands in two logs, and leaves with the first that is trimmed: the archive has it.
-      const body = bodies[index] ?? (await this.archived?.(found[index]?.key ?? ""));
+      const body = bodies[index] ?? (await this.archived?.(key));
       if (body === undefined) continue;
       entries.push({ place: at, origin, seq, body, checksum: this.checksum(body) });
     }
@@ -363,8 +360,7 @@ export class ChangeLog {
       const entry = this.recent[i];
       if (entry !== undefined && entry.origin === origin && entry.seq === seq) return entry.place;
     }
-    const value = await this.storage.get(keyspace.log(origin, seq));
-    return value === undefined ? undefined : Number(Buffer.from(value).toString());
+    return placeOf(this.storage, origin, seq, this.state.tail, this.durableHead);
   }
 
   /** Every change of a document that is not in its archive yet, in no particular order. */

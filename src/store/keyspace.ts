@@ -34,13 +34,11 @@ export const keyspace = {
     return { origin: parts.at(-2) ?? "", seq: Number(parts.at(-1)) };
   },
 
-  /** Log of an origin: number → place in the order of arrival. */
-  log: (origin: string, seq: number) => `l/${origin}/${pad(seq)}`,
-  logOf: (origin: string) => withPrefix(`l/${origin}/`),
-
-  /** Order of arrival at this replica: place → `origin seq document dotOrigin dotSeq`. */
+  /** Order of arrival at this replica: a run of entries of one batch, by the place of the last of them (`arrivals.ts`). */
   arrival: (place: number) => `a/${pad(place)}`,
-  arrivals: (from: number, to: number) => ({ from: `a/${pad(from)}`, to: `a/${pad(to)}` }),
+  /** Records from the one that holds `place` on. */
+  arrivalsFrom: (place: number) => ({ from: `a/${pad(place)}`, to: "a0" }),
+  placeOfArrival: (key: string) => Number(key.slice(2)),
   allArrivals: withPrefix("a/"),
 
   /** The compacted history of a document. */

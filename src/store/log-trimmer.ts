@@ -5,11 +5,13 @@
  * Invariants:
  *  1. An entry leaves the log in the same batch in which its document's archive is known to hold its change.
  *  2. `floor` rises with every entry deleted, so that no peer waits for it.
- *  3. It never takes longer than a slice between two turns of the event loop, and rests while writers wait.
+ *  3. Entries that were stored in one record leave together.
+ *  4. It never takes longer than a slice between two turns of the event loop, and rests while writers wait.
  */
 import type { Limits } from "../core/limits.js";
 import type { Storage, StorageWrite } from "../core/ports.js";
 import type { Vector } from "../core/vector.js";
+import { QUARANTINED, readArrivals } from "./arrivals.js";
 import type { ChangeLog } from "./change-log.js";
 import type { HistoryOfDocument } from "./document-history.js";
 import type { ArchivedDocument, NamedChange } from "./documents.js";
@@ -17,14 +19,6 @@ import { keyspace } from "./keyspace.js";
 
 /** Folds changes into an archive; in production on another thread. */
 export type Fold = (snapshot: ArchivedDocument | undefined, document: string, changes: readonly NamedChange[]) => Promise<ArchivedDocument>;
-
-interface Arrival {
-  readonly place: number;
-  readonly origin: string;
-  readonly seq: number;
-  readonly document: string;
-  readonly change: string;
-}
 
 const SLICE_ENTRIES = 1_000;
 /** Entries between two runs that make the trimmer rest. */
@@ -80,23 +74,22 @@ export class LogTrimmer {
     const surplus = state.head - state.tail + 1 - this.limits.logEntriesKept;
     const overflow = state.logBytes > this.limits.logBytesMax || state.head - state.tail >= this.limits.logEntriesMax;
     if (surplus <= 0 && !overflow) return false;
-    const arrivals = await this.arrivals(state.tail, overflow ? SLICE_ENTRIES : Math.min(surplus, SLICE_ENTRIES));
+    const records = await readArrivals(this.storage, state.tail, overflow ? SLICE_ENTRIES : Math.min(surplus, SLICE_ENTRIES), Math.min(this.log.durableHead, overflow ? Number.POSITIVE_INFINITY : state.tail + surplus - 1));
     const stable = this.ports.stable();
-    const end = overflow ? arrivals.length : arrivals.findIndex(({ origin, seq }) => seq > (stable[origin] ?? 0));
-    const trimmed = end < 0 ? arrivals : arrivals.slice(0, end);
+    const end = overflow ? -1 : records.findIndex(({ arrivals }) => arrivals.some(({ origin, seq }) => seq > (stable[origin] ?? 0)));
+    const whole = end < 0 ? records : records.slice(0, end);
+    const trimmed = whole.flatMap(({ arrivals }) => arrivals);
     if (trimmed.length === 0) return false;
     const writes: StorageWrite[] = [];
     for (const document of new Set(trimmed.map((arrival) => arrival.document))) {
-      if (document === "!" || document.split("/")[1] === "idempotency") continue;
+      if (document === QUARANTINED || document.split("/")[1] === "idempotency") continue;
       for (const write of await this.archive(document)) writes.push(write);
     }
     if (this.stopped) return false;
-    const bodies = await this.storage.getMany(trimmed.map(({ change }) => change));
+    const bodies = await this.storage.getMany(trimmed.map(({ body }) => body));
     const bytes = bodies.reduce((sum, body) => sum + (body?.length ?? 0), 0);
-    for (const { place, origin, seq, document, change } of trimmed) {
-      writes.push({ del: keyspace.arrival(place) }, { del: keyspace.log(origin, seq) });
-      if (document !== "!" && !this.failed.has(document)) writes.push({ del: change });
-    }
+    for (const { key } of whole) writes.push({ del: key });
+    for (const { document, body } of trimmed) if (document !== QUARANTINED && !this.failed.has(document)) writes.push({ del: body });
     for (const write of writes) {
       if ("put" in write) this.log.batch.put(write.put, write.value);
       else this.log.batch.delete(write.del);
@@ -108,19 +101,6 @@ export class LogTrimmer {
     state.logBytes = Math.max(0, state.logBytes - bytes);
     await this.log.batch.flushed();
     return true;
-  }
-
-  private async arrivals(from: number, most: number): Promise<Arrival[]> {
-    const arrivals: Arrival[] = [];
-    const durable = Math.min(most, this.log.durableHead - from + 1);
-    if (durable <= 0) return arrivals;
-    for await (const page of this.storage.scan({ ...keyspace.arrivals(from, from + durable), limit: durable })) {
-      for (const [key, value] of page) {
-        const [origin = "", seq = "", document = "", dotOrigin = "", dotSeq = ""] = Buffer.from(value).toString().split(" ");
-        arrivals.push({ place: Number(key.slice(2)), origin, seq: Number(seq), document, change: keyspace.change(document, dotOrigin, Number(dotSeq)) });
-      }
-    }
-    return arrivals;
   }
 
   /** Folds everything of a document that is not folded yet; the writes that store its archive. */

@@ -18,7 +18,8 @@ interface World extends LogWorld {
   stable: Vector;
 }
 
-async function world(changed: Partial<Record<keyof Limits, number>>, fold: Fold = async (before, document, changes) => foldChanges(before, document, changes)): Promise<World> {
+async function world(given: Partial<Record<keyof Limits, number>>, fold: Fold = async (before, document, changes) => foldChanges(before, document, changes)): Promise<World> {
+  const changed = { arrivalsPerRecord: 1, ...given };
   const storage = new MemoryStorage();
   const opened = await openLog(storage, {}, changed);
   const history = new HistoryOfDocument(storage, opened.log);
@@ -56,6 +57,20 @@ t.test("only what every member holds is trimmed, and only beyond what is kept; t
   t.equal(await count(storage, keyspace.changes(DOCUMENT)), 5);
   t.same(await values(history), [...Array(30).keys()].map(String));
   t.equal((await openLog(storage)).opened.doubt, undefined, "the store opens as before");
+});
+
+t.test("entries of one record leave together, and not before all of them may", async (t) => {
+  const at = await world({ logEntriesKept: 0, arrivalsPerRecord: 10 });
+  for (let i = 0; i < 30; i++) at.set("api", "name", String(i));
+  await at.log.batch.flushed();
+  t.equal(await count(at.storage, keyspace.allArrivals), 3);
+  at.stable = { [at.log.state.origin]: 19 };
+  await at.trimmer.run();
+  t.same([at.log.state.tail, at.log.state.floor[at.log.state.origin]], [11, 10]);
+  at.stable = { [at.log.state.origin]: 20 };
+  await at.trimmer.run();
+  t.same([at.log.state.tail, at.log.state.floor[at.log.state.origin]], [21, 20]);
+  t.same(await values(at.history), [...Array(30).keys()].map(String));
 });
 
 t.test("above the byte bound what a member lacks goes too", async (t) => {

@@ -5,7 +5,7 @@ import { keyspace } from "../../src/store/keyspace.js";
 import { openLog, type LogWorld } from "./log-world.js";
 
 async function written(storage: MemoryStorage): Promise<LogWorld> {
-  const world = await openLog(storage);
+  const world = await openLog(storage, {}, { arrivalsPerRecord: 1 });
   for (let i = 0; i < 5; i++) world.set(`c-${i % 2}`, "name", String(i));
   world.log.batch.put(keyspace.quorum, Buffer.from(JSON.stringify({ ...world.opened.quorumState, voting: true, virgin: false })));
   world.log.batch.put(keyspace.slot("default/component/c-0"), Buffer.from(JSON.stringify({ version: 1, promised: 7, vote: null })));
