@@ -61,7 +61,8 @@ export interface ReceivedMessage {
 
 /** What goes to several peers is encoded, and compressed, once. */
 const encodedBefore = new WeakMap<core.Message, EncodedMessage>();
-const framedBefore = new WeakMap<EncodedMessage, Buffer>();
+const deflatedBefore = new WeakMap<EncodedMessage, Buffer>();
+const plainBefore = new WeakMap<EncodedMessage, Buffer>();
 
 export function encodeMessage(message: core.Message): EncodedMessage {
   const before = encodedBefore.get(message);
@@ -88,10 +89,11 @@ export const KEEPALIVE_FRAME: Buffer = Buffer.from([TAG_BATCH, 0]);
 
 /**
  * One frame of these messages. `done` is called with it, before this returns or, where a large batch is compressed in
- * the thread pool, later; never with an error (what cannot be compressed travels as it is).
+ * the thread pool, later; never with an error (what cannot be compressed travels as it is). `compressed`: false where bytes cost nothing.
  */
-export function encodeBatch(messages: readonly EncodedMessage[], done: (frame: Buffer) => void): void {
+export function encodeBatch(messages: readonly EncodedMessage[], done: (frame: Buffer) => void, compressed = true): void {
   const only = messages.length === 1 ? messages[0] : undefined;
+  const framedBefore = compressed ? deflatedBefore : plainBefore;
   const before = only === undefined ? undefined : framedBefore.get(only);
   if (before !== undefined) {
     done(before);
@@ -112,13 +114,23 @@ export function encodeBatch(messages: readonly EncodedMessage[], done: (frame: B
     at += bytes.length;
   }
   const batch = frame.subarray(head);
-  if (size <= (bulky ? COMPRESS_OVER_BYTES : COMPRESS_SMALL_TALK_OVER_BYTES)) done(frame);
+  if (!compressed) {
+    if (only !== undefined) plainBefore.set(only, frame);
+    done(frame);
+  }
+  else if (size <= (bulky ? COMPRESS_OVER_BYTES : COMPRESS_SMALL_TALK_OVER_BYTES)) done(frame);
   else if (size < COMPRESS_ASIDE_BYTES) {
     const compressed = smaller(frame, size, deflateRawSync(batch, DEFLATE));
     if (only !== undefined) framedBefore.set(only, compressed);
     done(compressed);
   }
-  else deflateRaw(batch, DEFLATE, (error, deflated) => done(error === null ? smaller(frame, size, deflated) : frame));
+  else {
+    deflateRaw(batch, DEFLATE, (error, deflated) => {
+      const made = error === null ? smaller(frame, size, deflated) : frame;
+      if (only !== undefined) deflatedBefore.set(only, made);
+      done(made);
+    });
+  }
 }
 
 function smaller(frame: Buffer, inflatedBytes: number, deflated: Buffer): Buffer {

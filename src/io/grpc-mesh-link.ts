@@ -18,6 +18,8 @@ export type LinkEnd = "lost" | "refused" | "malformed" | "closed";
 export interface LinkStream {
   /** Carries one frame a chunk. */
   readonly frames: Duplex;
+  /** The other end is an address of this very machine: bytes cost less there than their compression. */
+  readonly isLocal: boolean;
   /** Calls back once the other side has ended the stream, or the connection. */
   onGone(callback: () => void): void;
   /** Breaks the stream and the connection below at once; safe to call again. */
@@ -49,6 +51,8 @@ export interface LinkBounds {
   readonly handshakeMs: number;
   /** A link over which nothing came for this long is dead. */
   readonly silenceMs: number;
+  /** Compress also what stays on this machine. */
+  readonly compressLocal: boolean;
   /** How long a closed link may take to say goodbye. */
   readonly lingerMs: number;
 }
@@ -58,6 +62,7 @@ export const LINK_BOUNDS: LinkBounds = {
   messageBytesMax: limits.messageBytesMax,
   handshakeMs: 5_000,
   silenceMs: 3_000,
+  compressLocal: false,
   lingerMs: 500,
 };
 
@@ -241,7 +246,7 @@ export class MeshLink {
         this.compressing = false;
         this.write(frame, size);
         if (waited) this.flush();
-      });
+      }, this.bounds.compressLocal || !this.stream.isLocal);
       waited = true;
     }
   }

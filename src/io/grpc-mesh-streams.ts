@@ -79,6 +79,11 @@ export function certificateNames(raw: Uint8Array, replica: string): boolean {
   }
 }
 
+/** True if `host:port` names the loopback interface. */
+export function isLoopback(address: string): boolean {
+  return /^(?:127(?:\.\d{1,3}){3}|\[?(?:::1|::ffff:127(?:\.\d{1,3}){3})\]?|localhost):\d+$/i.test(address);
+}
+
 /** Dials a replica. `misnamed` is called where the other side's certificate names somebody else. */
 export function dialStream(address: string, peer: string, tls: MeshTls | "off", misnamed: () => void): LinkStream {
   const secure = tls === "off" ? credentials.createInsecure() : clientCredentials(tls, peer, misnamed);
@@ -87,6 +92,7 @@ export function dialStream(address: string, peer: string, tls: MeshTls | "off", 
   const call = client.makeBidiStreamRequest(LINK_METHOD.path, asBytes, asBytes);
   return {
     frames: call as unknown as Duplex,
+    isLocal: isLoopback(address),
     onGone: (callback) => call.once("status", callback),
     destroy: () => {
       call.cancel();
@@ -116,6 +122,7 @@ export function acceptedStream(call: ServerDuplexStream<Buffer, Buffer>): LinkSt
   const widened = session !== undefined && widen(session);
   return {
     frames: call as unknown as Duplex,
+    isLocal: isLoopback(call.getPeer()),
     peerCertificate: call.getAuthContext().sslPeerCertificate?.raw,
     widened,
     onGone: (callback) => session?.once("close", callback),

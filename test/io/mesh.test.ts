@@ -4,6 +4,7 @@ import { deflateRawSync } from "node:zlib";
 import { Client, type ClientDuplexStream, credentials } from "@grpc/grpc-js";
 import t, { type Test } from "tap";
 import { limits } from "../../src/core/limits.js";
+import { isLoopback } from "../../src/io/grpc-mesh-streams.js";
 import { encodeBatch, encodeHello, encodeMessage, KEEPALIVE_FRAME } from "../../src/io/frame-codec.js";
 import { HealthCheckRequest, HealthCheckResponse, HealthCheckResponse_ServingStatus as Serving } from "../../src/io/generated/grpc/health/v1/health.js";
 import { Frame } from "../../src/io/generated/replication.js";
@@ -150,24 +151,34 @@ t.test("a link at its outbox bound holds no more memory and says what it dropped
   t.equal(a.counters().peers[B]?.droppedMessages, 200 - accepted);
 });
 
-t.test("entries travel compressed, and both sides count the same bytes", async (t) => {
-  const world = await GrpcWorld.create();
-  t.teardown(() => world.close());
-  const [a, b] = await Promise.all([world.join(A), world.join(B)]);
-  const [atA, atB] = [new Recorder(A), new Recorder(B)];
-  await Promise.all([a.open(atA), b.open(atB)]);
-  await until("linked", () => atA.linked.has(B));
-  await until("the handshake is over", () => atB.linked.has(A));
-  const [before, beforeAtB] = [a.counters().bytesOut, b.counters().bytesIn];
-  for (const bodyBytes of [1_000, 50_000]) {
-    const message = entriesOf(3, bodyBytes);
-    const size = encodeMessage(message).bytes.length;
-    a.send(B, message);
-    await until("it arrived", () => atB.messages.some(({ bytes }) => bytes === size));
-  }
-  await until("counted", () => b.counters().bytesIn - beforeAtB === a.counters().bytesOut - before);
-  t.ok(a.counters().bytesOut - before < 10_000, `${a.counters().bytesOut - before} bytes on the wire`);
-  t.equal(a.counters().connected, 1);
+for (const compressLocal of [true, false]) {
+  t.test(`entries travel ${compressLocal ? "compressed" : "as they are where they stay on this machine"}, and both sides count the same bytes`, async (t) => {
+    const world = await GrpcWorld.create({ bounds: { compressLocal } });
+    t.teardown(() => world.close());
+    const [a, b] = await Promise.all([world.join(A), world.join(B)]);
+    const [atA, atB] = [new Recorder(A), new Recorder(B)];
+    await Promise.all([a.open(atA), b.open(atB)]);
+    await until("linked", () => atA.linked.has(B));
+    await until("the handshake is over", () => atB.linked.has(A));
+    const [before, beforeAtB] = [a.counters().bytesOut, b.counters().bytesIn];
+    let bytes = 0;
+    for (const bodyBytes of [1_000, 50_000]) {
+      const message = entriesOf(3, bodyBytes);
+      const size = encodeMessage(message).bytes.length;
+      bytes += size;
+      a.send(B, message);
+      await until("it arrived", () => atB.messages.some(({ bytes: received }) => received === size));
+    }
+    await until("counted", () => b.counters().bytesIn - beforeAtB === a.counters().bytesOut - before);
+    const sent = a.counters().bytesOut - before;
+    t.ok(compressLocal ? sent < 10_000 : sent >= bytes, `${sent} bytes on the wire`);
+    t.equal(a.counters().connected, 1);
+  });
+}
+
+t.test("an address of the loopback interface is told from others", async (t) => {
+  for (const address of ["127.0.0.1:9081", "localhost:1", "[::1]:9081", "::1:9081", "::ffff:127.0.0.1:80"]) t.ok(isLoopback(address), address);
+  for (const address of ["10.0.0.1:9081", "127.0.0.1.example.org:9081", "eu.example.org:9081", "1270.0.0.1:1", "unknown"]) t.notOk(isLoopback(address), address);
 });
 
 for (const direction of ["from the dialer", "from the acceptor"] as const) {

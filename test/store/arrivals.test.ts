@@ -19,7 +19,8 @@ async function stored(origins: readonly number[], batches: readonly number[], pe
   };
   for (const number of origins) {
     const origin = `r-${number}.1`;
-    const seq = (vector[origin] = (vector[origin] ?? 0) + 1);
+    const seq = (vector[origin] ?? 0) + 1;
+    vector[origin] = seq;
     entries.push({ place: ++head, origin, seq });
     writer.note(head, origin, seq, "default/component/api", { origin, seq }, vector);
     if (--open <= 0) await flush();
