@@ -112,15 +112,20 @@ function validationFault(errors: readonly SchemaError[], part: string, request: 
   return new Fault("malformed", `The ${part === "querystring" ? "query" : part} is not valid: ${complaint}.`, { errors: details });
 }
 
+/** Answers a body that its schema refuses, where the refusal must be kept; false: it need not be. */
+export type KeepRefusal = (request: FastifyRequest, reply: FastifyReply, refusal: Fault) => Promise<never> | false;
+
 /** Fastify's error handler. `onDefect` hears of broken invariants, after which the process must not go on. */
-export function errorHandler(onDefect: (error: InvariantViolation) => void) {
-  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+export function errorHandler(onDefect: (error: InvariantViolation) => void, keepRefusal: KeepRefusal = () => false) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void | Promise<never> => {
     let fault = faultOfError(error, request);
     if (fault === undefined) {
       request.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, "request failed");
       if (error instanceof InvariantViolation) onDefect(error);
       fault = new Fault("internal", "The request failed in an unexpected way.");
     }
+    const kept = fault.code === "invalid" && keepRefusal(request, reply, fault);
+    if (kept !== false) return kept;
     sendProblem(reply, fault);
   };
 }

@@ -1,11 +1,14 @@
 /** Implements `RouteContext`: from a handler's query or command to an answer with every header that the contract names. */
 import type {} from "@fastify/compress";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { isDocumentKey } from "../core/change.js";
+import { keyOf } from "../core/document.js";
 import { type Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
+import { SYSTEM } from "../store/resource.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
 import { entityTagsOf, isNotModified } from "./consistency.js";
@@ -91,7 +94,27 @@ export class RouteAnswers implements RouteContext {
   }
 
   async fail(routeRequest: RouteRequest, reply: RouteReply, fault: Fault): Promise<never> {
+    const kept = fault.code === "invalid" && this.keepRefusal(fastifyRequest(routeRequest), fastifyReply(reply), fault);
+    if (kept !== false) return kept;
     return this.refuse(fastifyReply(reply), fault, fastifyRequest(routeRequest).reading);
+  }
+
+  /**
+   * A body that is refused for what it is, whatever the state, is refused under its `Idempotency-Key` as any final answer is given:
+   * another body under the same key is a 422 of its own. False where the request has no key, or nobody may keep anything for it.
+   */
+  keepRefusal(request: FastifyRequest, reply: FastifyReply, refusal: Fault): Promise<never> | false {
+    if (request.caller === null || request.reading === null || request.headers["idempotency-key"] === undefined) return false;
+    const options = this.commitOptions(request);
+    const page = (request.params as { readonly page?: string } | null)?.page;
+    const subject = keyOf(page ?? SYSTEM, "page", page ?? "refused");
+    if (isFault(options) || options.idempotency === undefined || !isDocumentKey(subject)) return false;
+    const command: Command = { name: "refused", subject, plan: () => refusal, answer: () => ({ status: 204, body: null }) };
+    // What no state can change needs no majority: the refusal is the same at every level.
+    return this.data.commit(command, { ...options, level: "LOCAL" }).then((result) => {
+      const fault = isFault(result) && statusOf(result) < 500 ? result : refusal;
+      return isFault(result) ? this.refuse(reply, fault, options) : this.sent(sendCommitted(reply, result, options));
+    });
   }
 
   paginate<T>(request: RouteRequest, list: string, items: readonly T[], positionOf: (item: T) => ListPosition, order: "ascending" | "descending"): ListPage<T> | Fault {

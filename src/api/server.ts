@@ -65,7 +65,8 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   app.setValidatorCompiler(validatorCompiler());
   // Answers are sent as text that the features rendered; a schema of an answer documents it.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
-  app.setErrorHandler(errorHandler(ports.onDefect));
+  let answers: RouteAnswers | undefined;
+  app.setErrorHandler(errorHandler(ports.onDefect, (request, reply, refusal) => answers?.keepRefusal(request, reply, refusal) ?? false));
   acceptJsonBodies(app);
   allowOrigins(app, config.cors);
 
@@ -81,10 +82,11 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   clusterGauges(ports.metrics, data);
   await app.register(documentation, { version: config.version, requestsPerAddress: config.requestsPerAddress, routes });
 
-  const context: RouteContext = new RouteAnswers({
+  answers = new RouteAnswers({
     data, clock, random: ports.random, hasher, authenticator,
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
   });
+  const context: RouteContext = answers;
   healthRoutes(app, data);
   metricsRoute(app, ports.metrics);
   clusterRoutes(app, data);

@@ -73,7 +73,8 @@ export interface WriteRequest {
 }
 
 const CHECKSUM_BYTES = 16;
-const encoder = new TextEncoder();
+/** Small values share a slab of memory, which `TextEncoder` does not do. */
+const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 
 export class ChangeLog {
   readonly batch: DurableBatch;
@@ -252,7 +253,7 @@ export class ChangeLog {
   /** Keeps the first answer to a request. Several regions may have given one: the earliest HLC sorts first. */
   private remember(dot: Dot, body: Uint8Array, change: Change, answer: IdempotencyRecord): void {
     this.batch.put(keyspace.change(change.document, dot.origin, dot.seq), body);
-    this.batch.put(keyspace.idempotency(answer.scope, change.hlc), encoder.encode(JSON.stringify(answer)));
+    this.batch.put(keyspace.idempotency(answer.scope, change.hlc), bytesOf(JSON.stringify(answer)));
   }
 
   /** The first answer kept for a scope since `sinceMs`. */
@@ -318,14 +319,14 @@ export class ChangeLog {
   private collect(): StorageWrite[] {
     const writes: StorageWrite[] = [];
     for (const record of this.dirtyRecords) {
-      writes.push({ put: keyspace.header(record.key), value: encoder.encode(this.table.encodeHeader(record)) });
+      writes.push({ put: keyspace.header(record.key), value: bytesOf(this.table.encodeHeader(record)) });
       for (const write of sectionWrites(record)) writes.push(write);
     }
     this.dirtyRecords.clear();
-    for (const { place, text } of this.arrivals.take(this.state.head, this.state.vector)) writes.push({ put: keyspace.arrival(place), value: encoder.encode(text) });
+    for (const { place, text } of this.arrivals.take(this.state.head, this.state.vector)) writes.push({ put: keyspace.arrival(place), value: bytesOf(text) });
     this.state.hlc = this.clock.latest();
     this.state.merkleRoot = Buffer.from(this.merkle.root()).toString("hex");
-    writes.push({ put: keyspace.state, value: encoder.encode(JSON.stringify(this.state)) });
+    writes.push({ put: keyspace.state, value: bytesOf(JSON.stringify(this.state)) });
     return writes;
   }
 
@@ -408,7 +409,7 @@ function sectionWrites(record: DocumentRecord): StorageWrite[] {
   const writes: StorageWrite[] = [];
   for (const id of record.dirty) {
     const section = record.state?.sections.get(id);
-    if (section !== undefined) writes.push({ put: keyspace.section(record.key, id), value: encoder.encode(encodeSection(section)) });
+    if (section !== undefined) writes.push({ put: keyspace.section(record.key, id), value: bytesOf(encodeSection(section)) });
   }
   record.dirty.clear();
   return writes;

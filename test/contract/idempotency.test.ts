@@ -72,6 +72,29 @@ t.test("PATCH, DELETE, PUT and actions are repeated safely", async (t) => {
   }
 });
 
+t.test("a body that its schema refuses is refused under its key, in every region: another body with that key is a reuse", async (t) => {
+  const { id } = await made(`${page}/components`, { name: "of a refusal" });
+  for (const [method, path, wrong, right] of [
+    ["POST", `${page}/components`, { name: "x", statsu: "operational" }, { name: "x" }],
+    ["PATCH", `${page}/components/${id}`, { position: "first" }, { position: 1 }],
+    ["POST", "/v1/pages", { url: "https://status.example.org" }, { name: "Of a refusal" }],
+  ] as const) {
+    const key = newKey();
+    const refused = await owner.send(method, path, wrong, key);
+    t.same([refused.status, refused.body.type, refused.headers["idempotent-replayed"]], [422, "/problems/invalid", undefined], path);
+    const again = await owner.send(method, path, wrong, key);
+    t.same([again.status, again.body.type, again.body.errors, again.headers["idempotent-replayed"]], [422, "/problems/invalid", refused.body.errors, "true"], path);
+    for (const region of [owner, west]) {
+      const other = await region.send(method, path, right, { ...key, "session-token": again.headers["session-token"] ?? "" });
+      t.same([other.status, other.body.type], [422, TAKEN], path);
+    }
+    const first = newKey();
+    t.ok((await owner.send(method, path, right, first)).status < 300, path);
+    t.equal((await owner.send(method, path, wrong, first)).body.type, TAKEN, path);
+  }
+  t.equal((await owner.get(`${page}/components/${id}`)).body.position, 1);
+});
+
 t.test("final refusals are kept, too", async (t) => {
   const { id } = await made(`${page}/components`, { name: "c" });
   const url = `${page}/components/${id}`;
