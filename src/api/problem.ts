@@ -117,7 +117,7 @@ export type KeepRefusal = (request: FastifyRequest, reply: FastifyReply, refusal
 
 /** Fastify's error handler. `onDefect` hears of broken invariants, after which the process must not go on. */
 export function errorHandler(onDefect: (error: InvariantViolation) => void, keepRefusal: KeepRefusal = () => false) {
-  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void | Promise<never> => {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): undefined | Promise<never> => {
     let fault = faultOfError(error, request);
     if (fault === undefined) {
       request.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, "request failed");
@@ -127,5 +127,6 @@ export function errorHandler(onDefect: (error: InvariantViolation) => void, keep
     const kept = fault.code === "invalid" && keepRefusal(request, reply, fault);
     if (kept !== false) return kept;
     sendProblem(reply, fault);
+    return undefined;
   };
 }

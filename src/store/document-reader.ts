@@ -3,18 +3,19 @@ import { canonical, disagree, type DocumentState, type Section, type Stamp } fro
 import { CHAIN, type Json, type Operation } from "../core/change.js";
 import type { Vector } from "../core/vector.js";
 import { hlcMs, hlcTime, type Hlc } from "../core/hlc.js";
-import { ruleOf, shown, type RuleName } from "./conflicts.js";
+import { isChosen, ruleOf, shown, type PageRules } from "./conflicts.js";
 
 export interface Conflict {
   /** Name of the field; `<section>.<field>` for elements. */
   readonly field: string;
-  readonly rule: RuleName;
+  readonly rule: string;
   readonly shown: Json;
   readonly values: readonly { readonly value: Json; readonly hlc: Hlc; readonly region: string; readonly actor: string }[];
 }
 
 export class DocumentReader {
-  constructor(private readonly state: DocumentState) {}
+  /** `rules`: what the document's page has chosen; asked for only where concurrent values meet. */
+  constructor(private readonly state: DocumentState, private readonly rules: () => PageRules | undefined = () => undefined) {}
 
   get key(): string {
     return this.state.key;
@@ -65,12 +66,12 @@ export class DocumentReader {
 
   /** The value that is shown; null if the field was never written. */
   value(field: string, section = ""): Json {
-    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field))?.value ?? null;
+    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field), this.rules)?.value ?? null;
   }
 
   /** Who wrote the value that is shown. */
   author(field: string, section = ""): Stamp | undefined {
-    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field));
+    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field), this.rules);
   }
 
   text(field: string, section = ""): string {
@@ -128,6 +129,19 @@ export class DocumentReader {
     return section !== undefined && contested(section);
   }
 
+  /** Where the page's own rules choose between concurrent values, what they choose; "" where they do not. */
+  get chosenRules(): string {
+    const page = this.rules();
+    if (page === undefined) return "";
+    let text = "";
+    for (const section of this.state.sections.values()) {
+      for (const [field, siblings] of section.registers) {
+        if (siblings.length > 1 && isChosen(this.state.type, field, page)) text += `${field}=${ruleOf(this.state.type, field, page)};`;
+      }
+    }
+    return text;
+  }
+
   conflicts(): Conflict[] {
     const found: Conflict[] = [];
     for (const [id, section] of this.state.sections) {
@@ -136,8 +150,8 @@ export class DocumentReader {
         if (field.startsWith("_") || !disagree(siblings)) continue;
         found.push({
           field: id === "" ? field : `${id}.${field}`,
-          rule: ruleOf(this.state.type, field),
-          shown: shown(this.state.type, field, siblings)?.value ?? null,
+          rule: ruleOf(this.state.type, field, this.rules()),
+          shown: shown(this.state.type, field, siblings, this.rules)?.value ?? null,
           values: siblings.map(({ value, hlc, region, actor }) => ({ value, hlc, region, actor })),
         });
       }

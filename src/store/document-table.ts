@@ -10,12 +10,15 @@ import { DIGEST_BYTES, DocumentState, decodeSection, parseKey, type Dot, type St
 import { hlcMs } from "../core/hlc.js";
 import type { Storage } from "../core/ports.js";
 import type { MutableVector } from "../core/vector.js";
-import { shown } from "./conflicts.js";
+import { pageRules, shown, type PageRules } from "./conflicts.js";
 import type { DocumentHeader } from "./data-plane.js";
 import { keyspace } from "./keyspace.js";
 
 /** Types listed newest first; the others go by (position, id). */
 const NEWEST_FIRST: ReadonlySet<string> = new Set(["incident", "maintenance"]);
+
+/** Partition of what belongs to no page: the pages themselves, and keys. */
+export const SYSTEM_PARTITION = "~";
 
 export interface DocumentRecord extends DocumentHeader {
   readonly partition: string;
@@ -51,6 +54,8 @@ interface StoredHeader {
   p: number;
   n: number;
   o?: string[];
+  /** Of a page: the conflict rules that it has chosen. */
+  r?: readonly (readonly [field: string, rule: string])[];
 }
 
 export class DocumentTable {
@@ -60,6 +65,8 @@ export class DocumentTable {
   private readonly loaded = new Map<string, DocumentRecord>();
   private readonly loading = new Map<string, Promise<void>>();
   private readonly pins = new Map<string, number>();
+  /** By page; those that chose none are not in. */
+  private readonly rules = new Map<string, PageRules>();
   private readonly listBatches = new Map<string, number>();
   private loadedBytes = 0;
   private livingCount = 0;
@@ -73,6 +80,16 @@ export class DocumentTable {
 
   get living(): number {
     return this.livingCount;
+  }
+
+  /** The conflict rules that a page has chosen. */
+  rulesOf(page: string): PageRules | undefined {
+    return this.rules.get(page);
+  }
+
+  private noteRules(record: DocumentRecord, rules: PageRules): void {
+    if (rules.size > 0) this.rules.set(record.id, rules);
+    else this.rules.delete(record.id);
   }
 
   get cachedBytes(): number {
@@ -214,6 +231,7 @@ export class DocumentTable {
     record.alive = alive;
     record.createdMs = createdMs;
     record.position = position;
+    if (isPage(record)) this.noteRules(record, alive ? rulesIn(state) : new Map());
     if (alive && !record.listed) this.enlist(record);
     this.evict();
   }
@@ -242,6 +260,8 @@ export class DocumentTable {
       p: record.position, n: record.bytes,
     };
     if (record.operationIds.length > 0) header.o = record.operationIds;
+    const rules = isPage(record) ? this.rules.get(record.id) : undefined;
+    if (rules !== undefined) header.r = [...rules];
     return JSON.stringify(header);
   }
 
@@ -257,7 +277,7 @@ export class DocumentTable {
       key, partition, type, id, createdMs: 0, position: 0, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
       deleted: false, born: null, touched: null, state: undefined, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
     };
-    fill(record, text);
+    this.fill(record, text);
     this.records.set(key, record);
     if (record.alive) {
       const name = `${partition}/${type}`;
@@ -284,12 +304,18 @@ export class DocumentTable {
     record.dirty.clear();
     record.stagedBatch = 0;
     record.revision++;
+    if (isPage(record)) this.rules.delete(record.id);
     if (text === undefined) this.records.delete(record.key);
     else {
-      fill(record, text);
+      this.fill(record, text);
       if (record.alive) this.enlist(record);
     }
     this.listBatches.delete(`${record.partition}/${record.type}`);
+  }
+
+  private fill(record: DocumentRecord, text: string): void {
+    const stored = fill(record, text);
+    if (stored.r !== undefined && isPage(record)) this.noteRules(record, new Map(stored.r));
   }
 
   finish(): void {
@@ -302,7 +328,7 @@ export function holdsDot(record: DocumentRecord | undefined, dot: Dot): boolean 
 }
 
 /** Writes a stored header into a record. */
-function fill(record: DocumentRecord, text: string): void {
+function fill(record: DocumentRecord, text: string): StoredHeader {
   const stored = JSON.parse(text) as StoredHeader;
   for (const origin of Object.keys(record.vector)) delete record.vector[origin];
   Object.assign(record.vector, stored.v);
@@ -315,6 +341,16 @@ function fill(record: DocumentRecord, text: string): void {
   record.touched = stored.t;
   record.bytes = stored.n;
   record.operationIds = stored.o ?? [];
+  return stored;
+}
+
+function isPage(record: DocumentRecord): boolean {
+  return record.partition === SYSTEM_PARTITION && record.type === "page";
+}
+
+function rulesIn(state: DocumentState): PageRules {
+  const registers = state.root?.registers;
+  return registers === undefined ? new Map() : pageRules(registers.keys(), (field) => shown(state.type, field, registers.get(field))?.value ?? null);
 }
 
 function positionOf(state: DocumentState): number {

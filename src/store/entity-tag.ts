@@ -18,8 +18,14 @@ export function ownPart(tag: string): string {
   return tag.split(".", 1)[0] ?? tag;
 }
 
-/** What the representation shows of other documents: the page's address in links, whether the group still exists. */
+/** What the representation shows of other documents: the page's address in links, whether the group still exists, and by which rules of the page it chooses. */
 function borrowedText(document: DocumentReader, snapshot: Snapshot): string {
+  const shown = shownOfOthers(document, snapshot);
+  const rules = document.chosenRules;
+  return rules === "" ? shown : `${shown} ${rules}`;
+}
+
+function shownOfOthers(document: DocumentReader, snapshot: Snapshot): string {
   const { partition, type } = document;
   if (type === "incident" || type === "maintenance") {
     const url = snapshot.document(keyOf("~", "page", partition))?.value("url");

@@ -1,8 +1,9 @@
 /** A consistent sight of the documents within one turn of the event loop, and how to get one with all bodies loaded. */
 import type { DocumentHeader, Snapshot } from "./data-plane.js";
+import type { PageRules } from "./conflicts.js";
 import { DocumentReader } from "./document-reader.js";
-import type { DocumentRecord, DocumentTable } from "./document-table.js";
-import type { DocumentState } from "../core/document.js";
+import { SYSTEM_PARTITION, type DocumentRecord, type DocumentTable } from "./document-table.js";
+import { keyOf, type DocumentState } from "../core/document.js";
 import type { Vector } from "../core/vector.js";
 
 /** Thrown inside a turn where a body is not in memory; the turn is run again once it is. */
@@ -34,7 +35,7 @@ export class TurnSnapshot implements Snapshot {
 
   document(key: string): DocumentReader | undefined {
     const drafted = this.overlay?.get(key);
-    if (drafted !== undefined) return drafted.alive ? new DocumentReader(drafted) : undefined;
+    if (drafted !== undefined) return drafted.alive ? new DocumentReader(drafted, () => this.rulesOf(drafted.partition)) : undefined;
     const record = this.look(key);
     if (record === undefined || !record.alive) {
       this.absent.add(key);
@@ -42,7 +43,13 @@ export class TurnSnapshot implements Snapshot {
     }
     const state = this.table.body(record);
     if (state === undefined) throw new NotLoaded(key);
-    return new DocumentReader(state);
+    return new DocumentReader(state, () => this.rulesOf(record.partition));
+  }
+
+  /** What a page has chosen; what is shown by it depends on the page's document too. */
+  private rulesOf(page: string): PageRules | undefined {
+    this.look(keyOf(SYSTEM_PARTITION, "page", page));
+    return this.table.rulesOf(page);
   }
 
   taken(key: string): boolean {

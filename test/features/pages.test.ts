@@ -33,7 +33,9 @@ t.test("what a page cannot be is refused", async (t) => {
   const cases: [unknown, string][] = [
     [{}, "#/name"], [{ id: "UPPER" }, "#/id"], [{ id: "-x" }, "#/id"], [{ id: "x", url: "javascript:alert(1)" }, "#/url"], [{ id: "x", time_zone: "Mars/Base" }, "#/time_zone"],
     [{ id: "x", support_url: "ftp://x" }, "#/support_url"], [{ id: "x", theme: { a: "y".repeat(20_000) } }, "#/theme"], [{ id: "x", custom_domains: ["no domain"] }, "#/custom_domains/0"],
-    [{ id: "x", created_at: "2026-01-01T00:00:00Z" }, "#/created_at"],
+    [{ id: "x", conflict_rules: { "component.nmae": "lww" } }, "#/conflict_rules/component.nmae"], [{ id: "x", conflict_rules: { "component.position": "lww" } }, "#/conflict_rules/component.position"],
+    [{ id: "x", conflict_rules: { "component.name": "worst" } }, "#/conflict_rules/component.name"], [{ id: "x", conflict_rules: { "component.status": "custom:unknown" } }, "#/conflict_rules/component.status"],
+    [{ id: "x", conflict_rules: ["lww"] }, "#/conflict_rules"], [{ id: "x", created_at: "2026-01-01T00:00:00Z" }, "#/created_at"],
   ];
   for (const [body, pointer] of cases) {
     const reply = await call("POST", "/v1/pages", body);

@@ -53,3 +53,13 @@ t.test("no name that a peer makes up finds a rule that is none", async (t) => {
     }
   }
 });
+
+t.test("what a page chose decides only where it is a choice, and a handler of another version is none", async (t) => {
+  const found = siblings(["operational"], ["major_outage"], ["partial_outage"]);
+  const by = (rule: string, field = "component.status") => shown("component", "status", found, () => new Map([[field, rule]]))?.value;
+  t.same(["lww", "siblings", "worst", "custom:best", "custom:earliest"].map((rule) => by(rule)), ["operational", "operational", "major_outage", "operational", "partial_outage"]);
+  for (const rule of ["custom:later-version", "incident-status", "toString", ""]) t.equal(by(rule), "major_outage", rule);
+  t.equal(by("lww", "incident.status"), "major_outage", "of another field");
+  t.equal(shown("incident", "components.c1", found, () => new Map([["incident.components", "lww"]]))?.value, "operational", "one choice for all components");
+  t.equal(ruleOf("component", "position", new Map([["component.position", "custom:earliest"]])), "lww", "the order of a list is nobody's choice");
+});

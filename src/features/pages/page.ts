@@ -3,6 +3,7 @@ import { Type, type Static } from "typebox";
 import type { Json } from "../../core/change.js";
 import type { Fault, FaultDetail } from "../../core/errors.js";
 import type { DocumentReader, Draft } from "../../store/document-reader.js";
+import { CHOICES, isChoice, pageRules, RULES_FIELD } from "../../store/conflicts.js";
 import { invalidAll, stamps, type Resource } from "../../store/resource.js";
 import { closed, Name, stampProperties, Text } from "../../store/resource-schemas.js";
 import { nullable } from "../../store/route-schemas.js";
@@ -17,6 +18,8 @@ const TimeZone = Type.String({ minLength: 1, maxLength: 64, description: "A name
 const Theme = Type.Record(Type.String(), Type.Unknown(), { maxProperties: 100, description: "Up to 16 KiB of JSON." });
 const Domains = Type.Array(Type.String({ maxLength: 253, pattern: "^(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$" }), { maxItems: 50 });
 
+const ConflictRules = closed(Object.fromEntries(Object.entries(CHOICES).map(([field, rules]) => [field, Type.Optional(nullable(Type.Enum([...rules])))])));
+
 const optional = {
   url: Type.Optional(nullable(Url)),
   time_zone: Type.Optional(nullable(TimeZone)),
@@ -24,6 +27,10 @@ const optional = {
   theme: Type.Optional(nullable(Theme)),
   custom_domains: Type.Optional(nullable(Domains)),
   support_url: Type.Optional(nullable(Url)),
+  conflict_rules: Type.Optional(Type.Union([ConflictRules, Type.Null()], {
+    description: "Which of concurrent values of a field is shown, where the page chooses another rule than the built-in one: `<type>.<field>` to `lww` (the later write), `siblings` (the later, too), "
+      + "`worst` (of statuses), or `custom:` and the name of a handler (`earliest`, `best`). null takes a choice back. All values stay listed under conflicts.",
+  })),
 };
 
 export const PageCreate = closed({ id: Type.Optional(PageId), name: Type.Optional(Name), ...optional });
@@ -33,12 +40,14 @@ export type PagePatch = Static<typeof PagePatch>;
 
 export const PageResource = Type.Object({
   id: Type.String(), page_id: Type.String(), name: Type.String(), url: nullable(Type.String()), time_zone: Type.String(), description: nullable(Type.String()),
-  theme: Type.Record(Type.String(), Type.Unknown()), custom_domains: Type.Array(Type.String()), support_url: nullable(Type.String()), ...stampProperties,
+  theme: Type.Record(Type.String(), Type.Unknown()), custom_domains: Type.Array(Type.String()), support_url: nullable(Type.String()),
+  conflict_rules: Type.Record(Type.String(), Type.String()), ...stampProperties,
 });
 
 /** Schemas of the fields that concurrent writes may leave with siblings. */
 export const pageFields = {
   name: Name, url: nullable(Url), time_zone: TimeZone, description: nullable(Text), theme: Theme, custom_domains: Domains, support_url: nullable(Url),
+  [`${RULES_FIELD}.*`]: nullable(Type.String()),
 };
 
 /** A slug made of a name; "" if nothing of it can stand in one. */
@@ -68,6 +77,7 @@ function depth(value: unknown): number {
 /** A sentence if the value does not suit the field, in ways that a schema cannot say. */
 export function faultOfField(field: string, value: unknown): string | undefined {
   if (value === null || value === undefined) return undefined;
+  if (field.startsWith(`${RULES_FIELD}.`) && !isChoice(field.slice(RULES_FIELD.length + 1), value)) return "is not a rule that this field can have";
   if (field === "url" && !isUrl(String(value), ["http:", "https:"])) return "must be an http or https URL";
   if (field === "support_url" && !isUrl(String(value), ["http:", "https:", "mailto:"])) return "must be an http, https or mailto URL";
   if (field === "time_zone" && !isTimeZone(String(value))) return "must be a time zone of the IANA database";
@@ -80,7 +90,7 @@ export function mergePatch(target: Json, patch: Json): Json {
   if (!isObject(patch)) return patch;
   const merged = new Map(isObject(target) ? Object.entries(target) : []);
   for (const [name, value] of Object.entries(patch)) {
-    if (value === null) merged.delete(name);
+   if (value === null) merged.delete(name);
     else merged.set(name, mergePatch(merged.get(name) ?? null, value));
   }
   return Object.fromEntries(merged);
@@ -103,7 +113,16 @@ export function writePage(draft: Draft, document: DocumentReader | undefined, fi
     if (message !== undefined) errors.push({ pointer: `#/${field}`, message });
     else draft.set(field, field === "custom_domains" && Array.isArray(value) ? [...new Set(value.map((domain) => String(domain).toLowerCase()))] : value);
   }
+  writeRules(draft, document, fields.conflict_rules);
   return errors.length > 0 ? invalidAll(errors) : undefined;
+}
+
+/** A register for each rule: two regions that choose for different fields do not meet. */
+function writeRules(draft: Draft, document: DocumentReader | undefined, rules: PagePatch["conflict_rules"]): void {
+  if (rules === undefined) return;
+  const prefix = `${RULES_FIELD}.`;
+  const given = rules ?? Object.fromEntries((document?.fields("", prefix) ?? []).map((field) => [field.slice(prefix.length), null]));
+  for (const [field, rule] of Object.entries(given)) if (rule !== undefined) draft.set(`${prefix}${field}`, rule as Json);
 }
 
 /** A page as it is returned. */
@@ -111,6 +130,7 @@ export function presentPage(document: DocumentReader): Resource {
   return {
     id: document.id, page_id: document.id, name: document.text("name"), url: document.value("url"), time_zone: document.value("time_zone") ?? "UTC",
     description: document.value("description"), theme: document.value("theme") ?? {}, custom_domains: document.value("custom_domains") ?? [],
-    support_url: document.value("support_url"), ...stamps(document),
+    support_url: document.value("support_url"),
+    conflict_rules: Object.fromEntries(pageRules(document.fields("", `${RULES_FIELD}.`), (field) => document.value(field))), ...stamps(document),
   };
 }
