@@ -21,5 +21,6 @@ export const apiLimits = {
   rateLimitTracked: 20_000,
   compressAboveBytes: 8 * 1024,
   eventLoopDelayMsMax: 1_000,
+  eventLoopSampleMs: 1_000,
   retryAfterSeconds: 1,
 } as const;

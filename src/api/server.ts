@@ -71,9 +71,12 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
   const latency = new RequestLatency(ports.metrics, clock);
   const authenticator = new Authenticator(data, hasher, () => clock.now());
+  const isLate = await pressureGauge(app);
+  let gaugedFromMs = Number.POSITIVE_INFINITY;
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
     data, clock, region: config.region, authenticator, latency,
-    isUnderPressure: await pressureGauge(app),
+    // The start itself holds the event loop up: the first samples tell of that, and not of any load.
+    isUnderPressure: () => isLate() && clock.monotonic() >= gaugedFromMs,
     perAddress: new RateLimit(config.requestsPerAddress, "address"),
     perKey: new RateLimit(config.requestsPerKey, "key"),
   });
@@ -90,6 +93,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   for (const feature of features) await app.register(feature, { context });
   answerTheRest(app, routes, config.region);
   await app.ready();
+  gaugedFromMs = clock.monotonic() + 2 * apiLimits.eventLoopSampleMs;
   return app;
 }
 
@@ -97,7 +101,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
 async function pressureGauge(app: FastifyInstance): Promise<() => boolean> {
   let gauge = (): boolean => false;
   await app.register(async (room) => {
-    await room.register(underPressure, { maxEventLoopDelay: apiLimits.eventLoopDelayMsMax });
+    await room.register(underPressure, { maxEventLoopDelay: apiLimits.eventLoopDelayMsMax, sampleInterval: apiLimits.eventLoopSampleMs });
     gauge = () => room.isUnderPressure();
   });
   return gauge;
