@@ -13,14 +13,14 @@ const rest = {
   resource: fc.nat(2), beforeMs: fc.nat(8), afterMs: fc.nat(8), gapMs: fc.integer({ min: 1, max: 4 }), stale: fc.boolean(), lost: fc.integer({ min: 0, max: 5 }).map((die) => die === 0),
 };
 const choice: fc.Arbitrary<Choice> = fc.record({ ...kinds, ...rest });
-const single: fc.Arbitrary<Choice> = fc.record({ ...rest, resource: fc.constant(0), kind: fc.constantFrom<Choice["kind"]>("read", "read", "update", "compare-and-set", "delete") });
+const single: fc.Arbitrary<Choice> = fc.record({ ...rest, beforeMs: fc.nat(4), afterMs: fc.nat(4), resource: fc.constant(0), kind: fc.constantFrom<Choice["kind"]>("read", "read", "update", "compare-and-set", "delete") });
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 
 t.test(`a history that comes from an order is never a violation (SEED=${seed})`, async () => {
   fc.assert(fc.property(fc.array(choice, { maxLength: 40 }), (choices) => {
     const report = checkAll(historyOf(trueHistory(choices, 3)));
     if (report.verdict !== "ok") throw new Error(tellReport(report));
-  }), { seed, numRuns: 300 });
+  }), { seed, numRuns: 150 });
 });
 
 /** One lie: a read gets the answer of another read, or one from nowhere, or a refusal becomes a success. */
@@ -45,8 +45,8 @@ t.test(`on small histories, true and lying, the verdict is that of brute force (
     const found = verdictOf(linearizability, historyOf(operations)).kind;
     if (!expected) lies++;
     if (expected ? found !== "ok" : found !== "violation" && !isLenient) throw new Error(`${found} instead of ${expected}: ${operations.map(tell).join("; ")} ${JSON.stringify(operations)}`);
-  }), { seed, numRuns: 2_000 });
-  t.ok(lies > 100, `${lies} histories were lies`);
+  }), { seed, numRuns: 600 });
+  t.ok(lies > 15, `${lies} histories were lies`);
 });
 
 t.test(`a list that shows one resource as it was and another as it is now is found out (SEED=${seed})`, async (t) => {
@@ -64,8 +64,8 @@ t.test(`a list that shows one resource as it was and another as it is now is fou
     if (isLie) lies++;
     const history = historyOf(operations.map((operation) => (operation === last ? { ...operation, returned: { list: { items: lying, complete: true } } } : operation)));
     return verdictOf(listLinearizability, history).kind === (isLie ? "violation" : "ok");
-  }), { seed, numRuns: 200 });
-  t.ok(lies > 20, `${lies} lists were lies`);
+  }), { seed, numRuns: 100 });
+  t.ok(lies > 15, `${lies} lists were lies`);
 });
 
 t.test("2,000 operations over 50 resources are checked in seconds", async (t) => {
