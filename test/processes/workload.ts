@@ -90,7 +90,7 @@ export class Writers {
     }
   }
 
-  async reaches(count: number, deadlineMs = 20_000): Promise<void> {
+  async reaches(count: number, deadlineMs = 45_000): Promise<void> {
     await settled(`${count} writes are acknowledged`, () => this.acknowledged.size >= count, deadlineMs);
   }
 
@@ -171,7 +171,7 @@ export class RegisterClients {
     return { value, etag: answer.etag };
   }
 
-  async reaches(count: number, deadlineMs = 20_000): Promise<void> {
+  async reaches(count: number, deadlineMs = 45_000): Promise<void> {
     await settled(`${count} operations are answered`, () => this.history.filter(({ endMs }) => endMs !== Number.POSITIVE_INFINITY).length >= count, deadlineMs);
   }
 
