@@ -119,7 +119,7 @@ export class ReplicaProcess {
     const failed = exit.then(({ code, signal }) => {
       throw new Error(`${this.id} ended before it listened (${code ?? signal}): ${this.stderr.trim()}`);
     });
-    await Promise.race([this.listening, failed, deadline(30_000, `${this.id} listens`)]);
+    await Promise.race([this.listening, failed, deadline(60_000, `${this.id} listens`)]);
     failed.catch(() => undefined);
   }
 
