@@ -11,6 +11,7 @@ import { routes as componentRoutes } from "./features/components/routes.js";
 import { routes as incidentRoutes } from "./features/incidents/routes.js";
 import { dueTransitions } from "./features/maintenances/commands.js";
 import { routes as maintenanceRoutes } from "./features/maintenances/routes.js";
+import { routes as monitorRoutes } from "./features/monitors/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
 import { routes as pageRoutes } from "./features/pages/routes.js";
 import { FoldingThread } from "./folding-thread.js";
@@ -133,6 +134,6 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
   };
 }
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes];
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes];
 
 export const assembly: Assembly = { startReplica, features };
