@@ -26,7 +26,7 @@ t.test("a monitor is created with defaults, changed, listed and deleted", async 
 
 t.test("what does not fit a type is refused with its place", async (t) => {
   const { call } = await featureServer(t);
-  const refused = async (body: Json | object, ...expected: string[]): Promise<void> => {
+  const refused = async (body: Record<string, unknown>, ...expected: string[]): Promise<void> => {
     const answer = await call("POST", BASE, { name: "m", ...body });
     t.equal(answer.status, 422, JSON.stringify(body));
     t.same(pointers(answer.body), expected, JSON.stringify(answer.body));

@@ -52,6 +52,8 @@ export interface Verdict {
   readonly state: State;
   /** ms since the epoch; null if none was ever reached. */
   readonly since: number | null;
+  /** From a down until an up or degraded: an unknown in between ends no outage. */
+  readonly failing: boolean;
   /** Counts the outages of this monitor: the incident of an outage is named by it. */
   readonly outage: number;
   /** Id of the incident of the latest outage; null if it made none. */
@@ -60,7 +62,7 @@ export interface Verdict {
   readonly component: { readonly id: string; readonly status: string } | null;
 }
 
-export const NO_VERDICT: Verdict = { state: "unknown", since: null, outage: 0, incident: null, component: null };
+export const NO_VERDICT: Verdict = { state: "unknown", since: null, failing: false, outage: 0, incident: null, component: null };
 const SECTION = "region-";
 
 export function watchKey(page: string, monitor: string): string {
