@@ -88,7 +88,7 @@ t.test("an outage opens one incident that says who saw what, and the end of it r
   t.strictSame(world.incidents(world.a), world.incidents(world.b));
   const incident = world.incidents(world.a)[0];
   t.match(incident, { name: "API is down", status: "investigating", impact: "critical", components: [{ id: "api", status: "major_outage" }], has_conflicts: false });
-  const bodies = (incident?.["incident_updates"] as unknown as { body: string }[]).map(({ body }) => body);
+  const bodies = ((incident?.["incident_updates"] ?? []) as unknown as { body: string }[]).map(({ body }) => body);
   t.equal(bodies.length, 3);
   for (const region of REGIONS) t.ok(bodies.some((body) => body.startsWith(`${region} sees it down since`) && body.includes("ECONNREFUSED") && body.includes("total 4 ms")), bodies.join());
   t.equal(world.status(world.b), "major_outage");

@@ -6,6 +6,7 @@
  * the same (`verdict.ts`). It stands apart from the monitor's own document, so that no check makes a configuration conflict.
  */
 import type { Json } from "../../core/change.js";
+import type { Phases } from "../../core/check.js";
 import { keyOf } from "../../core/document.js";
 import { CLOSED_STATUSES } from "../../store/conflicts.js";
 import type { Snapshot } from "../../store/data-plane.js";
@@ -14,15 +15,6 @@ import type { DocumentReader } from "../../store/document-reader.js";
 export const WATCH = "watch";
 export const VERDICTS = ["up", "degraded", "down", "unknown"] as const;
 export type State = (typeof VERDICTS)[number];
-
-/** Where the time of a check went, ms; null for what did not take place. */
-export interface Phases {
-  readonly dns: number | null;
-  readonly connect: number | null;
-  readonly tls: number | null;
-  readonly first_byte: number | null;
-  readonly total: number | null;
-}
 
 export interface Evidence {
   /** Null where nothing went wrong. */
