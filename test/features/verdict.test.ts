@@ -61,6 +61,10 @@ t.test("a region that has not looked yet is waited for, and not for ever", async
   t.match(judged({ opinions, monitor: young, before: NO_VERDICT, nowMs: T0 + 61_000 }), { state: "down" });
 });
 
+t.test("of a heartbeat nobody waits for the regions that it does not call", async (t) => {
+  t.match(judged({ opinions: [says("us-east", "down", T0 + 100)], monitor: { type: "heartbeat", target: null, createdAtMs: T0 } }), { state: "down" });
+});
+
 t.test("only the regions that are to watch count", async (t) => {
   const opinions = [says("us-east", "down"), says("eu-west", "up", LONG_AGO), says("ap-south", "up", LONG_AGO)];
   t.match(judged({ opinions, monitor: { regions: ["us-east"] } }), { state: "down" });

@@ -4,7 +4,8 @@
  * Invariants:
  *  1. Equal inputs, equal verdict: no region asks another, and all compute the same.
  *  2. Nobody's opinion counts who is absent, who says that it cannot tell, or who does not watch this monitor.
- *  3. A region that is present and was not yet able to say anything counts among those of whom a majority is needed.
+ *  3. A region that is present and was not yet able to say anything counts among those of whom a majority is needed; of a
+ *     heartbeat only the regions that it calls can ever say anything.
  *  4. `since` is when the last of the regions that were needed came to its opinion, not when somebody noticed.
  */
 import type { Monitor } from "./monitor.js";
@@ -47,7 +48,7 @@ interface Candidate {
 export function countedOpinions({ monitor, opinions, present, nowMs }: VerdictInput): { readonly counted: readonly StampedOpinion[]; readonly voters: number } {
   const watches = (region: string): boolean => present.has(region) && (monitor.regions === null || monitor.regions.includes(region));
   const counted = opinions.filter(({ region, state }) => state !== "unknown" && watches(region));
-  const silent = nowMs - monitor.createdAtMs >= firstLookMs(monitor) ? [] : [...present].filter((region) => watches(region) && opinions.every((opinion) => opinion.region !== region));
+  const silent = monitor.type === "heartbeat" || nowMs - monitor.createdAtMs >= firstLookMs(monitor) ? [] : [...present].filter((region) => watches(region) && opinions.every((opinion) => opinion.region !== region));
   return { counted, voters: counted.length + silent.length };
 }
 

@@ -90,7 +90,7 @@ async function exchange(request: Request, options: CheckOptions, settings: Probe
   try {
     const response = await client.request({
       method: request.method as Dispatcher.HttpMethod, path: `${url.pathname}${url.search}`, body: request.body ?? null, signal, reset: true,
-      headers: { "user-agent": USER_AGENT, accept: "*/*", "accept-encoding": "identity", ...lowerCase(request.headers) },
+      headers: { "user-agent": settings.region === undefined ? USER_AGENT : `${USER_AGENT} (${settings.region})`, accept: "*/*", "accept-encoding": "identity", ...lowerCase(request.headers) },
     });
     watch.add("first_byte", connected);
     const headers = flat(response.headers);

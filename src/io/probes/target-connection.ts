@@ -14,6 +14,8 @@ import { CheckFailure } from "./check-failure.js";
 export interface ProbeSettings {
   /** Lets checks reach addresses that are not of the public internet. */
   readonly allowPrivateTargets: boolean;
+  /** Told to targets in `User-Agent`, so that who runs one knows where a check came from. */
+  readonly region?: string;
 }
 
 /** Collects where the time goes; phases that occur again (redirects) add up. */
