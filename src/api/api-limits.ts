@@ -3,7 +3,7 @@ export const apiLimits = {
   requestIdLengthMax: 128,
   idempotencyKeyLengthMax: 255,
   ifMatchTagsMax: 32,
-  cursorLengthMax: 512,
+  cursorLengthMax: 4_096,
   listLimit: 25,
   listLimitMax: 100,
   headerBytesMax: 16 * 1024,

@@ -9,10 +9,11 @@
 import { DIGEST_BYTES, DocumentState, decodeSection, parseKey, type Dot, type Stamp } from "../core/document.js";
 import { hlcMs } from "../core/hlc.js";
 import type { Storage } from "../core/ports.js";
-import type { MutableVector } from "../core/vector.js";
+import { EMPTY_VECTOR, type MutableVector, type Vector } from "../core/vector.js";
 import { pageRules, shown, type PageRules } from "./conflicts.js";
 import type { DocumentHeader } from "./data-plane.js";
 import { keyspace } from "./keyspace.js";
+import type { Move } from "./list-positions.js";
 
 /** Types listed newest first; the others go by (position, id). */
 const NEWEST_FIRST: ReadonlySet<string> = new Set(["incident", "maintenance"]);
@@ -25,6 +26,7 @@ export interface DocumentRecord extends DocumentHeader {
   readonly type: string;
   createdMs: number;
   position: number;
+  moves: readonly Move[] | undefined;
   readonly vector: MutableVector;
   readonly digest: Uint8Array;
   alive: boolean;
@@ -54,12 +56,15 @@ interface StoredHeader {
   p: number;
   n: number;
   o?: string[];
+  m?: readonly Move[];
   /** Of a page: the conflict rules that it has chosen. */
   r?: readonly (readonly [field: string, rule: string])[];
 }
 
 export class DocumentTable {
   readonly records = new Map<string, DocumentRecord>();
+  /** What the replica holds, as its log says. */
+  held: () => Vector = () => EMPTY_VECTOR;
   private readonly lists = new Map<string, DocumentRecord[]>();
   /** Loaded bodies, least recently used first. */
   private readonly loaded = new Map<string, DocumentRecord>();
@@ -107,7 +112,7 @@ export class DocumentTable {
       const state = new DocumentState(key);
       const { partition, type, id } = parseKey(key);
       record = {
-        key, partition, type, id, createdMs: 0, position: 0, vector: state.vector, digest: state.digest, alive: false, deleted: false,
+        key, partition, type, id, createdMs: 0, position: 0, moves: undefined, vector: state.vector, digest: state.digest, alive: false, deleted: false,
         born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
       };
       this.records.set(key, record);
@@ -260,6 +265,7 @@ export class DocumentTable {
       p: record.position, n: record.bytes,
     };
     if (record.operationIds.length > 0) header.o = record.operationIds;
+    if (record.moves !== undefined) header.m = record.moves;
     const rules = isPage(record) ? this.rules.get(record.id) : undefined;
     if (rules !== undefined) header.r = [...rules];
     return JSON.stringify(header);
@@ -274,7 +280,7 @@ export class DocumentTable {
   restore(key: string, text: string): DocumentRecord {
     const { partition, type, id } = parseKey(key);
     const record: DocumentRecord = {
-      key, partition, type, id, createdMs: 0, position: 0, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
+      key, partition, type, id, createdMs: 0, position: 0, moves: undefined, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
       deleted: false, born: null, touched: null, state: undefined, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
     };
     this.fill(record, text);
@@ -341,6 +347,7 @@ function fill(record: DocumentRecord, text: string): StoredHeader {
   record.touched = stored.t;
   record.bytes = stored.n;
   record.operationIds = stored.o ?? [];
+  record.moves = stored.m;
   return stored;
 }
 
