@@ -10,6 +10,9 @@ export const limits = {
   requestBodyBytes: 1024 * 1024,
   idempotencyBodyBytes: 256 * 1024,
   idempotencyKeptMs: 24 * 3_600_000,
+  /** Kept answers that one message carries, and how long a peer may take to send it. */
+  answersPerMessage: 200,
+  answersTimeoutMs: 10_000,
   documentCacheBytes: 64 * 1024 * 1024,
   automergeCacheDocuments: 32,
   // commit
