@@ -75,7 +75,8 @@ export interface ConfigSource {
 
 export type ConfigResult = { readonly config: Config; readonly rootKey: string | undefined } | { readonly faults: readonly string[] };
 
-export const ROOT_KEY_LENGTH_MIN = 16;
+/** A shorter root key can be guessed: it is taken, and warned of at every start. */
+export const ROOT_KEY_LENGTH_SAFE = 16;
 const ROOT_KEY_LENGTH_MAX = 512;
 const IDENTIFIER = /^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$/;
 const IDENTIFIER_SAYS = "1 to 48 lower-case letters, digits and hyphens, with no hyphen at either end";
@@ -276,7 +277,7 @@ function rootKeyOf(source: ConfigSource, reader: SettingReader): string | undefi
     if (key === "") reader.fault(`${setting}: the first line of ${named} is empty.`);
   }
   if (key === undefined || key === "") return undefined;
-  if (key.length < ROOT_KEY_LENGTH_MIN) reader.fault(`${setting}: the key must have at least ${ROOT_KEY_LENGTH_MIN} characters.`);
+  if (key.startsWith("smk_")) reader.fault(`${setting}: a key that begins with smk_ is one that the API gave out, and not the cluster's own.`);
   else if (key.length > ROOT_KEY_LENGTH_MAX || !/^[\x21-\x7e]+$/.test(key)) reader.fault(`${setting}: the key must be at most ${ROOT_KEY_LENGTH_MAX} visible ASCII characters without spaces.`);
   return key;
 }

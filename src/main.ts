@@ -7,7 +7,7 @@ import type { FastifyInstance } from "fastify";
 import type { FeatureRoutes } from "./api/api-config.js";
 import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
-import { addressText, type Config } from "./config.js";
+import { addressText, ROOT_KEY_LENGTH_SAFE, type Config } from "./config.js";
 import type { Clock, Random, Storage, Timers, Transport } from "./core/ports.js";
 import { GrpcMesh } from "./io/grpc-mesh.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
@@ -81,6 +81,9 @@ const ROOT_KEY_HASH = "ROOT-KEY-HASH";
 export async function runNode(config: Config, options: RunOptions, assembly: Assembly): Promise<number> {
   const log = createLog({ level: config.logLevel, replica: config.replica, region: config.region });
   if (config.tls === "off") log.warn({ event: "plaintext" }, "tls is off: replication is neither encrypted nor authenticated");
+  if (options.rootKey !== undefined && options.rootKey.length < ROOT_KEY_LENGTH_SAFE) {
+    log.warn({ event: "weak-root-key" }, `the root key has fewer than ${ROOT_KEY_LENGTH_SAFE} characters and can be guessed`);
+  }
   log.info({ event: "starting", pid: process.pid, version: options.version }, "starting");
   const metrics = new PromMetrics({ process: true });
   let broken: (reason: string) => void = () => undefined;

@@ -21,7 +21,8 @@ export const apiLimits = {
   rateLimitTracked: 20_000,
   compressAboveBytes: 8 * 1024,
   eventLoopDelayMsMax: 1_000,
-  /** Requests are shed once the event loop has been late for this long; it is sampled every second. */
+  eventLoopSampleMs: 1_000,
+  /** Requests are shed once the event loop has been late for this long. */
   shedAfterMs: 2_000,
   retryAfterSeconds: 1,
 } as const;

@@ -46,8 +46,8 @@ export class Authenticator {
   /** `authorization`: the header as it came. */
   authenticate(authorization: string | undefined): Promise<Caller | Fault> {
     if (authorization === undefined) return Promise.resolve(unauthorized("A key is needed: Authorization: Bearer <key>."));
-    const token = authorization.length <= apiLimits.bearerTokenLengthMax ? BEARER.exec(authorization)?.[1] : undefined;
-    if (token === undefined) return Promise.resolve(unauthorized("The Authorization header is not of the form Bearer <key>."));
+    const token = BEARER.exec(authorization)?.[1];
+    if (token === undefined || token.length > apiLimits.bearerTokenLengthMax) return Promise.resolve(unauthorized("The Authorization header is not of the form Bearer <key>."));
     const digest = hash("sha256", token, "base64url");
     const known = this.accepted.get(digest);
     if (known === undefined) return this.checkOnce(token, digest);

@@ -48,8 +48,8 @@ function boundedMs(header: string | string[] | undefined, min: number, max: numb
   return ms >= min && ms <= max ? ms : undefined;
 }
 
-/** `*`, or a list of entity tags: a quoted text, weak or not. */
-const ENTITY_TAGS = /^\s*(?:\*|(?:W\/)?"[\x21\x23-\x7e]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e]*")*)\s*$/;
+/** `*`, or a list of entity tags: a quoted text, weak or not. Empty elements of the list are passed over (RFC 9110 section 5.6.1). */
+const ENTITY_TAGS = /^(?:\s*\*\s*|[\s,]*(?:W\/)?"[\x21\x23-\x7e]*"(?:\s*,[\s,]*(?:W\/)?"[\x21\x23-\x7e]*")*(?:\s*,[\s,]*)?\s*)$/;
 
 /** The tags of an `If-Match` without their quotes; undefined if there is no such header. Weak ones stay marked, and so match nothing. */
 export function entityTagsOf(header: string | string[] | undefined): readonly string[] | undefined | Fault {

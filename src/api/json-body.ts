@@ -12,12 +12,18 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 /** Replaces every content type parser by one for JSON. An empty body is `undefined`: routes that need one say so in their schema. */
 export function acceptJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(["application/json", "application/merge-patch+json"], { parseAs: "buffer" }, (_request, bytes: Buffer, done) => {
-    const parsed = parseJsonBody(bytes);
+  app.addContentTypeParser(["application/json", "application/merge-patch+json"], { parseAs: "buffer" }, (request, bytes: Buffer, done) => {
+    const parsed = codingFault(request.headers["content-encoding"]) ?? parseJsonBody(bytes);
     // Fastify passes on what it is given; a Fault is no Error by design, and the error handler knows it.
     if (parsed instanceof Fault) done(parsed as unknown as Error);
     else done(null, parsed);
   });
+}
+
+/** Bodies are taken as they are: to decode one would let a small request grow without bound. Source: RFC 9110 section 15.5.16. */
+function codingFault(coding: string | undefined): Fault | undefined {
+  if (coding === undefined || coding.trim().toLowerCase() === "identity") return undefined;
+  return new Fault("unsupported-media-type", "The body must come without a content coding.");
 }
 
 /** The parsed body, undefined if it is empty, or a Fault. */

@@ -10,7 +10,6 @@ const HASH_BYTES = 32;
 const SALT_BYTES = 16;
 
 export const ROOT_KEY_ID = "root";
-export const ROOT_KEY_LENGTH_MIN = 16;
 
 const TOKEN = /^smk_([A-Za-z0-9-]{1,64})_([A-Za-z0-9_-]{16,256})$/;
 

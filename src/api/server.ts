@@ -100,7 +100,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
 async function pressureGauge(app: FastifyInstance): Promise<() => boolean> {
   let gauge = (): boolean => false;
   await app.register(async (room) => {
-    await room.register(underPressure, { maxEventLoopDelay: apiLimits.eventLoopDelayMsMax });
+    await room.register(underPressure, { maxEventLoopDelay: apiLimits.eventLoopDelayMsMax, sampleInterval: apiLimits.eventLoopSampleMs });
     gauge = () => room.isUnderPressure();
   });
   return gauge;

@@ -1,5 +1,5 @@
 /** Requests are checked against their schemas by Ajv: bodies as they came, query strings with their texts read as what the schema says. */
-import AjvModule, { type ErrorObject } from "ajv";
+import AjvModule, { type ErrorObject, type ValidateFunction } from "ajv";
 import addFormatsModule from "ajv-formats";
 import type { FastifySchemaCompiler } from "fastify";
 import type { FaultDetail } from "../core/errors.js";
@@ -17,7 +17,28 @@ export function validatorCompiler(): FastifySchemaCompiler<object> {
   const bodies = new Ajv({ ...options, coerceTypes: false, useDefaults: false });
   const texts = new Ajv({ ...options, coerceTypes: true, useDefaults: true });
   for (const ajv of [bodies, texts]) addFormats(ajv);
-  return ({ schema, httpPart }) => (httpPart === "body" ? bodies : texts).compile(schema);
+  return ({ schema, httpPart }) => {
+    const check = (httpPart === "body" ? bodies : texts).compile(schema);
+    return httpPart === "querystring" ? strictIntegers(schema, check) : check;
+  };
+}
+
+const DIGITS = /^-?\d{1,15}$/;
+
+/** Ajv reads an integer out of any text that JavaScript does: `0x10`, `1e1`, ` 10`. In a query only digits are one. */
+function strictIntegers(schema: object, check: ValidateFunction): ValidateFunction {
+  const properties = "properties" in schema ? (schema.properties as Readonly<Record<string, { readonly type?: unknown }>>) : {};
+  const names = Object.keys(properties).filter((name) => properties[name]?.type === "integer");
+  if (names.length === 0) return check;
+  const strict = (query: unknown): boolean => {
+    const values = query as Readonly<Record<string, unknown>>;
+    const wrong = names.find((name) => typeof values[name] === "string" && !DIGITS.test(values[name]));
+    const fits = wrong === undefined && (check(query) as boolean);
+    strict.errors = wrong === undefined ? (check.errors ?? null) : [{ instancePath: `/${wrong}`, schemaPath: "", keyword: "type", params: { type: "integer" }, message: "must be integer" }];
+    return fits;
+  };
+  strict.errors = null as ErrorObject[] | null;
+  return strict as ValidateFunction;
 }
 
 /** What is wrong where, as a client may read it: JSON pointers as RFC 9457 writes them, one entry a place and message, bounded. */

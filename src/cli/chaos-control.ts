@@ -1,8 +1,9 @@
 /** How `chaos` commands reach a running `up --chaos`: HTTP on loopback, with a token that a private file beside the data names. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import path from "node:path";
+import { makeFolder } from "../io/data-folder.js";
 import { systemRandom } from "../io/system-clock.js";
 import { type ChaosLinks, type ChaosOrder, DELAY_MS_MAX, type LinkState, NAMES_MAX } from "./chaos-links.js";
 import { CommandFault } from "./terminal.js";
@@ -45,7 +46,7 @@ export class ChaosControl implements AsyncDisposable {
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const file = chaosFile(dataFolder);
     const access: Access = { url: `http://127.0.0.1:${port}`, token };
-    await mkdir(dataFolder, { recursive: true });
+    await makeFolder(dataFolder);
     await rm(`${file}.new`, { force: true });
     await writeFile(`${file}.new`, `${JSON.stringify(access)}\n`, { mode: 0o600, flag: "wx" });
     await rename(`${file}.new`, file);

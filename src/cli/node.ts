@@ -3,8 +3,12 @@ import path from "node:path";
 import type { Command } from "commander";
 import { readConfig, rootKeyFault } from "../config.js";
 import { isFreshFolder } from "../io/level-storage.js";
+import { pause } from "../io/system-clock.js";
 import { programVersion } from "./program-version.js";
-import { CommandFault, complain, EXIT_CONFIG } from "./terminal.js";
+import { asFault, CommandFault, complain, EXIT_CONFIG } from "./terminal.js";
+
+/** A replica that runs stops by itself before that. */
+const GIVEN_UP_MS = 9_500;
 
 export function nodeCommand(program: Command): void {
   program
@@ -16,9 +20,16 @@ export function nodeCommand(program: Command): void {
     .action(async (options: { config: string; data?: string; rebuild?: true }) => {
       // Heard from the start: a signal that comes while the store opens must not be lost.
       const stop = stopRequested();
-      process.exitCode = await runReplica(options, stop);
+      process.exitCode = await Promise.race([runReplica(options, stop), stop.then(stillStarting)]);
       process.exit();
     });
+}
+
+/** Ends a start that does not come to its end (a disk that hangs) although it was told to stop. Nothing was answered yet. */
+async function stillStarting(): Promise<number> {
+  await pause(GIVEN_UP_MS);
+  complain("statusmesh: stopped before the start had ended.");
+  return 0;
 }
 
 async function runReplica(options: { config: string; data?: string; rebuild?: true }, stop: Promise<string>): Promise<number> {
@@ -27,7 +38,8 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   if ("faults" in result) throw new CommandFault(result.faults, EXIT_CONFIG);
   const { config, rootKey } = result;
   const rebuild = options.rebuild === true;
-  const missing = rebuild ? undefined : rootKeyFault(rootKey, await isFreshFolder(config.data), config.data);
+  const isFresh = await isFreshFolder(config.data).catch(asFault);
+  const missing = rebuild ? undefined : rootKeyFault(rootKey, isFresh, config.data);
   if (missing !== undefined) throw new CommandFault([missing], EXIT_CONFIG);
   const diskFullFile = process.env["STATUSMESH_TEST_DISK_FULL_FILE"] || undefined;
   try {
@@ -35,7 +47,7 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
     const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
     return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, stop }, assembly);
   } catch (error) {
-    throw new CommandFault([error instanceof Error ? error.message : String(error)]);
+    return asFault(error);
   }
 }
 

@@ -1,7 +1,7 @@
 /** The owner key of a cluster that `up` runs: given, found, or made at the first start. */
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { ROOT_KEY_LENGTH_MIN } from "../config.js";
+import { makeFolder } from "../io/data-folder.js";
 import { systemRandom } from "../io/system-clock.js";
 import { CommandFault, EXIT_CONFIG } from "./terminal.js";
 
@@ -22,12 +22,12 @@ export async function rootKeyFor(dataFolder: string, given: string | undefined, 
   const kept = await readFile(file, "utf8").catch(() => undefined);
   if (kept !== undefined) {
     const key = kept.trim();
-    if (key.length < ROOT_KEY_LENGTH_MIN) throw new CommandFault([`${file} holds no key of at least ${ROOT_KEY_LENGTH_MIN} characters.`], EXIT_CONFIG);
+    if (key === "") throw new CommandFault([`${file} holds no key.`], EXIT_CONFIG);
     return { key, file, sentence: `Key: the one made at the first start, kept in ${file}` };
   }
   if (!isFirstStart) return { key: undefined, sentence: "Key: the one that was given at the first start." };
   const key = `smr_${Buffer.from(systemRandom.bytes(24)).toString("base64url")}`;
-  await mkdir(dataFolder, { recursive: true });
+  await makeFolder(dataFolder);
   await writeFile(file, `${key}\n`, { mode: 0o600, flag: "wx" });
   await chmod(file, 0o600);
   return { key, shown: key, file, sentence: `Key (owner; shown now only, and kept in ${file}): ${key}` };

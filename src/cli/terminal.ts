@@ -15,6 +15,11 @@ export class CommandFault extends Error {
   }
 }
 
+/** Ends the command with what the system said, in one sentence. For `catch`. */
+export function asFault(error: unknown): never {
+  throw new CommandFault([error instanceof Error ? error.message : String(error)]);
+}
+
 export function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }

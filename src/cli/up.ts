@@ -4,6 +4,7 @@ import path from "node:path";
 import type { Command } from "commander";
 import { readConfig, type Config, type Environment } from "../config.js";
 import { makeCertificates } from "../io/certificates.js";
+import { makeFolder } from "../io/data-folder.js";
 import { isFreshFolder } from "../io/level-storage.js";
 import { pause, untilAborted } from "../io/system-clock.js";
 import { ChaosControl, chaosFile } from "./chaos-control.js";
@@ -12,7 +13,7 @@ import { Child } from "./child.js";
 import { commonFaults, regionFiles, replicasOf, type RegionFile } from "./region-files.js";
 import { missingFromMesh } from "./mesh-check.js";
 import { rootKeyFor, type RootKey } from "./root-key.js";
-import { CommandFault, complain, EXIT_CONFIG, say, table } from "./terminal.js";
+import { asFault, CommandFault, complain, EXIT_CONFIG, say, table } from "./terminal.js";
 
 /** Settings of one replica: in the environment of `up` they would hold for all of them. */
 const REPLICA_VARIABLES = ["REPLICA", "REGION", "ROLE", "HTTP", "MESH", "PEERS", "VOTER", "TLS_CERT", "TLS_KEY"].map((name) => `STATUSMESH_${name}`);
@@ -98,6 +99,9 @@ async function prepare(options: UpOptions): Promise<Cluster> {
   if (misplaced.length + draft.faults.length > 0) throw new CommandFault([...misplaced, ...draft.faults], EXIT_CONFIG);
 
   const folder = path.resolve(parent ?? "data");
+  await makeFolder(path.join(folder, "logs")).catch((error: unknown) => {
+    throw new CommandFault([`The data folder ${folder} cannot be written: ${error instanceof Error ? error.message : String(error)}.`]);
+  });
   const without = files.filter(lacksTls);
   const made = without.length === 0 ? [] : await makeCertificates(path.join(folder, "certs"), replicasOf(files));
   const whole = read(files, parent, ({ values }): Environment => {
@@ -105,7 +109,7 @@ async function prepare(options: UpOptions): Promise<Cluster> {
     return own === undefined ? {} : { STATUSMESH_TLS_CA: own.ca, STATUSMESH_TLS_CERT: own.cert, STATUSMESH_TLS_KEY: own.key };
   });
   if (whole.faults.length > 0) throw new CommandFault(whole.faults, EXIT_CONFIG);
-  const fresh = await Promise.all(whole.configs.map(({ config }) => isFreshFolder(config.data)));
+  const fresh = await Promise.all(whole.configs.map(({ config }) => isFreshFolder(config.data).catch(asFault)));
   const rootKey = await rootKeyFor(folder, whole.rootKey, fresh.every((isFresh) => isFresh));
   const links = options.chaos === true ? await ChaosLinks.between(whole.configs.map(({ config }) => config)) : undefined;
   const all = whole.configs.map(({ file, config, environment: given }) => {

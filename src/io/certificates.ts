@@ -1,12 +1,13 @@
 /** A cluster's own certificate authority, and one certificate for each replica, for mutual TLS between replicas. */
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
-import { chmod, mkdir, open, readFile, rename } from "node:fs/promises";
+import { chmod, open, readFile, rename } from "node:fs/promises";
 import path from "node:path";
 import {
   BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags, KeyUsagesExtension, PemConverter,
   SubjectAlternativeNameExtension, X509Certificate, X509CertificateGenerator,
 } from "@peculiar/x509";
+import { makeFolder } from "./data-folder.js";
 
 export interface CertificateFiles {
   readonly replica: string;
@@ -39,7 +40,7 @@ interface Authority {
  * Rejects with a sentence if what is there cannot be used.
  */
 export async function makeCertificates(folder: string, replicas: readonly string[], now = Date.now()): Promise<readonly CertificateFiles[]> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   const authority = await authorityIn(folder, now);
   const made: CertificateFiles[] = [];
   for (const replica of [...replicas].sort()) {

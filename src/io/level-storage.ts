@@ -6,12 +6,13 @@
  * CRC-32 over key and value, a sentinel record and a marker file beside the store say that it is not new, the store is created
  * at the first start only, and the first write that fails ends all work until it is opened anew.
  */
-import { open as openFile, mkdir, readFile, readdir, rename, rm, stat } from "node:fs/promises";
+import { open as openFile, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { performance } from "node:perf_hooks";
 import { crc32 } from "node:zlib";
 import { ClassicLevel } from "classic-level";
 import { StorageDamage, StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
+import { makeFolder } from "./data-folder.js";
 import { PAGE_RECORDS, reservedKeyFault } from "./storage-bounds.js";
 
 export type StorageOperation = "get" | "getMany" | "scan" | "write";
@@ -208,7 +209,7 @@ function refuseIfOpenHere(folder: string): void {
 async function openLevel(dataFolder: string, options: LevelStorageOptions): Promise<{ level: Level; created: boolean }> {
   const folder = path.join(dataFolder, "store");
   const marker = path.join(dataFolder, "IDENTITY");
-  await mkdir(dataFolder, { recursive: true }).catch(diskRefused);
+  await makeFolder(dataFolder).catch(diskRefused);
   const state = await readText(marker);
   const files = await filesIn(folder);
   if (state === DAMAGED) throw new StorageDamage(`the store in ${dataFolder} is damaged: records of its log were dropped when it was last opened. ${REBUILD_ADVICE}`);
@@ -309,7 +310,7 @@ export interface FolderWitness {
  */
 export async function folderWitness(dataFolder: string): Promise<FolderWitness> {
   const file = path.join(dataFolder, "WITNESS");
-  await mkdir(dataFolder, { recursive: true }).catch(diskRefused);
+  await makeFolder(dataFolder).catch(diskRefused);
   if ((await readText(file)) === undefined) await writeDurably(file, "This file tells a copy of this folder from the folder itself.\n");
   const { ino, ctimeNs } = await stat(file, { bigint: true }).catch(diskRefused);
   return { inode: ino.toString(), ctimeNs: ctimeNs.toString() };

@@ -192,8 +192,15 @@ export class CommitPath {
       },
       ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch.map(ownPart) }),
     }, left, forward === undefined || others.length > 0 ? undefined : (to) => forward(to, operation, left()));
+    if (isFault(result) && result.code === "precondition-failed") return (await this.absence(command, options)) ?? result;
     if (isFault(result) || typeof result !== "string") return result;
     return this.answer(command, options, idempotency, { replayed: false, rendered });
+  }
+
+  /** The 404 of what is not there, which no precondition hides (RFC 9110 section 13.2.1). */
+  private async absence(command: Command, options: CommitOptions): Promise<Fault | undefined> {
+    const { value } = await inTurn(this.parts.log.table, this.parts.wall, (snapshot) => planWith(command, snapshot, options));
+    return isFault(value) && value.code === "not-found" ? value : undefined;
   }
 
   /**

@@ -6,7 +6,7 @@ import { Fault } from "../core/errors.js";
 import type { DocumentReader, Draft } from "./document-reader.js";
 import type { Affected, Statements } from "./component-effects.js";
 import type { Snapshot } from "./data-plane.js";
-import { invalid, type Resource } from "./resource.js";
+import { invalid, lookUp, pointerPart, type Resource } from "./resource.js";
 import { closed, ComponentStatusesPatch, TEXT_MAX, Timestamp } from "./resource-schemas.js";
 import { nullable } from "./route-schemas.js";
 
@@ -59,8 +59,12 @@ export interface NewUpdate {
   readonly affected: readonly Affected[];
 }
 
+/** What the schema's format lets pass though RFC 3339 does not: an offset without its colon. */
+const OFFSET = /(?:[Zz]|[+-]\d{2}:\d{2})$/;
+
 /** RFC 3339 in UTC with milliseconds; undefined if it names no time that there is. */
 export function normalTime(text: string): string | undefined {
+  if (!OFFSET.test(text)) return undefined;
   const ms = Date.parse(text);
   return Number.isNaN(ms) || ms < 0 || ms > 253_402_300_799_999 ? undefined : new Date(ms).toISOString();
 }
@@ -97,10 +101,10 @@ function correctAffected(document: DocumentReader, snapshot: Snapshot, id: strin
   const affected = new Map(affectedBy(document, id).map((one) => [one.id, one]));
   for (const [componentId, status] of Object.entries(statements)) {
     const before = affected.get(componentId);
-    const component = snapshot.document(keyOf(document.partition, "component", componentId));
+    const component = lookUp(snapshot, keyOf(document.partition, "component", componentId));
     if (status === null) affected.delete(componentId);
     else if (before !== undefined) affected.set(componentId, { ...before, new_status: status });
-    else if (component === undefined) return invalid(`#/components/${componentId.replaceAll("~", "~0").replaceAll("/", "~1")}`, "there is no such component");
+    else if (component === undefined) return invalid(`#/components/${pointerPart(componentId)}`, "there is no such component");
     else affected.set(componentId, { id: componentId, name: component.text("name"), old_status: component.text("status") || "operational", new_status: status });
   }
   return [...affected.values()];

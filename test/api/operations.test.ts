@@ -93,3 +93,17 @@ t.test("the reference can be browsed without a key, under a content security pol
 t.test("a route under /v1 that names no role is refused when the server is built", async (t) => {
   await t.rejects(testServer(t, {}, [async (app) => void app.get("/v1/open", () => "open")]), { name: "InvariantViolation" });
 });
+
+t.test("a start that holds the event loop up is no overload: the first requests are served", async (t) => {
+  // Not one turn of the event loop meanwhile, as when a slow machine loads and compiles.
+  const slow = async (): Promise<void> => {
+    const until = performance.now() + 1_500;
+    while (performance.now() < until);
+  };
+  const { app } = await testServer(t, {}, [slow]);
+  // The gauge takes its first sample in one of these turns.
+  for (let i = 0; i < 20; i++) {
+    t.equal((await app.inject("/problems/invalid")).statusCode, 200);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+});

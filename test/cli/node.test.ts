@@ -7,7 +7,7 @@ const KEY = { STATUSMESH_ROOT_KEY: "0123456789abcdef-test" };
 
 test("a bad configuration: every fault on stderr, exit code 78, nothing started", { timeout: 60_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off", http: "nowhere", extra: 1 });
-  const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { STATUSMESH_ROOT_KEY: "short" });
+  const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { STATUSMESH_ROOT_KEY: "not one word" });
   t.equal(await node.ended, 78);
   t.equal(node.stdout, "");
   t.equal(node.stderr.trim().split("\n").length, 3, node.stderr);
@@ -93,4 +93,31 @@ test("every command has --help, and an unknown one fails", { timeout: 60_000 }, 
   }
   const unknown = statusmesh(["down"], ".");
   t.not(await unknown.ended, 0);
+});
+
+test("a data folder that cannot be made is said, in one sentence and at once", { timeout: 60_000, skip: process.platform !== "linux" }, async (t) => {
+  const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
+  // The kernel refuses folders there to every user, as if the parent did not exist.
+  for (const data of ["/proc/none", "/proc/none/within", files[0] ?? ""]) {
+    for (const args of [["node", "--config", files[0] ?? ""], ["up", "--regions", folder]]) {
+      const refused = statusmesh([...args, "--data", data], folder, KEY);
+      t.teardown(() => void refused.child.kill("SIGKILL"));
+      t.equal(await refused.ended, 1, `${args[0]} --data ${data}`);
+      t.match(refused.stderr, /^statusmesh: [^\n]+\n$/, "one sentence and no stack");
+    }
+  }
+});
+
+test("any root key of visible characters is taken; a short one is warned of, a long one works", { timeout: 120_000 }, async (t) => {
+  const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
+  for (const [key, isWeak] of [["root", true], ["k".repeat(512), false]] as const) {
+    const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { STATUSMESH_ROOT_KEY: key });
+    t.teardown(() => void node.child.kill("SIGKILL"));
+    const [line] = await node.says(/^.*"event":"listening".*$/m);
+    const { http } = JSON.parse(line) as { http: string };
+    t.equal((await fetch(`http://${http}/v1/pages`, { headers: { authorization: `Bearer ${key}` } })).status, 200);
+    t.equal(/"level":"warn".*"event":"weak-root-key"/.test(node.stdout), isWeak);
+    node.child.kill("SIGTERM");
+    t.equal(await node.ended, 0);
+  }
 });

@@ -86,7 +86,9 @@ const FAULTS: readonly (readonly [title: string, change: Record<string, unknown>
   ["no word about tls", { tls: undefined }, {}, /^tls is missing/],
   ["certificates that are not there", { tls: { ca: "no-ca.pem", cert: "no.pem", key: "no-key.pem" } }, {}, /^tls\.ca: there is no file/, /^tls\.cert/, /^tls\.key/],
   ["a voter in another region", { voter: "eu-west-1" }, {}, /^voter: "eu-west-1" is not in region us-east\.$/],
-  ["a root key that is too short", {}, { STATUSMESH_ROOT_KEY: "short" }, /^STATUSMESH_ROOT_KEY: the key must have at least 16 characters\.$/],
+  ["a root key with a space in it", {}, { STATUSMESH_ROOT_KEY: "not one word" }, /^STATUSMESH_ROOT_KEY: the key must be at most 512 visible ASCII characters without spaces\.$/],
+  ["a root key that is too long", {}, { STATUSMESH_ROOT_KEY: "x".repeat(513) }, /^STATUSMESH_ROOT_KEY: the key must be at most 512 /],
+  ["a root key that the API gave out", {}, { STATUSMESH_ROOT_KEY: "smk_root_0123456789abcdef" }, /^STATUSMESH_ROOT_KEY: a key that begins with smk_ /],
   ["a root key file that is not there", {}, { STATUSMESH_ROOT_KEY_FILE: "/nowhere/key" }, /^STATUSMESH_ROOT_KEY_FILE: There is no file \/nowhere\/key\.$/],
   ["limits that contradict each other", { limits: { heartbeatMs: 9_000 } }, {}, /^limits: heartbeatMs must be less/],
   ["an unknown limit", { limits: { heartbeat: 1 } }, {}, /^limits\.heartbeat in FILE is no setting/],
@@ -102,7 +104,7 @@ for (const [title, change, environment, ...says] of FAULTS) {
 }
 
 test("all faults are said at once", async (t) => {
-  t.equal(faults({ ...BASE, http: 1, role: "x", extra: true }, { STATUSMESH_ROOT_KEY: "short" }).length, 4);
+  t.equal(faults({ ...BASE, http: 1, role: "x", extra: true }, { STATUSMESH_ROOT_KEY: "not one word" }).length, 4);
 });
 
 test("a file that is no JSON, no object or not there is one fault", async (t) => {

@@ -24,11 +24,11 @@ async function settled(path: string): Promise<Answer> {
   let answers: Answer[] = [];
   await until(`${path} is equal in all regions`, async () => {
     answers = await Promise.all(regions.map((region) => region.get(path)));
-    return new Set(answers.map(({ text, status }) => `${status} ${text.replace(/"instance":"[^"]*"/, "")}`)).size === 1;
+    // Concurrent values of which one is still on its way may look the same: only the tag tells that a region lacks it.
+    return new Set(answers.map(({ text, status, headers }) => `${status} ${headers["etag"]} ${text.replace(/"instance":"[^"]*"/, "")}`)).size === 1;
   });
   const [first] = answers;
   if (first === undefined) throw new Error("no answers");
-  if (new Set(answers.map(({ headers }) => headers["etag"])).size !== 1) throw new Error(`${path} has different ETags`);
   return first;
 }
 
@@ -161,7 +161,9 @@ t.test("of quorum creations of one id in three regions one succeeds, the others 
 t.test("refusals that looked at the state carry level and token, too", async (t) => {
   const { id } = await made(components, { name: "refused" });
   const refusals: readonly (readonly [string, string, Json, Record<string, string>, number])[] = [
-    ["GET", `${components}/none`, undefined, {}, 404], ["PATCH", `${components}/none`, { name: "x" }, {}, 404], ["DELETE", `${components}/none`, undefined, {}, 404], ["GET", `${components}/none/history`, undefined, {}, 404],
+    ["GET", `${components}/none`, undefined, {}, 404], ["PATCH", `${components}/none`, { name: "x" }, {}, 404], ["DELETE", `${components}/none`, undefined, {}, 404],
+    // No precondition hides what is not there.
+    ["PATCH", `${components}/none`, { name: "x" }, { "if-match": '"no"' }, 404], ["DELETE", `${components}/none`, undefined, { "if-match": "*" }, 404], ["GET", `${components}/none/history`, undefined, {}, 404],
     ["POST", "/v1/pages", { id: "default", name: "x" }, {}, 409], ["PATCH", `${components}/${id}`, { name: "x" }, { "if-match": '"no"' }, 412], ["PATCH", `${components}/${id}`, { group_id: "none" }, {}, 422],
   ];
   for (const level of LEVELS) for (const [method, path, body, headers, status] of refusals) {

@@ -132,7 +132,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Asks again until `condition` holds; an error with the name of what was waited for after `deadlineMs`. */
-export async function until(what: string, condition: () => Promise<boolean>, deadlineMs = 10_000): Promise<void> {
+export async function until(what: string, condition: () => Promise<boolean>, deadlineMs = 30_000): Promise<void> {
   const last = Date.now() + deadlineMs;
   while (!(await condition())) {
     if (Date.now() > last) throw new Error(`not within ${deadlineMs} ms: ${what}`);

@@ -155,6 +155,9 @@ t.test("updates have a life of their own", async (t) => {
   t.match(edited.body, { body: "corrected", created_at: posted.body.created_at, display_at: posted.body.created_at });
   t.ok(edited.body.updated_at >= posted.body.updated_at);
   t.same((await read(incident)).incident_updates[1].body, "corrected");
+  for (const [id, pointer] of [["é", "#/components/%C3%A9"], ["a/b~", "#/components/a~1b~0"], ["", "#/components/"], ["x".repeat(100), `#/components/${"x".repeat(100)}`]] as const) {
+    t.same(pointersOf(await owner.patch(`${updates}/${posted.body.id}`, { components: { [id]: "operational" } })), [pointer], "a component that cannot be");
+  }
   const before = (await owner.get(`${incidents}/${incident.id}`)).headers["etag"] ?? "";
   t.equal((await owner.delete(`${updates}/${posted.body.id}`, { "if-match": '"x"' })).status, 412);
   t.equal((await owner.delete(`${updates}/${posted.body.id}`)).status, 204);
@@ -241,6 +244,7 @@ t.test("a maintenance, its defaults, and what it refuses", async (t) => {
   const url = `${path}/${maintenance.id}`;
   for (const [data, pointer] of [
     [{ name: "x" }, "#/scheduled_for #/scheduled_until"], [{ name: "x", ...times, scheduled_until: times.scheduled_for }, "#/scheduled_until"], [{ name: "x", ...times, scheduled_for: "tomorrow" }, "#/scheduled_for"], [{ name: "x", ...times, scheduled_for: "2040-13-01T00:00:00Z" }, "#/scheduled_for"],
+    [{ name: "x", ...times, scheduled_for: "2040-01-01T10:00:00+0530" }, "#/scheduled_for"], [{ name: "x", ...times, scheduled_for: "2040-01-01T10:00:00" }, "#/scheduled_for"],
     [{ name: "x", ...times, scheduled_for: 5 }, "#/scheduled_for"], [{ name: "x", ...times, status: "resolved" }, "#/status"], [{ name: "x", ...times, remind_minutes: -1 }, "#/remind_minutes"], [{ name: "x", ...times, components: { none: "operational" } }, "#/components/none"], [{ name: "x", ...times, impact_override: "minor" }, "#/impact_override"],
     [{ ...times }, "#/name"], [{ name: "x", ...times, auto_completed: "yes" }, "#/auto_completed"],
   ] as const) {

@@ -182,6 +182,8 @@ t.test("a body of another type is 415, one over 1 MiB is 413, whatever it holds"
     t.equal((await owner.raw("POST", components, '{"name":"a"}', { "content-type": type })).status, 415, type);
   }
   t.equal((await owner.raw("POST", components, '{"name":"a"}')).status, 415, "no content type");
+  for (const coding of ["gzip", "br", "identity, gzip"]) t.equal((await owner.raw("POST", components, '{"name":"a"}', { ...CLIENT_JSON, "content-encoding": coding })).status, 415, coding);
+  t.equal((await owner.raw("POST", components, '{"name":"as it is"}', { ...CLIENT_JSON, "content-encoding": "identity" })).status, 201);
   t.equal((await owner.raw("POST", components, '{"name":"with a charset"}', { "content-type": "application/json; charset=utf-8" })).status, 201);
   t.equal((await owner.raw("PATCH", "/v1/pages/default", "{}", { "content-type": "application/merge-patch+json" })).status, 200);
   t.equal((await owner.raw("POST", components, JSON.stringify({ name: "a", description: "x".repeat(1024 * 1024) }), CLIENT_JSON)).status, 413);
@@ -204,7 +206,7 @@ t.test("a body nested too deep, or reaching for a prototype, is refused and does
 });
 
 t.test("unknown query parameters and values out of bounds are 400", async (t) => {
-  for (const query of ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=1.5", "limit=", "cursor=x", "cursor=", "cursor=e30", "unknown=1", "limit=1&limit=2", "consistency=NONE", "consistency=local", "consistency="]) {
+  for (const query of ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=1.5", "limit=", "limit=0x10", "limit=1e1", "limit=%2010", "limit=+5", "limit=5.0", "cursor=x", "cursor=", "cursor=e30", "unknown=1", "limit=1&limit=2", "consistency=NONE", "consistency=local", "consistency="]) {
     t.equal((await owner.get(`${components}?${query}`)).status, 400, query);
   }
   for (const path of ["/v1/pages/default?x=1", `${components}/none?limit=1`, "/v1/cluster?x=1"]) t.equal((await owner.get(path)).status, 400, path);
