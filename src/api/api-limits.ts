@@ -12,6 +12,10 @@ export const apiLimits = {
   /** A silent socket is closed after this; longer than any request may wait. */
   connectionTimeoutMs: 75_000,
   keepAliveTimeoutMs: 60_000,
+  /** How often connections are looked at for requests that take too long to arrive. */
+  connectionsCheckedEveryMs: 2_000,
+  /** Connections beyond those that are served which are told so. */
+  surplusConnectionsMax: 32,
   validationErrorsMax: 20,
   bearerTokenLengthMax: 512,
   verifiedTokensMax: 10_000,
