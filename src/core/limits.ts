@@ -13,7 +13,7 @@ export const limits = {
   /** Kept answers that one message carries, and how long a peer may take to send it. */
   answersPerMessage: 200,
   answersTimeoutMs: 10_000,
-  documentCacheBytes: 64 * 1024 * 1024,
+  documentCacheBytes: 96 * 1024 * 1024,
   automergeCacheDocuments: 32,
   // commit
   stagedChangesMax: 20_000,

@@ -419,7 +419,11 @@ function sectionWrites(record: DocumentRecord): StorageWrite[] {
   const writes: StorageWrite[] = [];
   for (const id of record.dirty) {
     const section = record.state?.sections.get(id);
-    if (section !== undefined) writes.push({ put: keyspace.section(record.key, id), value: bytesOf(encodeSection(section)) });
+    if (section === undefined) continue;
+    const value = bytesOf(encodeSection(section));
+    writes.push({ put: keyspace.section(record.key, id), value });
+    // The document itself is looked at with every change, an element of it seldom again.
+    if (id !== "") record.state?.sections.pack(id, value);
   }
   record.dirty.clear();
   return writes;

@@ -6,7 +6,7 @@
  *  2. A body that differs from the disk is never evicted.
  *  3. Lists hold the living documents of a (partition, type), in the order in which clients see them.
  */
-import { DIGEST_BYTES, DocumentState, decodeSection, parseKey, type Dot, type Stamp } from "../core/document.js";
+import { DIGEST_BYTES, DocumentState, parseKey, type Dot, type Stamp } from "../core/document.js";
 import { hlcMs } from "../core/hlc.js";
 import type { Storage } from "../core/ports.js";
 import { EMPTY_VECTOR, type MutableVector, type Vector } from "../core/vector.js";
@@ -117,6 +117,7 @@ export class DocumentTable {
       };
       this.records.set(key, record);
       this.loaded.set(key, record);
+      this.loadedBytes += weightOf(record);
     }
     return record;
   }
@@ -127,6 +128,7 @@ export class DocumentTable {
     if (record === undefined || Object.keys(record.vector).length > 0 || record.dirty.size > 0) return;
     this.records.delete(key);
     this.loaded.delete(key);
+    if (record.state !== undefined) this.loadedBytes -= weightOf(record);
   }
 
   list(partition: string, type: string): readonly DocumentRecord[] {
@@ -192,7 +194,7 @@ export class DocumentTable {
     for await (const page of this.storage.scan(keyspace.sections(record.key))) {
       for (const [key, value] of page) {
         bytes += value.length;
-        state.sections.set(keyspace.idOfSection(key), decodeSection(Buffer.from(value.buffer, value.byteOffset, value.length).toString()));
+        state.sections.pack(keyspace.idOfSection(key), value);
       }
     }
     state.vector = record.vector;
@@ -200,7 +202,7 @@ export class DocumentTable {
     state.touched = record.touched;
     record.state = state;
     record.bytes = bytes;
-    this.loadedBytes += bytes;
+    this.loadedBytes += weightOf(record);
     this.loaded.set(record.key, record);
     this.evict();
   }
@@ -211,7 +213,7 @@ export class DocumentTable {
       if (this.loadedBytes <= this.bounds.documentCacheBytes) return;
       if (record.dirty.size > 0 || record.stagedBatch > this.flushedBatch() || this.pins.has(key)) continue;
       this.loaded.delete(key);
-      this.loadedBytes -= record.bytes;
+      this.loadedBytes -= weightOf(record);
       record.state = undefined;
     }
   }
@@ -224,8 +226,9 @@ export class DocumentTable {
     record.stagedBatch = batch;
     this.listBatches.set(`${record.partition}/${record.type}`, batch);
     record.revision++;
-    record.bytes += bytes;
-    this.loadedBytes += bytes;
+    const grown = Math.ceil(bytes * STORED_SHARE);
+    record.bytes += grown;
+    this.loadedBytes += grown;
     record.touched = state.touched;
     record.born = state.root?.born ?? null;
     record.deleted = state.deleted;
@@ -304,7 +307,7 @@ export class DocumentTable {
   /** Takes a record back to what the disk holds of it; undefined: nothing. */
   revert(record: DocumentRecord, text: string | undefined): void {
     if (record.listed) this.unlist(record);
-    if (record.state !== undefined) this.loadedBytes -= record.bytes;
+    if (record.state !== undefined) this.loadedBytes -= weightOf(record);
     this.loaded.delete(record.key);
     record.state = undefined;
     record.dirty.clear();
@@ -327,6 +330,16 @@ export class DocumentTable {
   finish(): void {
     for (const list of this.lists.values()) list.sort(inListOrder);
   }
+}
+
+/** Memory of a loaded body beside its stored sections, bytes: the document's own section, unpacked. */
+const BODY_BYTES = 2_048;
+/** What a change adds to the stored sections, as a share of its own length. */
+const STORED_SHARE = 0.6;
+
+/** What a loaded body takes of the cache's bound. */
+function weightOf(record: DocumentRecord): number {
+  return BODY_BYTES + record.bytes;
 }
 
 export function holdsDot(record: DocumentRecord | undefined, dot: Dot): boolean {
