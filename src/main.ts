@@ -9,6 +9,7 @@ import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
 import { addressText, ROOT_KEY_LENGTH_SAFE, type Config } from "./config.js";
 import type { Clock, Random, Storage, Timers, Transport } from "./core/ports.js";
+import { descriptorPlan, descriptorsMax, type DescriptorPlan } from "./io/descriptors.js";
 import { GrpcMesh } from "./io/grpc-mesh.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
 import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
@@ -114,7 +115,8 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
 
   const opened: { name: string; close: () => Promise<void> }[] = [];
   try {
-    const storage = await openStorage(config, options, metrics, log);
+    const descriptors = descriptorPlan(descriptorsMax());
+    const storage = await openStorage(config, options, descriptors, metrics, log);
     opened.push({ name: "storage", close: () => storage.close() });
     const witness = await folderWitness(config.data);
     const startedWith = (hash: string): Promise<string | undefined> => exchange(path.join(config.data, ROOT_KEY_HASH), hash);
@@ -133,6 +135,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         voters: votersNearest(config),
         cors: config.cors,
         trustProxy: false,
+        connectionsMax: descriptors.connections,
       },
       ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },
       features: [...assembly.features, ...(replica.features ?? [])],
@@ -169,7 +172,7 @@ async function exchange(file: string, text: string): Promise<string | undefined>
   return before;
 }
 
-async function openStorage(config: Config, options: RunOptions, metrics: Metrics, log: Logger): Promise<LevelStorage> {
+async function openStorage(config: Config, options: RunOptions, descriptors: DescriptorPlan, metrics: Metrics, log: Logger): Promise<LevelStorage> {
   if (options.rebuild) {
     const aside = await setStoreAside(config.data);
     log.warn({ event: "rebuild", aside }, aside === undefined ? "nothing to move aside: starting empty" : "the store was moved aside: what it held comes from the peers");
@@ -179,6 +182,7 @@ async function openStorage(config: Config, options: RunOptions, metrics: Metrics
   const plantedFailure = (): Error | undefined =>
     diskFullFile !== undefined && existsSync(diskFullFile) ? Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" }) : undefined;
   return LevelStorage.open(config.data, {
+    openFiles: descriptors.storeFiles,
     observe: (operation, ms) => timings.observe(ms / 1_000, operation),
     ...(diskFullFile === undefined ? {} : { failWrites: plantedFailure }),
   });

@@ -21,6 +21,8 @@ export interface ApiConfig {
   readonly voters: readonly string[];
   /** True if a proxy in front names the client's address. */
   readonly trustProxy: boolean;
+  /** Connections that are served at once; undefined: as many as come. */
+  readonly connectionsMax?: number;
 }
 
 export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false, voters: [], cors: [] } as const;

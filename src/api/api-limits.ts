@@ -3,7 +3,7 @@ export const apiLimits = {
   requestIdLengthMax: 128,
   idempotencyKeyLengthMax: 255,
   ifMatchTagsMax: 32,
-  cursorLengthMax: 512,
+  cursorLengthMax: 4_096,
   listLimit: 25,
   listLimitMax: 100,
   headerBytesMax: 16 * 1024,
@@ -12,6 +12,10 @@ export const apiLimits = {
   /** A silent socket is closed after this; longer than any request may wait. */
   connectionTimeoutMs: 75_000,
   keepAliveTimeoutMs: 60_000,
+  /** How often connections are looked at for requests that take too long to arrive. */
+  connectionsCheckedEveryMs: 2_000,
+  /** Connections beyond those that are served which are told so. */
+  surplusConnectionsMax: 32,
   validationErrorsMax: 20,
   bearerTokenLengthMax: 512,
   verifiedTokensMax: 10_000,

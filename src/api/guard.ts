@@ -10,6 +10,7 @@ import type { DataPlane } from "../store/data-plane.js";
 import type { Caller, RouteAccess } from "../store/route-context.js";
 import { plainQuery } from "../store/route-schemas.js";
 import { accessFault, type Authenticator } from "./authentication.js";
+import type { Connections } from "./connections.js";
 import { readOptionsOf } from "./consistency.js";
 import { idempotencyOf } from "./idempotency.js";
 import type { RequestLatency } from "./metrics.js";
@@ -25,6 +26,7 @@ export interface GuardPorts {
   readonly perAddress: RateLimit;
   readonly perKey: RateLimit;
   readonly latency: RequestLatency;
+  readonly connections: Connections;
   isUnderPressure(): boolean;
 }
 
@@ -47,6 +49,16 @@ const WRITES: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 const NEVER_SHED: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics"]);
 
 const overloaded = () => new Fault("overloaded", "The replica is overloaded.");
+const tooManyConnections = () => new Fault("overloaded", "The replica has no descriptors left for more connections.");
+
+/** Why a request is not looked at, if it is not. */
+function shedFault(request: FastifyRequest, reply: FastifyReply, ports: GuardPorts): Fault | undefined {
+  if (ports.connections.isSurplus(request.raw.socket)) {
+    reply.header("connection", "close");
+    return tooManyConnections();
+  }
+  return ports.isUnderPressure() ? overloaded() : undefined;
+}
 
 /** The headers of every answer. */
 export function greet(request: FastifyRequest, reply: FastifyReply, region: string): void {
@@ -101,7 +113,8 @@ function openHook(url: string, record: FastifyRequest["record"], ports: GuardPor
     request.startedMs = ports.clock.monotonic();
     request.record = record;
     greet(request, reply, ports.region);
-    if (isShed && ports.isUnderPressure()) sendProblem(reply, overloaded());
+    const shed = shedFault(request, reply, ports);
+    if (isShed && shed !== undefined) sendProblem(reply, shed);
     else done();
   };
 }
@@ -130,7 +143,7 @@ function guardOf(access: RouteAccess, isOfPage: boolean, record: FastifyRequest[
     request.startedMs = clock.monotonic();
     request.record = record;
     greet(request, reply, region);
-    const shed = ports.isUnderPressure() ? overloaded() : perAddress.take(request.ip, request.startedMs);
+    const shed = shedFault(request, reply, ports) ?? perAddress.take(request.ip, request.startedMs);
     if (shed !== undefined) {
       sendProblem(reply, shed);
       return;

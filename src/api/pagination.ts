@@ -1,9 +1,12 @@
 /**
  * Lists by pages. A cursor says after which position to go on, and not how many items to skip: it means the same in every
- * region and after a restart, and what was there before page one comes once, whatever comes and goes meanwhile.
+ * region and after a restart, and what was there before page one comes once, whatever comes, goes and moves meanwhile: it also says
+ * what the first page's replica held, and items go on by the places that they had then.
  */
 import { Fault } from "../core/errors.js";
-import type { ListPage, ListPosition } from "../store/route-context.js";
+import type { Vector } from "../core/vector.js";
+import type { ListPage, ListPosition, MovingList } from "../store/route-context.js";
+import { decodeToken, encodeToken } from "../store/session-token.js";
 import { apiLimits } from "./api-limits.js";
 
 const badCursor = () => new Fault("malformed", "The cursor is not one that this list gave.");
@@ -15,18 +18,31 @@ export function paginate<T>(
   items: readonly T[],
   positionOf: (item: T) => ListPosition,
   order: "ascending" | "descending",
+  moving?: MovingList<T>,
 ): ListPage<T> | Fault {
   const limit = query.limit ?? apiLimits.listLimit;
+  const direction = order === "ascending" ? 1 : -1;
   let start = 0;
+  let inOrder = items;
+  let placeOf = positionOf;
+  // All pages go by the places that the first of them saw.
+  let began = moving?.held;
   if (query.cursor !== undefined) {
-    const after = decodeCursor(query.cursor, list);
-    if (after === undefined) return badCursor();
-    start = firstAfter(items, positionOf, after, order === "ascending" ? 1 : -1);
+    const cursor = decodeCursor(query.cursor, list);
+    if (cursor === undefined) return badCursor();
+    const { after, vector } = cursor;
+    began = vector;
+    if (moving !== undefined && vector !== undefined) {
+      placeOf = (item) => moving.positionThen(item, vector);
+      // Sorting is left out where nothing has moved, which is nearly always.
+      if (items.some((item) => comparePositions(placeOf(item), positionOf(item)) !== 0)) inOrder = [...items].sort((a, b) => comparePositions(placeOf(a), placeOf(b)) * direction);
+    }
+    start = firstAfter(inOrder, placeOf, after, direction);
   }
-  const page = items.slice(start, start + limit);
+  const page = inOrder.slice(start, start + limit);
   const last = page.at(-1);
-  const isMore = start + page.length < items.length;
-  return { items: page, nextCursor: isMore && last !== undefined ? encodeCursor(list, positionOf(last)) : null };
+  const isMore = start + page.length < inOrder.length;
+  return { items: page, nextCursor: isMore && last !== undefined ? encodeCursor(list, placeOf(last), began) : null };
 }
 
 function firstAfter<T>(items: readonly T[], positionOf: (item: T) => ListPosition, after: ListPosition, direction: 1 | -1): number {
@@ -46,11 +62,17 @@ function comparePositions(a: ListPosition, b: ListPosition): number {
   return a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0;
 }
 
-export function encodeCursor(list: string, position: ListPosition): string {
-  return Buffer.from(JSON.stringify([list, ...position])).toString("base64url");
+/** `began`: what the replica held that gave the first page. */
+export function encodeCursor(list: string, position: ListPosition, began?: Vector): string {
+  const place = [list, ...position];
+  const text = began === undefined ? "" : Buffer.from(JSON.stringify([...place, encodeToken(began, NONE)])).toString("base64url");
+  // With very many incarnations it would not fit: then later pages go by the places of their own time.
+  return text !== "" && text.length <= apiLimits.cursorLengthMax ? text : Buffer.from(JSON.stringify(place)).toString("base64url");
 }
 
-function decodeCursor(cursor: string, list: string): ListPosition | undefined {
+const NONE: ReadonlySet<string> = new Set();
+
+function decodeCursor(cursor: string, list: string): { readonly after: ListPosition; readonly vector: Vector | undefined } | undefined {
   if (cursor.length > apiLimits.cursorLengthMax || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
   let value: unknown;
   try {
@@ -58,8 +80,10 @@ function decodeCursor(cursor: string, list: string): ListPosition | undefined {
   } catch {
     return undefined;
   }
-  if (!Array.isArray(value) || value.length !== 3) return undefined;
-  const [name, order, id] = value as readonly unknown[];
+  if (!Array.isArray(value) || value.length < 3 || value.length > 4) return undefined;
+  const [name, order, id, token] = value as readonly unknown[];
   if (name !== list || typeof id !== "string" || !(typeof order === "string" || (typeof order === "number" && Number.isFinite(order)))) return undefined;
-  return [order, id];
+  if (token === undefined) return { after: [order, id], vector: undefined };
+  const vector = typeof token === "string" ? decodeToken(token, apiLimits.cursorLengthMax) : undefined;
+  return vector === undefined ? undefined : { after: [order, id], vector };
 }

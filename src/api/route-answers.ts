@@ -7,7 +7,7 @@ import { type Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
-import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
+import { renderedList, type Caller, type ListPage, type ListPosition, type MovingList, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { SYSTEM } from "../store/resource.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
@@ -117,8 +117,8 @@ export class RouteAnswers implements RouteContext {
     });
   }
 
-  paginate<T>(request: RouteRequest, list: string, items: readonly T[], positionOf: (item: T) => ListPosition, order: "ascending" | "descending"): ListPage<T> | Fault {
-    return paginate((request.query ?? {}) as { limit?: number; cursor?: string }, list, items, positionOf, order);
+  paginate<T>(request: RouteRequest, list: string, items: readonly T[], positionOf: (item: T) => ListPosition, order: "ascending" | "descending", moving?: MovingList<T>): ListPage<T> | Fault {
+    return paginate((request.query ?? {}) as { limit?: number; cursor?: string }, list, items, positionOf, order, moving);
   }
 
   idFor(request: RouteRequest, purpose = ""): string {

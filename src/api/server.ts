@@ -9,6 +9,7 @@ import type { RouteContext } from "../store/route-context.js";
 import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
 import { Authenticator } from "./authentication.js";
+import { Connections } from "./connections.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
@@ -48,7 +49,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     requestTimeout: apiLimits.requestTimeoutMs,
     connectionTimeout: apiLimits.connectionTimeoutMs,
     keepAliveTimeout: apiLimits.keepAliveTimeoutMs,
-    http: { maxHeaderSize: apiLimits.headerBytesMax, headersTimeout: apiLimits.headersTimeoutMs },
+    http: { maxHeaderSize: apiLimits.headerBytesMax, headersTimeout: apiLimits.headersTimeoutMs, connectionsCheckingInterval: apiLimits.connectionsCheckedEveryMs },
     forceCloseConnections: "idle",
     return503OnClosing: false,
     trustProxy: config.trustProxy,
@@ -62,6 +63,8 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
+  const connections = new Connections(config.connectionsMax);
+  connections.watch(app.server);
   app.setValidatorCompiler(validatorCompiler());
   // Answers are sent as text that the features rendered; a schema of an answer documents it.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
@@ -76,6 +79,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
     data, clock, region: config.region, authenticator, latency,
     isUnderPressure: lasting(await pressureGauge(app), clock, apiLimits.shedAfterMs),
+    connections,
     perAddress: new RateLimit(config.requestsPerAddress, "address"),
     perKey: new RateLimit(config.requestsPerKey, "key"),
   });

@@ -155,7 +155,7 @@ function operationFault(operation: unknown): string | undefined {
   }
 }
 
-function isIdempotencyRecord(value: unknown): boolean {
+export function isIdempotencyRecord(value: unknown): value is IdempotencyRecord {
   return (
     isRecord(value) && isName(value["scope"]) && isName(value["request"]) && Number.isInteger(value["status"]) &&
     ["location", "etag", "body"].every((name) => value[name] === null || typeof value[name] === "string")

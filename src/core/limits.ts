@@ -10,7 +10,10 @@ export const limits = {
   requestBodyBytes: 1024 * 1024,
   idempotencyBodyBytes: 256 * 1024,
   idempotencyKeptMs: 24 * 3_600_000,
-  documentCacheBytes: 64 * 1024 * 1024,
+  /** Kept answers that one message carries, and how long a peer may take to send it. */
+  answersPerMessage: 200,
+  answersTimeoutMs: 10_000,
+  documentCacheBytes: 96 * 1024 * 1024,
   automergeCacheDocuments: 32,
   // commit
   stagedChangesMax: 20_000,
@@ -23,6 +26,10 @@ export const limits = {
   messageBytesMax: 8 * 1024 * 1024,
   recentLogBytes: 16 * 1024 * 1024,
   pendingEntriesBytes: 4 * 1024 * 1024,
+  /** Work on a peer's entries that is done in one turn of the event loop, and entries that go into one batch. */
+  sliceMs: 8,
+  sliceEntries: 100,
+  batchedEntries: 200,
   arrivalsPerRecord: 200,
   logEntriesKept: 20_000,
   logEntriesMax: 500_000,

@@ -87,6 +87,23 @@ export interface VectorAnswer {
   vector: Record<string, number>;
 }
 
+/** Asks for the kept first answers to requests with an Idempotency-Key, in the order of their keys, from just beyond `after`. */
+export interface AnswersRequest {
+  request: number;
+  after: string;
+}
+
+/** Kept answers: the lists run along each other. */
+export interface Answers {
+  request: number;
+  scopes: string[];
+  hlcs: string[];
+  /** `IdempotencyRecord`s as JSON. */
+  records: string[];
+  /** `after` of the next request; empty at the end. */
+  next: string;
+}
+
 export type Message =
   | { $case: "entries"; value: Entries }
   | { $case: "ack"; value: Ack }
@@ -95,6 +112,8 @@ export type Message =
   | { $case: "vectorRequest"; value: VectorRequest }
   | { $case: "vectorAnswer"; value: VectorAnswer }
   | { $case: "quorum"; value: Quorum }
-  | { $case: "antiEntropy"; value: AntiEntropy };
+  | { $case: "antiEntropy"; value: AntiEntropy }
+  | { $case: "answersRequest"; value: AnswersRequest }
+  | { $case: "answers"; value: Answers };
 
 export type { Vector };

@@ -24,6 +24,8 @@ export interface LevelStorageOptions {
   readonly failWrites?: () => Error | undefined;
   /** Bytes of uncompressed blocks kept in memory. */
   readonly cacheBytes?: number;
+  /** Tables that are kept open. */
+  readonly openFiles?: number;
 }
 
 /** Another process holds the lock of the data folder. */
@@ -216,7 +218,7 @@ async function openLevel(dataFolder: string, options: LevelStorageOptions): Prom
   const wasMade = state === CREATED || (state === undefined && files.length > 0);
   if (wasMade && files.length === 0) throw new StorageDamage(`${dataFolder} held a store, and it is gone. ${REBUILD_ADVICE}`);
 
-  const level: Level = new ClassicLevel(folder, { keyEncoding: "utf8", valueEncoding: "view", cacheSize: options.cacheBytes ?? 16 * 1024 * 1024, writeBufferSize: WRITE_BUFFER_BYTES });
+  const level: Level = new ClassicLevel(folder, { keyEncoding: "utf8", valueEncoding: "view", cacheSize: options.cacheBytes ?? 16 * 1024 * 1024, writeBufferSize: WRITE_BUFFER_BYTES, ...(options.openFiles === undefined ? {} : { maxOpenFiles: options.openFiles }) });
   if (wasMade) {
     await openLocked(level, dataFolder, false);
     try {

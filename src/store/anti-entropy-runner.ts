@@ -22,6 +22,8 @@ export interface AntiEntropyPorts {
   peersHold(): Vector;
   /** The highest numbers that a peer has trimmed. */
   floorOf(peer: string): Vector;
+  /** Brings the kept answers of a peer, which are no documents; false if it could not. */
+  copyAnswers(peer: string): Promise<boolean>;
   /** The logs go on above what was taken over: ask the peer for it. */
   adopted(peer: string): void;
   quarantined(document: string, fault: string): void;
@@ -149,13 +151,15 @@ export class AntiEntropyRunner {
 
   private async finish(report: AntiEntropyReport): Promise<void> {
     const round = this.rounds.get(report.peer);
-    this.rounds.delete(report.peer);
     const { peerVectorAtStart } = report;
-    if (report.complete && peerVectorAtStart !== undefined && !dominates(this.log.vector, this.ports.floorOf(report.peer))) {
+    const isBehind = report.complete && peerVectorAtStart !== undefined && !dominates(this.log.vector, this.ports.floorOf(report.peer));
+    // Without its answers its vector is not taken over: being behind its floor, we come back for both.
+    if (isBehind && (await this.ports.copyAnswers(report.peer))) {
       this.log.adopt(peerVectorAtStart);
       await this.log.batch.flushed();
       this.ports.adopted(report.peer);
     }
+    this.rounds.delete(report.peer);
     round?.resolve(report);
   }
 }

@@ -21,6 +21,7 @@ import { holdsDot, type DocumentRecord, type DocumentTable } from "./document-ta
 import type { BatchObserver } from "./durable-batch.js";
 import { DurableBatch } from "./durable-batch.js";
 import { keyspace } from "./keyspace.js";
+import { moves, noteCarrier, withMove } from "./list-positions.js";
 
 export type Identify = (bytes: Uint8Array) => Uint8Array;
 
@@ -105,6 +106,7 @@ export class ChangeLog {
     private readonly time: { now(): number; monotonic(): number },
     private readonly observer: LogObserver,
   ) {
+    table.held = () => this.state.vector;
     this.arrivals = new ArrivalWriter(limits.arrivalsPerRecord);
     this.durableVector = copyVector(state.vector);
     this.durableHead = state.head;
@@ -237,7 +239,8 @@ export class ChangeLog {
     assert(seq === (this.state.vector[origin] ?? 0) + 1, "an origin's entries are logged without a gap");
     const dot = this.dotOf(origin, seq, change);
     if (change.idempotency !== undefined) this.remember(dot, body, change, change.idempotency);
-    else if (!holdsDot(this.table.find(change.document), dot)) this.apply(dot, body, checksum, change);
+    else if (!holdsDot(this.table.find(change.document), dot)) this.apply(dot, body, checksum, change, { origin, seq });
+    else if (moves(change)) this.carriedBy(change, origin, seq);
     this.log(origin, seq, body, checksum, change.document, dot);
     if (dot.origin === CHAIN) this.noteDecision(change.document, { [origin]: seq });
   }
@@ -292,11 +295,18 @@ export class ChangeLog {
     this.recent = this.recent.slice(drop);
   }
 
-  /** `identity`: the checksum of the body, which names the change in the document's digest. */
-  private apply(dot: Dot, body: Uint8Array, identity: Uint8Array, change: Change): void {
+  /** A decided change came by another region's log too. */
+  private carriedBy(change: Change, origin: string, seq: number): void {
+    const record = this.table.find(change.document);
+    if (record !== undefined && noteCarrier(record.moves, change.hlc, origin, seq)) this.dirtyRecords.add(record);
+  }
+
+  /** `entry`: its place in a log, if it came by one. `identity`: the checksum of the body, which names the change in the document's digest. */
+  private apply(dot: Dot, body: Uint8Array, identity: Uint8Array, change: Change, entry?: { readonly origin: string; readonly seq: number }): void {
     const record = this.table.ensure(change.document);
     const state = this.table.body(record);
     assert(state !== undefined, "a change is applied to a loaded document");
+    if (moves(change)) record.moves = withMove(record.moves, state.root?.registers.get("position") ?? [], change, entry);
     const sections = state.apply(change, dot, identity);
     this.batch.put(keyspace.change(change.document, dot.origin, dot.seq), body);
     if (change.operationIds !== undefined) {
@@ -409,7 +419,11 @@ function sectionWrites(record: DocumentRecord): StorageWrite[] {
   const writes: StorageWrite[] = [];
   for (const id of record.dirty) {
     const section = record.state?.sections.get(id);
-    if (section !== undefined) writes.push({ put: keyspace.section(record.key, id), value: bytesOf(encodeSection(section)) });
+    if (section === undefined) continue;
+    const value = bytesOf(encodeSection(section));
+    writes.push({ put: keyspace.section(record.key, id), value });
+    // The document itself is looked at with every change, an element of it seldom again.
+    if (id !== "") record.state?.sections.pack(id, value);
   }
   record.dirty.clear();
   return writes;

@@ -7,6 +7,7 @@ import type { Fault } from "../core/errors.js";
 import type { Hlc } from "../core/hlc.js";
 import type { Vector } from "../core/vector.js";
 import type { DocumentReader } from "./document-reader.js";
+import type { Move } from "./list-positions.js";
 
 export const CONSISTENCY_LEVELS = ["LOCAL", "LOCAL_QUORUM", "GLOBAL_QUORUM"] as const;
 export type ConsistencyLevel = (typeof CONSISTENCY_LEVELS)[number];
@@ -19,6 +20,8 @@ export interface DocumentHeader {
   readonly createdMs: number;
   /** The `position` that is shown, 0 for types without one. */
   readonly position: number;
+  /** Its latest writes of `position` since it was created; undefined if there was none. */
+  readonly moves?: readonly Move[] | undefined;
 }
 
 /** A consistent sight of the replica's state within one turn of the event loop. Must not be kept beyond it. */
@@ -27,6 +30,8 @@ export interface Snapshot {
   readonly atMs: number;
   /** What the caller has seen, from its session token; undefined: take what is held here. */
   readonly seen?: Vector | undefined;
+  /** What this replica holds in this turn, durable or not. Undefined where nobody pages through lists. */
+  readonly held?: Vector | undefined;
   /** The document, or undefined if it does not exist or was deleted. */
   document(key: string): DocumentReader | undefined;
   /** True if the id exists or ever did: ids are never used again. */

@@ -6,13 +6,14 @@
  *  2. A body that differs from the disk is never evicted.
  *  3. Lists hold the living documents of a (partition, type), in the order in which clients see them.
  */
-import { DIGEST_BYTES, DocumentState, decodeSection, parseKey, type Dot, type Stamp } from "../core/document.js";
+import { DIGEST_BYTES, DocumentState, parseKey, type Dot, type Stamp } from "../core/document.js";
 import { hlcMs } from "../core/hlc.js";
 import type { Storage } from "../core/ports.js";
-import type { MutableVector } from "../core/vector.js";
+import { EMPTY_VECTOR, type MutableVector, type Vector } from "../core/vector.js";
 import { pageRules, shown, type PageRules } from "./conflicts.js";
 import type { DocumentHeader } from "./data-plane.js";
 import { keyspace } from "./keyspace.js";
+import type { Move } from "./list-positions.js";
 
 /** Types listed newest first; the others go by (position, id). */
 const NEWEST_FIRST: ReadonlySet<string> = new Set(["incident", "maintenance"]);
@@ -25,6 +26,7 @@ export interface DocumentRecord extends DocumentHeader {
   readonly type: string;
   createdMs: number;
   position: number;
+  moves: readonly Move[] | undefined;
   readonly vector: MutableVector;
   readonly digest: Uint8Array;
   alive: boolean;
@@ -54,12 +56,15 @@ interface StoredHeader {
   p: number;
   n: number;
   o?: string[];
+  m?: readonly Move[];
   /** Of a page: the conflict rules that it has chosen. */
   r?: readonly (readonly [field: string, rule: string])[];
 }
 
 export class DocumentTable {
   readonly records = new Map<string, DocumentRecord>();
+  /** What the replica holds, as its log says. */
+  held: () => Vector = () => EMPTY_VECTOR;
   private readonly lists = new Map<string, DocumentRecord[]>();
   /** Loaded bodies, least recently used first. */
   private readonly loaded = new Map<string, DocumentRecord>();
@@ -107,11 +112,12 @@ export class DocumentTable {
       const state = new DocumentState(key);
       const { partition, type, id } = parseKey(key);
       record = {
-        key, partition, type, id, createdMs: 0, position: 0, vector: state.vector, digest: state.digest, alive: false, deleted: false,
+        key, partition, type, id, createdMs: 0, position: 0, moves: undefined, vector: state.vector, digest: state.digest, alive: false, deleted: false,
         born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
       };
       this.records.set(key, record);
       this.loaded.set(key, record);
+      this.loadedBytes += weightOf(record);
     }
     return record;
   }
@@ -122,6 +128,7 @@ export class DocumentTable {
     if (record === undefined || Object.keys(record.vector).length > 0 || record.dirty.size > 0) return;
     this.records.delete(key);
     this.loaded.delete(key);
+    if (record.state !== undefined) this.loadedBytes -= weightOf(record);
   }
 
   list(partition: string, type: string): readonly DocumentRecord[] {
@@ -187,7 +194,7 @@ export class DocumentTable {
     for await (const page of this.storage.scan(keyspace.sections(record.key))) {
       for (const [key, value] of page) {
         bytes += value.length;
-        state.sections.set(keyspace.idOfSection(key), decodeSection(Buffer.from(value.buffer, value.byteOffset, value.length).toString()));
+        state.sections.pack(keyspace.idOfSection(key), value);
       }
     }
     state.vector = record.vector;
@@ -195,7 +202,7 @@ export class DocumentTable {
     state.touched = record.touched;
     record.state = state;
     record.bytes = bytes;
-    this.loadedBytes += bytes;
+    this.loadedBytes += weightOf(record);
     this.loaded.set(record.key, record);
     this.evict();
   }
@@ -206,7 +213,7 @@ export class DocumentTable {
       if (this.loadedBytes <= this.bounds.documentCacheBytes) return;
       if (record.dirty.size > 0 || record.stagedBatch > this.flushedBatch() || this.pins.has(key)) continue;
       this.loaded.delete(key);
-      this.loadedBytes -= record.bytes;
+      this.loadedBytes -= weightOf(record);
       record.state = undefined;
     }
   }
@@ -219,8 +226,9 @@ export class DocumentTable {
     record.stagedBatch = batch;
     this.listBatches.set(`${record.partition}/${record.type}`, batch);
     record.revision++;
-    record.bytes += bytes;
-    this.loadedBytes += bytes;
+    const grown = Math.ceil(bytes * STORED_SHARE);
+    record.bytes += grown;
+    this.loadedBytes += grown;
     record.touched = state.touched;
     record.born = state.root?.born ?? null;
     record.deleted = state.deleted;
@@ -260,6 +268,7 @@ export class DocumentTable {
       p: record.position, n: record.bytes,
     };
     if (record.operationIds.length > 0) header.o = record.operationIds;
+    if (record.moves !== undefined) header.m = record.moves;
     const rules = isPage(record) ? this.rules.get(record.id) : undefined;
     if (rules !== undefined) header.r = [...rules];
     return JSON.stringify(header);
@@ -274,7 +283,7 @@ export class DocumentTable {
   restore(key: string, text: string): DocumentRecord {
     const { partition, type, id } = parseKey(key);
     const record: DocumentRecord = {
-      key, partition, type, id, createdMs: 0, position: 0, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
+      key, partition, type, id, createdMs: 0, position: 0, moves: undefined, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
       deleted: false, born: null, touched: null, state: undefined, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
     };
     this.fill(record, text);
@@ -298,7 +307,7 @@ export class DocumentTable {
   /** Takes a record back to what the disk holds of it; undefined: nothing. */
   revert(record: DocumentRecord, text: string | undefined): void {
     if (record.listed) this.unlist(record);
-    if (record.state !== undefined) this.loadedBytes -= record.bytes;
+    if (record.state !== undefined) this.loadedBytes -= weightOf(record);
     this.loaded.delete(record.key);
     record.state = undefined;
     record.dirty.clear();
@@ -323,6 +332,16 @@ export class DocumentTable {
   }
 }
 
+/** Memory of a loaded body beside its stored sections, bytes: the document's own section, unpacked. */
+const BODY_BYTES = 2_048;
+/** What a change adds to the stored sections, as a share of its own length. */
+const STORED_SHARE = 0.6;
+
+/** What a loaded body takes of the cache's bound. */
+function weightOf(record: DocumentRecord): number {
+  return BODY_BYTES + record.bytes;
+}
+
 export function holdsDot(record: DocumentRecord | undefined, dot: Dot): boolean {
   return (record?.vector[dot.origin] ?? 0) >= dot.seq;
 }
@@ -341,6 +360,7 @@ function fill(record: DocumentRecord, text: string): StoredHeader {
   record.touched = stored.t;
   record.bytes = stored.n;
   record.operationIds = stored.o ?? [];
+  record.moves = stored.m;
   return stored;
 }
 

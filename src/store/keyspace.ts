@@ -56,6 +56,7 @@ export const keyspace = {
   idempotency: (scope: string, hlc: string) => `i/${scope}/${hlc}`,
   idempotencyOf: (scope: string) => withPrefix(`i/${scope}/`),
   idempotencies: withPrefix("i/"),
+  partsOfIdempotency: (key: string): { scope: string; hlc: string } => ({ scope: key.slice(2, -33), hlc: key.slice(-32) }),
   /** ms since the epoch of the HLC that the key ends with. */
   msOfIdempotency: (key: string) => Number.parseInt(key.slice(-32, -20), 16),
 

@@ -105,7 +105,7 @@ export class ReadPath {
     this.kept.set(key, { value, dependencies: snapshot.dependencies, batch: snapshot.batch, bytes });
     this.keptBytes += bytes;
     for (const [oldest, entry] of this.kept) {
-      if (this.kept.size <= KEPT_MAX && this.keptBytes <= this.parts.limits.documentCacheBytes / 2) return;
+      if (this.kept.size <= KEPT_MAX && this.keptBytes <= this.parts.limits.documentCacheBytes / 3) return;
       this.forget(oldest, entry);
     }
   }

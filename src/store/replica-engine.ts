@@ -12,6 +12,7 @@ import type { Hello, Message, Status } from "../core/messages.js";
 import { StorageDamage, StorageFailure, type Clock, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
 import { ownerOf } from "../core/replica.js";
 import { copyVector, dominates, EMPTY_VECTOR, parseVector, type Vector } from "../core/vector.js";
+import { AnswerTransfer } from "./answer-transfer.js";
 import { AntiEntropyRunner } from "./anti-entropy-runner.js";
 import { ChangeLog, type LogObserver, type LoggedEntry } from "./change-log.js";
 import { CommitPath } from "./commit.js";
@@ -30,7 +31,7 @@ import { Replication } from "./replication.js";
 import { encodeToken } from "./session-token.js";
 import { SessionWaits } from "./session.js";
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 /** The time of documents that every replica makes for itself, ms since the epoch: the same everywhere. */
 const GENESIS_MS = Date.UTC(2026, 0, 1);
 
@@ -90,6 +91,7 @@ export class ReplicaEngine {
   private readonly reads: ReadPath;
   private readonly commits: CommitPath;
   private readonly antiEntropyRunner: AntiEntropyRunner;
+  private readonly answers: AnswerTransfer;
   private readonly historyOf: HistoryOfDocument;
   private readonly trimmer: LogTrimmer;
   private readonly timers = new Set<Timer>();
@@ -169,6 +171,7 @@ export class ReplicaEngine {
     };
     this.reads = new ReadPath(shared);
     this.commits = new CommitPath({ ...shared, reads: this.reads, readOnly: () => this.readOnly(), fingerprint: (text) => this.fingerprint(text) });
+    this.answers = new AnswerTransfer(storage, this.log, limits, { send: (peer, message) => this.transport.send(peer, message), after: (ms, callback) => this.after(ms, callback), wall: time.now });
     this.antiEntropyRunner = new AntiEntropyRunner(this.log, tree, this.historyOf, limits, {
       send: (peer, message) => void this.transport.send(peer, { $case: "antiEntropy", value: message }),
       monotonic: time.monotonic,
@@ -176,6 +179,7 @@ export class ReplicaEngine {
       hash: (text) => ports.sha256(encoder.encode(text)).subarray(0, 16),
       peersHold: () => this.replication.replica.peersHold(),
       floorOf: (peer) => this.floorOf(peer),
+      copyAnswers: (peer) => this.answers.copy(peer),
       adopted: (peer) => this.replication.step({ kind: "gap", peer }),
       quarantined: (document, fault) => ports.log("warn", { event: "unrepaired", document, fault }, "a document could not be repaired"),
       pause: () => new Promise((resolve) => this.after(0, resolve)),
@@ -328,6 +332,7 @@ export class ReplicaEngine {
         this.ports.log("info", { event: "peer-down", peer, reason }, "a peer is gone");
         this.replication.step({ kind: "disconnected", peer });
         this.antiEntropyRunner.disconnected(peer);
+        this.answers.disconnected(peer);
         this.quorum.step({ kind: "peer", replica: peer, up: false });
       },
       received: (peer, message) => {
@@ -366,6 +371,12 @@ export class ReplicaEngine {
         return;
       case "quorum":
         this.quorum.received(peer, message.value);
+        return;
+      case "answersRequest":
+        this.answers.serve(peer, message.value).catch((error: unknown) => this.fatal(error));
+        return;
+      case "answers":
+        this.answers.received(peer, message.value);
         return;
       case "antiEntropy":
         this.antiEntropyRunner.received(peer, message.value);

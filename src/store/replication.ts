@@ -4,7 +4,8 @@
  * Invariants:
  *  1. An entry is applied only after all that it depends on, and acknowledged only after it is durable.
  *  2. What waits for its dependencies is bounded per link; above the bound it is dropped and asked for again.
- *  3. Whatever a peer sends, the link goes on: damaged bytes are asked for again, what cannot be applied is quarantined.
+ *  3. A backlog is looked at, applied and made durable in slices, so that requests come between.
+ *  4. Whatever a peer sends, the link goes on: damaged bytes are asked for again, what cannot be applied is quarantined.
  */
 import type { Change } from "../core/change.js";
 import type { Limits } from "../core/limits.js";
@@ -36,14 +37,17 @@ export interface ReplicationPorts {
 
 /** Entries of one origin whose documents are loaded together. */
 const LOAD_AHEAD = 500;
-/** Entries that are applied in one turn of the event loop: some milliseconds. */
-const APPLIED_AT_ONCE = 100;
+/** Entries between two looks at the clock. */
+const CLOCK_EVERY = 8;
 
 export class Replication {
   readonly replica: Replica;
   /** Entries by origin, contiguous from just beyond the vector. */
   private readonly pending = new Map<string, Pending[]>();
   private readonly pendingBytes = new Map<string, number>();
+  /** What links delivered and nobody looked at yet; the links' windows bound it. */
+  private inbox: { readonly peer: string; readonly entries: readonly Entry[] }[] = [];
+  private sorting = false;
   private working = false;
   private again = false;
   private pushTimer = false;
@@ -120,6 +124,31 @@ export class Replication {
   /** Entries of a link. */
   receive(peer: string, entries: readonly Entry[]): void {
     this.step({ kind: "delivered", peer });
+    this.inbox.push({ peer, entries });
+    if (!this.sorting) this.sort();
+  }
+
+  /** Checks and queues what was delivered, as much as a slice takes. */
+  private sort(): void {
+    this.sorting = true;
+    const slice = this.newSlice();
+    while (this.inbox.length > 0 && !slice.isOver()) {
+      const { peer, entries } = this.inbox.shift() ?? { peer: "", entries: [] };
+      const taken = entries.slice(0, this.limits.sliceEntries);
+      if (taken.length < entries.length) this.inbox.unshift({ peer, entries: entries.slice(taken.length) });
+      this.queue(peer, taken);
+    }
+    this.work();
+    this.sorting = this.inbox.length > 0;
+    if (this.sorting) this.ports.after(0, () => this.sort());
+  }
+
+  private newSlice(): { isOver(): boolean; left: number } {
+    const until = this.ports.monotonic() + this.limits.sliceMs;
+    return { left: this.limits.sliceEntries, isOver: () => this.ports.monotonic() >= until };
+  }
+
+  private queue(peer: string, entries: readonly Entry[]): void {
     let gap = false;
     for (const entry of entries) {
       if (entry.origin === this.log.state.origin) {
@@ -148,7 +177,6 @@ export class Replication {
       this.pendingBytes.set(peer, (this.pendingBytes.get(peer) ?? 0) + entry.body.length);
     }
     if (gap) this.step({ kind: "gap", peer });
-    this.work();
   }
 
   private isWellFormed(entry: Entry): boolean {
@@ -192,6 +220,8 @@ export class Replication {
       for (const queue of this.pending.values()) {
         for (const item of queue.slice(0, ahead)) if (item.change !== undefined) wanted.add(item.change.document);
       }
+      // A batch is put together in one turn: it must not grow with the backlog.
+      if (this.log.batch.queuedChanges >= this.limits.batchedEntries && !(await this.batchTaken())) return;
       // Where the cache is too small for all that is loaded ahead, the heads alone, held in memory, still make progress.
       const applyReady = (): boolean => this.log.batch.broken === undefined && this.applyReady();
       const any = ahead === 1 ? await this.log.table.withBodies(wanted, applyReady) : await this.log.table.load(wanted).then(applyReady);
@@ -203,10 +233,17 @@ export class Replication {
     this.dropSurplus();
   }
 
+  /** Waits until what is staged is on its way to the disk; false if the disk refuses. */
+  private batchTaken(): Promise<boolean> {
+    const { batch } = this.log;
+    return batch.reached(batch.stagingBatch - 1).then(() => true, () => false);
+  }
+
   /** Applies what is ready among loaded documents; true if anything was. */
   private applyReady(): boolean {
     let any = false;
-    let left = APPLIED_AT_ONCE;
+    const slice = this.newSlice();
+    let { left } = slice;
     const consumed = new Map<string, number>();
     for (let progress = true; progress && left > 0; ) {
       progress = false;
@@ -218,6 +255,7 @@ export class Replication {
             break;
           }
           left--;
+          if (left % CLOCK_EVERY === 0 && slice.isOver()) left = 0;
           const expected = (this.log.vector[origin] ?? 0) + 1;
           if (item.entry.seq >= expected) {
             if (item.entry.seq !== expected || !this.canApply(item)) break;

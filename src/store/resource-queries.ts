@@ -6,6 +6,7 @@ import type { Query, Snapshot } from "./data-plane.js";
 import type { DocumentReader } from "./document-reader.js";
 import { entityTag } from "./entity-tag.js";
 import { conflictJson } from "./conflict-resolution.js";
+import { positionAt } from "./list-positions.js";
 import { find, notFound, pageKey, requirePage, SYSTEM, visibleConflicts, type Resource } from "./resource.js";
 import { rendered, renderedList, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "./route-context.js";
 import { newestFirst, updateResource } from "./timeline.js";
@@ -63,6 +64,7 @@ export function readList(
       const newestFirst = order === "newest first";
       const page = context.paginate(
         request, `${partition}/${type}`, headers, (header) => [newestFirst ? header.createdMs : header.position, header.id], newestFirst ? "descending" : "ascending",
+        newestFirst || snapshot.held === undefined ? undefined : { held: snapshot.held, positionThen: (header, vector) => [positionAt(header, vector), header.id] },
       );
       if (page instanceof Fault) return page;
       const data: Resource[] = [];

@@ -9,6 +9,7 @@
  */
 import type { Json } from "../core/change.js";
 import type { Fault } from "../core/errors.js";
+import type { Vector } from "../core/vector.js";
 import type { Command, DataPlane, Query } from "./data-plane.js";
 
 /** From least to most. A role includes those before it. */
@@ -68,6 +69,14 @@ export function rendered(resource: { readonly [key: string]: Json }, etag: strin
 /** Where an item stands in its list. The id is unique within the list. */
 export type ListPosition = readonly [order: number | string, id: string];
 
+/** How to go on through a list whose items change their places: by the places that they had when its first page was read. */
+export interface MovingList<T> {
+  /** What this replica holds now. */
+  readonly held: Vector;
+  /** Where an item stood for a replica with this vector. */
+  positionThen(item: T, vector: Vector): ListPosition;
+}
+
 export interface ListPage<T> {
   readonly items: readonly T[];
   readonly nextCursor: string | null;
@@ -105,9 +114,10 @@ export interface RouteContext {
   /**
    * The part of a list that `?limit=` and `?cursor=` ask for; a Fault (400) if the cursor is none of this list. For use in
    * `render`. `items` are in list order by `positionOf`, ascending or descending in both parts.
+   * `moving`: where items change their position, so that each comes once all the same.
    * `list` names the list (such as `default/incident`), so that a cursor of another list is refused.
    */
-  paginate<T>(request: RouteRequest, list: string, items: readonly T[], positionOf: (item: T) => ListPosition, order: "ascending" | "descending"): ListPage<T> | Fault;
+  paginate<T>(request: RouteRequest, list: string, items: readonly T[], positionOf: (item: T) => ListPosition, order: "ascending" | "descending", moving?: MovingList<T>): ListPage<T> | Fault;
 
   /**
    * An id for what a POST creates: 26 characters of [0-9a-v]. With an `Idempotency-Key` derived from scope, key, body and

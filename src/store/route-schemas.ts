@@ -5,7 +5,7 @@ import Type, { type TSchema } from "typebox";
 export const listQuery = Type.Object(
   {
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 25, description: "How many items at most." })),
-    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: "`next_cursor` of the page before." })),
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096, description: "`next_cursor` of the page before." })),
     consistency: Type.Optional(Type.String({ description: "As the header `Consistency-Level`, which wins." })),
   },
   { additionalProperties: false },

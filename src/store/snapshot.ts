@@ -33,6 +33,10 @@ export class TurnSnapshot implements Snapshot {
     private readonly overlay?: ReadonlyMap<string, DocumentState>,
   ) {}
 
+  get held(): Vector {
+    return this.table.held();
+  }
+
   document(key: string): DocumentReader | undefined {
     const drafted = this.overlay?.get(key);
     if (drafted !== undefined) return drafted.alive ? new DocumentReader(drafted, () => this.rulesOf(drafted.partition)) : undefined;

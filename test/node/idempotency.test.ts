@@ -2,7 +2,8 @@ import t from "tap";
 import { isFault } from "../../src/core/errors.js";
 import type { Committed } from "../../src/store/data-plane.js";
 import type { ReplicaNode } from "../../src/node.js";
-import { Cluster, component, read, setting } from "./cluster.js";
+import { keyspace } from "../../src/store/keyspace.js";
+import { Cluster, component, newDisk, read, setting } from "./cluster.js";
 
 const idempotency = { scope: "scope-1", request: "request-1" };
 
@@ -74,4 +75,35 @@ t.test("a final refusal is kept, a passing one is not", async (t) => {
   const behind = await us.commit(setting("api", {}), { level: "LOCAL", actor: "test", session: { "eu-west-1.zzz": 5 }, sessionWaitMs: 0, idempotency: passing });
   t.ok(isFault(behind));
   t.notOk((await once(us, "API", passing)).replayed);
+});
+
+t.test("a replica that was emptied, and got everything by anti-entropy, gives the first answers too", async (t) => {
+  await using cluster = new Cluster({ limits: { logEntriesKept: 5, trimEveryMs: 20, answersPerMessage: 2 } });
+  await cluster.start();
+  await cluster.voting();
+  const us = cluster.node("us-east");
+  const keys = Array.from({ length: 5 }, (_, i) => ({ scope: `scope-${i}`, request: "r" }));
+  const first: Committed[] = [];
+  for (const key of keys) first.push(await once(us, `name ${key.scope}`, key));
+  for (let i = 0; i < 60; i++) await once(us, `later ${i}`, { scope: `later-${i}`, request: "r" });
+  await cluster.converged();
+  const tail = async (name: string): Promise<number> => {
+    let places = 0;
+    for await (const page of cluster.disk(name).storage.scan(keyspace.allArrivals)) places += page.length;
+    return places;
+  };
+  await cluster.settled("the logs have lost the answers", async () => (await tail("us-east-1")) <= 20 && (await tail("eu-west-1")) <= 20);
+  await cluster.stop("ap-south-1");
+  cluster.disks.set("ap-south-1", newDisk("another folder"));
+  await cluster.start("ap-south-1");
+  await cluster.converged();
+  const south = cluster.node("ap-south");
+  await cluster.settled("it has taken over what the logs passed", () => Object.entries(us.cluster().vector).every(([origin, seq]) => (south.cluster().vector[origin] ?? 0) >= seq));
+  for (const [index, key] of keys.entries()) {
+    const again = await once(south, "another name", key);
+    t.same([again.replayed, again.body, again.etag], [true, first[index]?.body, first[index]?.etag], key.scope);
+    const reused = await south.commit(setting("api", { name: "x" }), { level: "LOCAL", actor: "test", idempotency: { ...key, request: "other" } });
+    t.ok(isFault(reused) && reused.code === "idempotency-key-reused");
+  }
+  t.same(cluster.fatals, []);
 });

@@ -90,6 +90,8 @@ export class ReplicaProcess {
   /** Base URL, while it listens. */
   http = "";
   meshPort = 0;
+  /** Files and sockets that the process may have open, from its next start on. */
+  descriptorsMax: number | undefined;
   readonly log: { [name: string]: unknown }[] = [];
   stderr = "";
   exit: Promise<Exit> = Promise.resolve({ code: 0, signal: null });
@@ -119,7 +121,7 @@ export class ReplicaProcess {
     const failed = exit.then(({ code, signal }) => {
       throw new Error(`${this.id} ended before it listened (${code ?? signal}): ${this.stderr.trim()}`);
     });
-    await Promise.race([this.listening, failed, deadline(60_000, `${this.id} listens`)]);
+    await Promise.race([this.listening, failed, deadline(90_000, `${this.id} listens`)]);
     failed.catch(() => undefined);
   }
 
@@ -133,7 +135,9 @@ export class ReplicaProcess {
 
   private spawn(args: readonly string[]): Promise<Exit> {
     // The channel tells the replica when this process is gone.
-    const child = spawn(...bareNode([command, "node", "--config", this.configFile, ...args]), {
+    const [program, words] = bareNode([command, "node", "--config", this.configFile, ...args]);
+    const limited: [string, string[]] = this.descriptorsMax === undefined ? [program, words] : ["sh", ["-c", `ulimit -n ${this.descriptorsMax} && exec "$@"`, "sh", program, ...words]];
+    const child = spawn(...limited, {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       env: environmentOf(this.environment),
     });

@@ -48,7 +48,25 @@ export interface Message {
     | { $case: "vectorAnswer"; value: VectorAnswer }
     | { $case: "quorum"; value: Quorum }
     | { $case: "antiEntropy"; value: AntiEntropy }
+    | { $case: "answersRequest"; value: AnswersRequest }
+    | { $case: "answers"; value: Answers }
     | undefined;
+}
+
+/** Asks for the first answers to requests with an Idempotency-Key that the receiver keeps, by key, from just beyond `after`. */
+export interface AnswersRequest {
+  request: number;
+  after: string;
+}
+
+export interface Answers {
+  request: number;
+  scopes: string[];
+  hlcs: string[];
+  /** The records as JSON. */
+  records: string[];
+  /** `after` of the next request; empty at the end. */
+  next: string;
 }
 
 export interface Hello {
@@ -420,6 +438,12 @@ export const Message: MessageFns<Message> = {
       case "antiEntropy":
         AntiEntropy.encode(message.body.value, writer.uint32(66).fork()).join();
         break;
+      case "answersRequest":
+        AnswersRequest.encode(message.body.value, writer.uint32(74).fork()).join();
+        break;
+      case "answers":
+        Answers.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -499,6 +523,169 @@ export const Message: MessageFns<Message> = {
             }
 
             message.body = { $case: "antiEntropy", value: AntiEntropy.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.body = { $case: "answersRequest", value: AnswersRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "answers", value: Answers.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAnswersRequest(): AnswersRequest {
+  return { request: 0, after: "" };
+}
+
+export const AnswersRequest: MessageFns<AnswersRequest> = {
+  encode(message: AnswersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    if (message.after !== "") {
+      writer.uint32(18).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AnswersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAnswersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAnswers(): Answers {
+  return { request: 0, scopes: [], hlcs: [], records: [], next: "" };
+}
+
+export const Answers: MessageFns<Answers> = {
+  encode(message: Answers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    for (const v of message.scopes) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.hlcs) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.records) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.next !== "") {
+      writer.uint32(42).string(message.next);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Answers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAnswers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.scopes.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hlcs.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.records.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.next = reader.string();
             continue;
           }
         }
