@@ -1,0 +1,15 @@
+import { simulate } from "./src/sim/simulation.js";
+import { simulationHost } from "./src/cli/sim-host.js";
+import { appendFileSync } from "node:fs";
+const [from, to, trace] = [Number(process.argv[2]), Number(process.argv[3] ?? process.argv[2]), process.argv[4]];
+const faults = process.env["FAULTS"] === undefined ? undefined : new Set(process.env["FAULTS"].split(",").filter(Boolean).map(Number));
+for (let seed = from; seed <= to; seed++) {
+  const t = process.cpuUsage();
+  const lines: string[] = [];
+  const r = await simulate({ seed, host: simulationHost, ...(faults ? { faults } : {}), ...(trace ? { traceLine: (l: string) => { lines.push(l); if (lines.length > 1000) appendFileSync(trace, lines.splice(0).join("")); } } : {}) });
+  if (trace) appendFileSync(trace, lines.join(""));
+  const u = process.cpuUsage(t);
+  console.log(seed, r.traceHash, Math.round(r.simulatedMs), "ms", r.events, "events", r.history.operations.length, "ops", r.history.operations.filter(o => o.outcome === "ok").length, "ok", "conv", r.history.convergedAtMs !== undefined ? Math.round(r.history.convergedAtMs - (r.history.healedAtMs ?? 0)) : "NO", "cpu", Math.round((u.user + u.system) / 1000), r.breakages.length ? r.breakages.map(b => b.replica + ": " + b.what.slice(0, 600)) : "");
+  if (process.env["REACHED"]) console.log(r.reached);
+}
+process.exit(0);
