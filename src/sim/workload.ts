@@ -36,7 +36,7 @@ export interface WorkloadShape {
 
 export function workloadShapeOf(random: SeededRandom): WorkloadShape {
   return {
-    clients: random.integer(3, 6), thinkMs: random.pick([80, 200, 500]), resourcesOfAType: random.integer(1, 2), deleteRate: random.pick([0, 0.02, 0.08]),
+    clients: random.integer(3, 6), thinkMs: random.pick([150, 400, 900]), resourcesOfAType: random.integer(1, 2), deleteRate: random.pick([0, 0.02, 0.08]),
     classes: random.pick([{ quorum: 1, mixed: 0, local: 0 }, { quorum: 0.5, mixed: 0.3, local: 0.2 }, { quorum: 0.2, mixed: 0.4, local: 0.4 }, { quorum: 0.6, mixed: 0, local: 0.4 }]),
     quorumTimeoutMs: random.pick([1_000, 5_000]), bursts: random.chance(0.3),
   };

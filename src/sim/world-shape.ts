@@ -34,7 +34,7 @@ export function roundTripMs(shape: WorldShape, a: string, b: string): number {
 /** Bounds that make rare paths common: a short log, a small cache, few bytes on the way. */
 function boundsOf(random: SeededRandom): Limits {
   const chosen: Partial<Record<keyof Limits, number>> = {};
-  if (random.chance(0.5)) chosen.logEntriesKept = random.integer(5, 60);
+  if (random.chance(0.3)) chosen.logEntriesKept = random.integer(5, 60);
   if (random.chance(0.3)) chosen.documentCacheBytes = random.integer(2_000, 20_000);
   if (random.chance(0.3)) chosen.entriesPerMessage = random.integer(1, 4);
   if (random.chance(0.2)) chosen.linkWindowBytes = 70_000;

@@ -60,6 +60,7 @@ export class World {
   readonly machines = new Map<string, Machine>();
   readonly network: SimulatedNetwork;
   private members: readonly ReplicaShape[];
+  private readonly latencies = new Map<string, Map<string, number>>();
 
   constructor(
     readonly queue: EventQueue,
@@ -72,9 +73,17 @@ export class World {
     this.members = shape.replicas;
     this.network = new SimulatedNetwork(queue, random.fork("network"), trace, {
       codec: host.codec, reached: events.reached,
-      latencyMs: (from, to) => roundTripMs(shape, this.machine(from).shape.region, this.machine(to).shape.region) / 2,
+      latencyMs: (from, to) => this.latencyMs(from, to),
     });
     for (const replica of shape.replicas) this.addMachine(replica);
+  }
+
+  private latencyMs(from: string, to: string): number {
+    let known = this.latencies.get(from);
+    if (known === undefined) this.latencies.set(from, (known = new Map()));
+    let latency = known.get(to);
+    if (latency === undefined) known.set(to, (latency = roundTripMs(this.shape, this.machine(from).shape.region, this.machine(to).shape.region) / 2));
+    return latency;
   }
 
   private addMachine(shape: ReplicaShape): void {

@@ -214,7 +214,8 @@ export class CommitPath {
   private renderNow(command: Command): Rendered | undefined {
     const { log, wall } = this.parts;
     const snapshot = new TurnSnapshot(log.table, wall());
-    const attempt = tryTurn(snapshot, () => render(command, snapshot));
+    // A write that was decided late may meet a deletion that came before it was known.
+    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));
     return "value" in attempt && !isFault(attempt.value) ? { ...attempt.value, batch: snapshot.batch } : undefined;
   }
 
