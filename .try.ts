@@ -10,6 +10,7 @@ for (let seed = from; seed <= to; seed++) {
   if (trace) appendFileSync(trace, lines.join(""));
   const u = process.cpuUsage(t);
   console.log(seed, r.traceHash, Math.round(r.simulatedMs), "ms", r.events, "events", r.history.operations.length, "ops", r.history.operations.filter(o => o.outcome === "ok").length, "ok", "conv", r.history.convergedAtMs !== undefined ? Math.round(r.history.convergedAtMs - (r.history.healedAtMs ?? 0)) : "NO", "cpu", Math.round((u.user + u.system) / 1000), r.breakages.length ? r.breakages.map(b => b.replica + ": " + b.what.slice(0, 600)) : "");
+  if (r.history.convergedAtMs === undefined) console.log(JSON.stringify(r.history.final.map(f => [f.replica, f.merkleRoot, f.vector])), r.faults.length, JSON.stringify(r.history.faults.slice(-6)));
   if (process.env["REACHED"]) console.log(r.reached);
 }
 process.exit(0);

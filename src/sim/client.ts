@@ -1,4 +1,5 @@
 /** One simulated client: a person or program that asks one thing after the other. */
+import { createHash } from "node:crypto";
 import type { Json } from "../core/change.js";
 import type { ConsistencyLevel } from "../store/data-plane.js";
 import { decodeToken } from "../store/session-token.js";
@@ -215,7 +216,7 @@ export class Client {
     const answer = await workload.requests.send(replica, {
       level, asks: intent.asks, quorumTimeoutMs: workload.shape.quorumTimeoutMs,
       ...(tokenIn === undefined ? {} : { session: tokenIn.text }), ...(ifMatch === undefined ? {} : { ifMatch }),
-      ...(idempotencyKey === undefined ? {} : { idempotency: { scope: `simulation ${idempotencyKey}`, request: JSON.stringify([kind, type, resource?.id, written]) } }),
+      ...(idempotencyKey === undefined ? {} : { idempotency: { scope: hashOf(idempotencyKey), request: hashOf(JSON.stringify([kind, type, resource?.id, written])) } }),
     }, PATIENCE_MS);
     const outcome = outcomeOf(kind, answer?.status, answer?.outcome);
     if (answer === undefined) {
@@ -248,6 +249,11 @@ export class Client {
 
 function nameOf({ type, id }: Pick<WorkedResource, "type" | "id">): string {
   return `${type}/${id}`;
+}
+
+/** As the API names scopes and bodies. */
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
 }
 
 function keyed(key: string | undefined): { readonly idempotencyKey?: string } {
