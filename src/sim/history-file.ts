@@ -54,6 +54,7 @@ const operation = closed({
   kind: oneOf(OPERATION_KINDS),
   subject,
   written: optional(closed({ fields: optional(fields), added: optional(sets), removed: optional(sets) })),
+  touches: optional(Type.Array(resource)),
   ifMatch: optional(string),
   idempotencyKey: optional(string),
   invokedAtMs: ms,
