@@ -13,6 +13,7 @@ import { keyOf } from "../core/document.js";
 
 /** How long a client waits for an answer, ms. */
 const PATIENCE_MS = 9_000;
+const TEXTS: ReadonlySet<string> = new Set(["name", "description"]);
 const COMPONENT_STATUSES = ["operational", "degraded_performance", "partial_outage", "major_outage"] as const;
 const INCIDENT_STATUSES = ["investigating", "identified", "monitoring", "resolved"] as const;
 
@@ -30,6 +31,7 @@ interface Intent {
 interface Result {
   readonly answer: Answer | undefined;
   readonly conflicts?: readonly Conflict[];
+  readonly sight?: Sight;
 }
 
 export class Client {
@@ -81,8 +83,11 @@ export class Client {
       return;
     }
     const resource = random.pick(workload.resources.filter(({ state }) => state !== "deleted" || random.chance(0.15)));
+    if (resource.type === "incident" && this.session !== undefined && random.chance(0.15)) {
+      await this.label(resource, replica, text, random);
+      return;
+    }
     const intent = this.intend(resource, text, random);
-    if (intent === undefined) return;
     if (intent.idempotencyKey !== undefined) await this.performRepeatedly(intent, replica, random);
     else await this.afterwards(intent, await this.perform(intent, replica), replica, random);
   }
@@ -93,13 +98,12 @@ export class Client {
     return here.length === 0 ? undefined : random.pick(here).replica;
   }
 
-  private intend(resource: WorkedResource, text: string, random: SeededRandom): Intent | undefined {
+  private intend(resource: WorkedResource, text: string, random: SeededRandom): Intent {
     const { type, id } = resource;
     const isKnown = this.seen.get(nameOf(resource))?.found === true;
     if (resource.state === "new" && !isKnown && random.chance(0.75)) return this.create(resource, text, random);
     const choice = random.weighted({
-      read: 0.32, update: 0.26, compareAndSet: 0.12, post: type === "incident" ? 0.14 : 0, label: type === "incident" ? 0.08 : 0,
-      conflicts: 0.04, history: 0.02, delete: this.workload.shape.deleteRate,
+      read: 0.32, update: 0.26, compareAndSet: 0.12, post: type === "incident" ? 0.14 : 0, conflicts: 0.04, history: 0.02, delete: this.workload.shape.deleteRate,
     });
     const level = this.workload.levelFor(resource, choice !== "read" && choice !== "conflicts" && choice !== "history", random);
     const common = { type, resource, level };
@@ -113,15 +117,15 @@ export class Client {
         const body = `update ${text}`;
         return { ...common, kind: "post-update", written: { added: { updates: [body] } }, asks: { command: postUpdate(id, `u-${text}`, body) }, ...keyed(key) };
       }
-      case "label": return this.label(resource, level, text, random);
       default: {
         const fields = fieldsFor(type, text, random);
         const ifMatch = choice === "compareAndSet" ? this.seen.get(nameOf(resource))?.etag : undefined;
         if (choice === "compareAndSet" && ifMatch === undefined) return { ...common, kind: "read", asks: { query: readResource(type, id) } };
         const command = kindOf(type).patch(id, fields, `u-${text}`);
-        const added = type === "incident" && "status" in fields ? { added: { updates: [""] } } : {};
-        if (ifMatch !== undefined) return { ...common, kind: "compare-and-set", written: { fields, ...added }, ifMatch, asks: { command } };
-        return { ...common, kind: "update", written: { fields, ...added }, asks: { command }, ...keyed(random.chance(0.2) ? `key-${text}` : undefined) };
+        const added = typeof fields["body"] === "string" ? { added: { updates: [fields["body"]] } } : {};
+        const { body: _body, ...registers } = fields;
+        if (ifMatch !== undefined) return { ...common, kind: "compare-and-set", written: { fields: registers, ...added }, ifMatch, asks: { command } };
+        return { ...common, kind: "update", written: { fields: registers, ...added }, asks: { command }, ...keyed(random.chance(0.2) ? `key-${text}` : undefined) };
       }
     }
   }
@@ -136,16 +140,21 @@ export class Client {
     };
   }
 
-  /** Labels are given as a whole: what the caller saw and does not name is taken away. */
-  private label(resource: WorkedResource, level: ConsistencyLevel, text: string, random: SeededRandom): Intent | undefined {
+  /** Labels are given as a whole: what the caller saw and does not name is taken away. So they are read first, and changed as they were seen. */
+  private async label(resource: WorkedResource, replica: string, text: string, random: SeededRandom): Promise<void> {
     const { type, id } = resource;
-    const before = this.seen.get(nameOf(resource))?.sets?.["labels"];
-    if (before === undefined || this.session === undefined) return undefined;
+    const looked: Intent = { kind: "read", type, resource, level: this.workload.levelFor(resource, false, random), asks: { query: readResource(type, id) } };
+    const { answer, sight } = await this.perform(looked, replica);
+    this.learn(looked, answer);
+    const before = sight?.sets?.["labels"];
+    if (before === undefined || this.workload.ended) return;
     const gone = before.length > 0 && random.chance(0.4) ? random.pick(before) : undefined;
     const added = `label ${text}`;
     const labels = gone === undefined ? [...before, added] : before.filter((label) => label !== gone);
     const written: Written = gone === undefined ? { added: { labels: [added] } } : { removed: { labels: [gone] } };
-    return { kind: gone === undefined ? "add-label" : "remove-label", type, resource, level, written, asks: { command: kindOf(type).patch(id, { labels }, `u-${text}`) } };
+    const level = this.workload.levelFor(resource, true, random);
+    const intent: Intent = { kind: gone === undefined ? "add-label" : "remove-label", type, resource, level, written, asks: { command: kindOf(type).patch(id, { labels }, `u-${text}`) } };
+    this.learn(intent, (await this.perform(intent, replica)).answer);
   }
 
   /** The same request at two replicas at once, or again until it is answered. */
@@ -180,7 +189,8 @@ export class Client {
     if (resource === undefined) return;
     if (conflict !== undefined) {
       this.workload.reached("workload: a conflict was decided");
-      const value = random.pick(conflict.values).value;
+      // A text that was written before would not tell whose write is seen.
+      const value = TEXTS.has(conflict.field) ? `${conflict.field} resolved by ${this.name}.${this.number}` : random.pick(conflict.values).value;
       const resolved: Intent = {
         kind: "resolve", type, resource, level: this.workload.levelFor(resource, true, random), written: { fields: { [conflict.field]: value } },
         asks: { command: kindOf(type).resolve(resource.id, conflict.field, value) },
@@ -232,7 +242,7 @@ export class Client {
       outcome, answered: true, status: answer.status, returned, ...(tokenOut === undefined ? {} : { tokenOut }), ...(answer.replayed ? { replayed: true } : {}),
       ...(typeof stamp === "string" && written !== undefined && kind !== "post-update" ? { stamp } : {}), ...(outcome === "ok" ? { servedLevel: level } : {}),
     });
-    return { answer, ...(returned.conflicts === undefined ? {} : { conflicts: returned.conflicts }) };
+    return { answer, ...(returned.conflicts === undefined ? {} : { conflicts: returned.conflicts }), ...(returned.sight === undefined ? {} : { sight: returned.sight }) };
   }
 
   private returnedOf({ kind, type }: Intent, answer: Answer): Returned {
@@ -268,7 +278,7 @@ function tokenOf(answer: Answer): Token | undefined {
 
 function fieldsFor(type: ResourceType, text: string, random: SeededRandom): Record<string, Json> {
   if (type === "component-group") return random.chance(0.6) ? { name: `name ${text}` } : { description: `text ${text}` };
-  if (type === "incident") return random.chance(0.7) ? { name: `name ${text}` } : { status: random.pick(INCIDENT_STATUSES) };
+  if (type === "incident") return random.chance(0.7) ? { name: `name ${text}` } : { status: random.pick(INCIDENT_STATUSES), body: `status ${text}` };
   return random.weighted({ name: 0.4, description: 0.4, status: 0.2 }) === "status"
     ? { status: random.pick(COMPONENT_STATUSES) }
     : random.chance(0.5) ? { name: `name ${text}` } : { description: `text ${text}` };

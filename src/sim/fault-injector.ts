@@ -75,6 +75,11 @@ export class FaultInjector {
     this.tell(fault.kind, fault.targets, fault.fromMs, this.queue.now, fault.detail);
   }
 
+  /** A damaged store was set aside, as `--rebuild` does: what only it held is lost. */
+  rebuilt(replica: string): void {
+    this.tell("disk-emptied", [replica], this.queue.now, undefined, "rebuilt after damage");
+  }
+
   private tell(kind: SimulatedFault, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
     this.told.push({ kind: historyKind(kind), targets, fromMs, ...(untilMs === undefined ? {} : { untilMs }), ...(detail === undefined ? {} : { detail }) });
   }

@@ -2,6 +2,7 @@
 import { limits } from "../core/limits.js";
 import { keyOf } from "../core/document.js";
 import { dominates } from "../core/vector.js";
+import { keyspace } from "../store/keyspace.js";
 import type { EventQueue } from "./event-queue.js";
 import type { Conflict, FinalDocument, FinalObservation, History, Sample, StampObservation } from "./history.js";
 import type { Recorder } from "./recorder.js";
@@ -53,10 +54,14 @@ export class Observer {
   }
 
   private look(): void {
-    for (const [replica, { node, metrics }] of this.world.machines) {
+    for (const [replica, { node, metrics, disk }] of this.world.machines) {
       if (node === undefined) continue;
-      const { incarnation, clock } = node.cluster();
-      this.stamps.push({ replica, incarnation, atMs: this.queue.now, hlc: clock.hlc });
+      // The clock as it is durable: what a replica has only in memory it may lose, and has stamped nothing with that anybody was told.
+      const stored = disk.peek(keyspace.state);
+      if (stored !== undefined) {
+        const { incarnation, hlc } = JSON.parse(Buffer.from(stored).toString()) as { incarnation: number; hlc: string };
+        this.stamps.push({ replica, incarnation, atMs: this.queue.now, hlc });
+      }
       for (const [gauge, name, limit] of GAUGES) {
         const value = metrics.greatest(gauge);
         if (value !== undefined) this.samples.push({ replica, atMs: this.queue.now, name, value, limit });
@@ -72,6 +77,7 @@ export class Observer {
   /** Waits until all replicas are equal and every voter votes. */
   async converge(withinMs: number): Promise<void> {
     if (await until(this.queue, () => this.isEqual(), withinMs)) this.convergedAtMs = this.queue.now;
+    await until(this.queue, () => this.silentVoters().length === 0, withinMs);
   }
 
   private isEqual(): boolean {

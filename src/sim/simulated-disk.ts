@@ -81,6 +81,11 @@ export class SimulatedDisk {
     return { records: new Map(this.records), witness: this.witness };
   }
 
+  /** What is stored under a key, for those who look on. */
+  peek(key: string): Uint8Array | undefined {
+    return this.records.get(key);
+  }
+
   /** Puts an image back. `sameVolume`: with the witness that it had then, as where a snapshot of the volume is put back. */
   restore(image: DiskImage, sameVolume: boolean): void {
     this.clear();

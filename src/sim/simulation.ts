@@ -38,6 +38,10 @@ export interface SimulationResult {
   readonly history: History;
   readonly faults: readonly PlannedFault[];
   readonly breakages: readonly Breakage[];
+  /** Voters that did not vote at the end. */
+  readonly silentVoters: readonly string[];
+  /** Within how many ms of healing all had to be equal. */
+  readonly convergenceMs: number;
   /** What was reached, and how often. */
   readonly reached: Readonly<Record<string, number>>;
   readonly traceHash: string;
@@ -73,15 +77,16 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     trace.add(queue.now, `${replica} broken ${what.split("\n", 1)[0] ?? ""}`);
     if (breakages.length < BREAKAGES_KEPT) breakages.push({ replica, what });
   };
-  const world = new World(queue, random.fork("world"), trace, shapeOf(random.fork("shape")), host, { broken, reached: reach });
+  const world = new World(queue, random.fork("world"), trace, shapeOf(random.fork("shape")), host, { broken, reached: reach, rebuilt: (replica) => injector.rebuilt(replica) });
   const recorder = new Recorder(queue, trace);
   const requests = new Requests(world, { broken, reached: reach });
   const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadShapeOf(random.fork("workload shape")), options.left ?? new Set(), reach);
   const durationMs = random.fork("duration").pick([8_000, 15_000, 30_000]);
   const faults = scheduleOf(random.fork("faults"), world.shape, durationMs).filter(({ id }) => options.faults?.has(id) ?? true);
-  const injector = new FaultInjector(world, random.fork("injector"), reach);
+  const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
   const observer = new Observer(world, requests, recorder, workload);
   let over = false;
+  let silentVoters: readonly string[] = [];
   const course = async (): Promise<void> => {
     for (const { replica } of world.membership) world.start(replica);
     observer.start();
@@ -96,6 +101,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     workload.stop();
     await until(queue, () => workload.idle, 20_000);
     await observer.converge(CONVERGENCE_MS);
+    silentVoters = observer.silentVoters();
     await observer.lookAtEnd();
     over = true;
   };
@@ -112,5 +118,5 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     replicas: world.everyReplica.map(({ replica, region, role }) => ({ replica, region, role })),
     operations: recorder.operations, faults: injector.events, ...observer.result,
   };
-  return { seed, history, faults, breakages, reached: Object.fromEntries([...reached].sort()), traceHash: trace.digest(), simulatedMs: queue.now, events: queue.executed };
+  return { seed, history, faults, breakages, silentVoters, convergenceMs: CONVERGENCE_MS, reached: Object.fromEntries([...reached].sort()), traceHash: trace.digest(), simulatedMs: queue.now, events: queue.executed };
 }

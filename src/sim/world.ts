@@ -45,6 +45,8 @@ export interface WorldEvents {
   /** A broken invariant of the product, or a promise that rejected where none may. */
   broken(replica: string, error: unknown): void;
   reached(what: string): void;
+  /** The operator has begun a store anew. */
+  rebuilt(replica: string): void;
 }
 
 /** The state before anything was written. */
@@ -179,6 +181,7 @@ export class World {
       this.crash(replica, "nothing");
       if (rebuild) {
         this.events.reached("operator: a damaged store was rebuilt");
+        this.events.rebuilt(replica);
         machine.disk.clear();
       }
       if (!machine.down) this.start(replica);
