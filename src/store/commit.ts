@@ -202,11 +202,15 @@ export class CommitPath {
    */
   private async decide(write: QuorumWrite, left: () => number, hand?: (to: string) => Promise<Committed | Fault | undefined>): Promise<Fault | Committed | "done" | "idle"> {
     let result = await this.parts.quorum.write(write);
+    let isHandedOver = false;
     while (result instanceof Handover) {
       const answer = await hand?.(result.to);
       if (answer !== undefined) return answer;
+      isHandedOver = true;
       result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
     }
+    // Whoever it was handed to may have proposed it, and so did this replica before.
+    if (isHandedOver && isFault(result) && result.extra.outcome === "rejected" && !isFinal(result)) return new Fault(result.code, result.detail, { ...result.extra, outcome: "unknown" });
     return result;
   }
 
