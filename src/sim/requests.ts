@@ -3,7 +3,7 @@
  * data plane is done here in short: the status of a fault, handing a losing write to the winner, and passing on GLOBAL_QUORUM where there is no vote.
  */
 import type { Json } from "../core/change.js";
-import { isFault, type Fault, type FaultCode } from "../core/errors.js";
+import { Fault, isFault, type FaultCode } from "../core/errors.js";
 import type { ReplicaNode } from "../node.js";
 import type { Command, CommitOptions, Committed, ConsistencyLevel, HistoryEntry, Query } from "../store/data-plane.js";
 import type { Rendered } from "../store/route-context.js";
@@ -118,7 +118,7 @@ export class Requests {
       this.events.reached("request: passed on to a voter");
       const reply = await this.between(replica, voter, (request.quorumTimeoutMs ?? 5_000) + WAY_MS, (target, there) => this.serve(target, there, request, 1, undefined));
       if (reply !== undefined) return reply;
-      if (!isRead) return undefined;
+      if (!isRead) return new Fault("quorum-unavailable", "The region that the write was passed on to gave no answer.", { outcome: "unknown", retryAfterSeconds: 1 });
     }
     return undefined;
   }
