@@ -15,6 +15,8 @@ for (let seed = from; seed <= to; seed++) {
   for (const f of j.failures.slice(0, 3)) console.log("  ", f.checker, "|", f.happened.slice(0, 1500));
   for (const f of j.undecided.slice(0, 3)) console.log("  undecided", f.slice(0, 500));
   if (r.history.convergedAtMs === undefined) console.log(JSON.stringify(r.history.final.map(f => [f.replica, f.merkleRoot, f.vector])), r.faults.length, JSON.stringify(r.history.faults.slice(-6)));
+  if (process.env["HIST"]) for (const o of r.history.operations) if (o.subject.id === process.env["HIST"] || o.kind === "list" && process.env["LISTS"]) console.log(JSON.stringify({ ...o, tokenIn: undefined, tokenOut: undefined, format: undefined }));
+  if (process.env["FLT"]) for (const f of r.history.faults) console.log(JSON.stringify(f));
   if (process.env["REACHED"]) console.log(r.reached);
 }
 process.exit(0);
