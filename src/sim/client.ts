@@ -153,8 +153,8 @@ export class Client {
     const labels = gone === undefined ? [...before, added] : before.filter((label) => label !== gone);
     const written: Written = gone === undefined ? { added: { labels: [added] } } : { removed: { labels: [gone] } };
     const level = this.workload.levelFor(resource, true, random);
-    // What others have decided meanwhile counts as seen: who must not take it away says what was seen.
-    const ifMatch = resource.class === "quorum" && sight?.etag !== undefined ? { ifMatch: sight.etag } : {};
+    // The token may stand for more than was shown, and what others have decided counts as seen: who must not take that away says what was seen.
+    const ifMatch = sight?.etag === undefined ? {} : { ifMatch: sight.etag };
     const intent: Intent = { kind: gone === undefined ? "add-label" : "remove-label", type, resource, level, written, ...ifMatch, asks: { command: kindOf(type).patch(id, { labels }, `u-${text}`) } };
     this.learn(intent, (await this.perform(intent, replica)).answer);
   }

@@ -2,6 +2,7 @@
 import { limits } from "../core/limits.js";
 import { keyOf } from "../core/document.js";
 import { dominates } from "../core/vector.js";
+import type { ClusterStatus } from "../store/data-plane.js";
 import { keyspace } from "../store/keyspace.js";
 import type { EventQueue } from "./event-queue.js";
 import type { Conflict, FinalDocument, FinalObservation, History, Sample, StampObservation } from "./history.js";
@@ -9,7 +10,6 @@ import type { Recorder } from "./recorder.js";
 import type { Answer, Request, Requests } from "./requests.js";
 import { listedOf, PAGE, readAll, readConflictsOf, readResource, sightOf, TYPES } from "./resources.js";
 import { until } from "./waiting.js";
-import type { Workload } from "./workload.js";
 import type { Machine, World } from "./world.js";
 
 const LOOK_EVERY_MS = 1_000;
@@ -32,7 +32,6 @@ export class Observer {
     private readonly world: World,
     private readonly requests: Requests,
     private readonly recorder: Recorder,
-    private readonly workload: Workload,
   ) {}
 
   private get queue(): EventQueue {
@@ -58,7 +57,7 @@ export class Observer {
       if (node === undefined) continue;
       // The clock as it is durable: what a replica has only in memory it may lose, and has stamped nothing with that anybody was told.
       const stored = disk.peek(keyspace.state);
-      if (stored !== undefined) {
+      if (stored !== undefined && !disk.wentBack) {
         const { incarnation, hlc } = JSON.parse(Buffer.from(stored).toString()) as { incarnation: number; hlc: string };
         this.stamps.push({ replica, incarnation, atMs: this.queue.now, hlc });
       }
@@ -78,6 +77,8 @@ export class Observer {
   async converge(withinMs: number): Promise<void> {
     if (await until(this.queue, () => this.isEqual(), withinMs)) this.convergedAtMs = this.queue.now;
     await until(this.queue, () => this.silentVoters().length === 0, withinMs);
+    // What clients have given up on may still have been decided meanwhile.
+    await until(this.queue, () => this.isEqual(), withinMs);
   }
 
   private isEqual(): boolean {
@@ -101,13 +102,12 @@ export class Observer {
   async lookAtEnd(): Promise<void> {
     const ids = new Map<string, Set<string>>(TYPES.map((type) => [type, new Set<string>()]));
     for (const { subject } of this.recorder.operations) if (subject.id !== undefined) ids.get(subject.type)?.add(subject.id);
-    this.final = await Promise.all(this.members().map((machine) => this.lookAt(machine, ids)));
-    void this.workload;
+    const statuses = new Map(this.members().map((machine) => [machine, machine.node?.cluster()]));
+    this.final = await Promise.all([...statuses].map(([machine, status]) => this.lookAt(machine, status, ids)));
   }
 
-  private async lookAt(machine: Machine, ids: ReadonlyMap<string, ReadonlySet<string>>): Promise<FinalObservation> {
+  private async lookAt(machine: Machine, status: ClusterStatus | undefined, ids: ReadonlyMap<string, ReadonlySet<string>>): Promise<FinalObservation> {
     const { replica, region } = machine.shape;
-    const status = machine.node?.cluster();
     const documents: FinalDocument[] = [];
     const lists: Record<string, readonly string[]> = {};
     for (const type of TYPES) {

@@ -47,6 +47,8 @@ export class SimulatedDisk {
   slowness = 1;
   /** Why the store cannot be opened any more. */
   damage: string | undefined;
+  /** A snapshot of the whole volume was put back: what is stored went back in time, and the program cannot see that at once. */
+  wentBack = false;
   private readonly damagedKeys = new Set<string>();
   private readonly pending: PendingWrite[] = [];
   private lastDue = 0;
@@ -91,7 +93,9 @@ export class SimulatedDisk {
     this.clear();
     this.records = new Map(image.records);
     this.keys = [...this.records.keys()].sort(compareUtf8);
-    if (sameVolume) this.witness = image.witness;
+    if (!sameVolume) return;
+    this.witness = image.witness;
+    this.wentBack = true;
   }
 
   /** A new, empty folder. */

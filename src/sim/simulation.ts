@@ -84,7 +84,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
   const durationMs = random.fork("duration").pick([8_000, 15_000, 30_000]);
   const faults = scheduleOf(random.fork("faults"), world.shape, durationMs).filter(({ id }) => options.faults?.has(id) ?? true);
   const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
-  const observer = new Observer(world, requests, recorder, workload);
+  const observer = new Observer(world, requests, recorder);
   let over = false;
   let silentVoters: readonly string[] = [];
   const course = async (): Promise<void> => {
