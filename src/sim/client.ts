@@ -46,6 +46,10 @@ export class Client {
     if (random.chance(0.75)) this.newSession();
   }
 
+  get steps(): number {
+    return this.number;
+  }
+
   async work(): Promise<void> {
     const { workload, random } = this;
     while (!workload.ended) {

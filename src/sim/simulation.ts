@@ -44,6 +44,8 @@ export interface SimulationResult {
   readonly convergenceMs: number;
   /** What was reached, and how often. */
   readonly reached: Readonly<Record<string, number>>;
+  /** How many steps each client began, those included that were left out. */
+  readonly steps: Readonly<Record<string, number>>;
   readonly traceHash: string;
   readonly simulatedMs: number;
   readonly events: number;
@@ -118,5 +120,5 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     replicas: world.everyReplica.map(({ replica, region, role }) => ({ replica, region, role })),
     operations: recorder.operations, faults: injector.events, ...observer.result,
   };
-  return { seed, history, faults, breakages, silentVoters, convergenceMs: CONVERGENCE_MS, reached: Object.fromEntries([...reached].sort()), traceHash: trace.digest(), simulatedMs: queue.now, events: queue.executed };
+  return { seed, history, faults, breakages, silentVoters, convergenceMs: CONVERGENCE_MS, steps: workload.steps, reached: Object.fromEntries([...reached].sort()), traceHash: trace.digest(), simulatedMs: queue.now, events: queue.executed };
 }

@@ -75,6 +75,11 @@ export class Workload {
     return this.running === 0;
   }
 
+  /** How many steps each client began. */
+  get steps(): Record<string, number> {
+    return Object.fromEntries(this.clients.map(({ name, steps }) => [name, steps]));
+  }
+
   start(failed: (error: unknown) => void): void {
     for (const client of this.clients) {
       this.running++;
