@@ -205,12 +205,12 @@ export class CommitPath {
     let isHandedOver = false;
     while (result instanceof Handover) {
       const answer = await hand?.(result.to);
-      if (answer !== undefined) return answer;
+      // What this replica proposed before may yet be decided, whatever the other one says of its own proposals.
+      if (answer !== undefined) return isFault(answer) ? uncertain(answer) : answer;
       isHandedOver = true;
       result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
     }
-    // Whoever it was handed to may have proposed it, and so did this replica before.
-    if (isHandedOver && isFault(result) && result.extra.outcome === "rejected" && !isFinal(result)) return new Fault(result.code, result.detail, { ...result.extra, outcome: "unknown" });
+    if (isHandedOver && isFault(result)) return uncertain(result);
     return result;
   }
 
@@ -279,6 +279,11 @@ const FINAL: ReadonlySet<string> = new Set(["not-found", "conflict", "preconditi
 /** 4xx that a repetition would meet again. */
 function isFinal(fault: Fault): boolean {
   return FINAL.has(fault.code);
+}
+
+/** A fault of a write that may have been proposed elsewhere: only what is final is known to be rejected. */
+function uncertain(fault: Fault): Fault {
+  return fault.extra.outcome === "rejected" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
 }
 
 function partitionOf(command: Command): string {
