@@ -415,7 +415,7 @@ export class ReplicaEngine {
     const { state } = this.log;
     return {
       vector: this.toldVector(), floor: copyVector(state.floor), incarnations: { ...this.quorum.engine.state.incarnations, [this.options.replica]: state.incarnation },
-      position: this.quorum.engine.position, voting: this.quorum.engine.voting, virgin: this.quorum.engine.state.virgin, hlc: this.log.clock.latest(),
+      position: this.log.durableVotes, voting: this.quorum.engine.voting, virgin: this.quorum.engine.state.virgin, hlc: this.log.clock.latest(),
       merkleRoot: this.tree.root(), level: this.failure === undefined ? 0 : 5,
     };
   }
