@@ -256,7 +256,7 @@ export class Client {
     if (status === 404 && (kind === "read" || kind === "conflicts")) return { sight: { found: false } };
     if (status >= 300) return {};
     if (kind === "list") return { list: { items: listedOf(type, body ?? {}), complete: true } };
-    if (kind === "conflicts") return { conflicts: ((body ?? {})["data"] ?? []) as unknown as readonly Conflict[] };
+    if (kind === "conflicts") return { conflicts: (body?.["data"] ?? []) as unknown as readonly Conflict[] };
     if (kind === "history") return { history: answer.history ?? [] };
     if (kind === "delete" || kind === "post-update" || body === null) return {};
     return { sight: sightOf(type, body, answer.etag) };

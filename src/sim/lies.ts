@@ -40,8 +40,8 @@ export const LIES: readonly Lie[] = [
   {
     name: "barriers-of-documents-for-lists", what: "A quorum list is made of one confirmed read of each document that is known here, and asks nobody about the list.", seedsMax: 200,
     edits: [{
-      file: "store/read.ts", find: "...(query.lists ?? []).map(({ partition, type }) => ({ scope: `${partition}/${type}` }))];",
-      replace: "...(query.lists ?? []).flatMap(({ partition, type }) => log.table.list(partition, type).map(({ key }) => ({ document: key })))];",
+      file: "store/read.ts", find: "...(query.lists ?? []).map(({ partition, type }) => ",
+      replace: "...(query.lists ?? []).flatMap(({ partition, type }) => log.table.list(partition, type).map(({ key }) => ({ document: key }))), ...[].map(({ partition, type }: never) => ",
     }],
   },
   one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",

@@ -10,7 +10,7 @@ import { ReplicaNode, type NodeOptions, type NodePorts } from "../node.js";
 import type { PlannedChange, Snapshot } from "../store/data-plane.js";
 import { foldChanges } from "../store/documents.js";
 import { isFault } from "../core/errors.js";
-import { EventQueue, type NextTurn } from "./event-queue.js";
+import type { EventQueue, NextTurn } from "./event-queue.js";
 import type { SeededRandom } from "./seeded-random.js";
 import { SimulatedDisk, type CrashLeaves, type SimulatedStorage } from "./simulated-disk.js";
 import { SimulatedMetrics } from "./simulated-metrics.js";
@@ -62,7 +62,7 @@ export class World {
   readonly machines = new Map<string, Machine>();
   readonly network: SimulatedNetwork;
   private members: readonly ReplicaShape[];
-  private readonly latencies = new Map<string, Map<string, number>>();
+  private readonly latencies = new Map<string, number>();
 
   constructor(
     readonly queue: EventQueue,
@@ -81,10 +81,11 @@ export class World {
   }
 
   private latencyMs(from: string, to: string): number {
-    let known = this.latencies.get(from);
-    if (known === undefined) this.latencies.set(from, (known = new Map()));
-    let latency = known.get(to);
-    if (latency === undefined) known.set(to, (latency = roundTripMs(this.shape, this.machine(from).shape.region, this.machine(to).shape.region) / 2));
+    const name = `${from}>${to}`;
+    const known = this.latencies.get(name);
+    if (known !== undefined) return known;
+    const latency = roundTripMs(this.shape, this.machine(from).shape.region, this.machine(to).shape.region) / 2;
+    this.latencies.set(name, latency);
     return latency;
   }
 

@@ -17,6 +17,7 @@ import type { ReadPath } from "./read.js";
 import { RegionQuorum } from "./region-quorum.js";
 import type { SessionWaits } from "./session.js";
 import { inTurn, TurnSnapshot, tryTurn } from "./snapshot.js";
+import { sometimes } from "../core/sometimes.js";
 
 export interface CommitParts {
   readonly log: ChangeLog;
@@ -77,6 +78,7 @@ export class CommitPath {
   }
 
   private async replay(kept: IdempotencyRecord, command: Command, options: CommitOptions): Promise<Committed | Fault> {
+    sometimes("idempotency: an answer was given again");
     if (kept.status >= 400) {
       const fault = JSON.parse(kept.body ?? "{}") as { code: Fault["code"]; detail: string; extra: Fault["extra"] };
       return new Fault(fault.code, fault.detail, { ...fault.extra, replayed: true });

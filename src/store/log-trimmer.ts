@@ -14,6 +14,7 @@ import type { ChangeLog } from "./change-log.js";
 import type { HistoryOfDocument } from "./document-history.js";
 import type { ArchivedDocument, NamedChange } from "./documents.js";
 import { keyspace } from "./keyspace.js";
+import { sometimes } from "../core/sometimes.js";
 
 /** Folds changes into an archive; in production on another thread. */
 export type Fold = (snapshot: ArchivedDocument | undefined, document: string, changes: readonly NamedChange[]) => Promise<ArchivedDocument>;
@@ -85,6 +86,7 @@ export class LogTrimmer {
     const end = overflow ? arrivals.length : arrivals.findIndex(({ origin, seq }) => seq > (stable[origin] ?? 0));
     const trimmed = end < 0 ? arrivals : arrivals.slice(0, end);
     if (trimmed.length === 0) return false;
+    sometimes("trimming: entries left the log");
     const writes: StorageWrite[] = [];
     for (const document of new Set(trimmed.map((arrival) => arrival.document))) {
       if (document === "!" || document.split("/")[1] === "idempotency") continue;
