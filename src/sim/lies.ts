@@ -84,4 +84,11 @@ export const LIES: readonly Lie[] = [
     "      } else if (matches(write.ifMatch, etag)) {", "      } else if (write.fresh || matches(write.ifMatch, etag)) {", 400),
   one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
     "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;"),
+  // Bugs that the simulator found in the product, put back.
+  one("an-answer-of-what-is-gone", "The answer to a write is made although the document was deleted before the decision was known, which is a broken invariant.", "store/commit.ts",
+    "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 400),
+  one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
+    "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;", 400),
+  one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
+    "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
 ];

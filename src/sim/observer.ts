@@ -24,6 +24,8 @@ const GAUGES: readonly (readonly [gauge: string, name: string, limit: number])[]
 export class Observer {
   private readonly stamps: StampObservation[] = [];
   private readonly samples: Sample[] = [];
+  /** The incarnation of each replica that was seen last. */
+  private readonly lives = new Map<string, number>();
   private final: readonly FinalObservation[] = [];
   private healedAtMs: number | undefined;
   private convergedAtMs: number | undefined;
@@ -57,9 +59,12 @@ export class Observer {
       if (node === undefined) continue;
       // The clock as it is durable: what a replica has only in memory it may lose, and has stamped nothing with that anybody was told.
       const stored = disk.peek(keyspace.state);
-      if (stored !== undefined && !disk.wentBack) {
+      if (stored !== undefined) {
         const { incarnation, hlc } = JSON.parse(Buffer.from(stored).toString()) as { incarnation: number; hlc: string };
-        this.stamps.push({ replica, incarnation, atMs: this.queue.now, hlc });
+        // A volume that was put back shows an old clock until the replica has noticed, and lives on as another.
+        const isOldLife = disk.wentBack && this.lives.get(replica) === incarnation;
+        this.lives.set(replica, incarnation);
+        if (!isOldLife) this.stamps.push({ replica, incarnation, atMs: this.queue.now, hlc });
       }
       for (const [gauge, name, limit] of GAUGES) {
         const value = metrics.greatest(gauge);

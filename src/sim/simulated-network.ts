@@ -345,17 +345,18 @@ export class SimulatedNetwork {
       const answer = listener.handler?.hello();
       if (answer === undefined || refusal(dialler, listener, said, answer) || listener.handler?.admit(said) !== undefined) return fails("refused");
       const answered = structuredClone(answer);
-      connection.up.add(listener);
-      listener.handler?.connected(dialler.replica, said);
-      const back = connection.directions.find((direction) => direction.from === listener);
-      // The listener's messages come behind its Hello.
-      if (back !== undefined) back.lastDue = Math.max(back.lastDue, this.queue.now + toDialler);
-      this.queue.at(this.queue.now + toDialler, `${key} answer`, () => {
-        dialler.process.after(0, `${dialler.replica} hears hello`, () => {
+      dialler.process.after(toDialler, `${dialler.replica} hears hello`, () => {
+        if (connection.broken) return;
+        if (dialler.handler?.admit(answered) !== undefined) return fails("refused");
+        connection.up.add(dialler);
+        // The dialler's messages come behind its word that it stays.
+        const out = connection.directions.find((direction) => direction.from === dialler);
+        if (out !== undefined) out.lastDue = Math.max(out.lastDue, this.queue.now + toListener);
+        dialler.handler?.connected(listener.replica, answered);
+        listener.process.after(toListener, `${listener.replica} is linked`, () => {
           if (connection.broken) return;
-          if (dialler.handler?.admit(answered) !== undefined) return fails("refused");
-          connection.up.add(dialler);
-          dialler.handler?.connected(listener.replica, answered);
+          connection.up.add(listener);
+          listener.handler?.connected(dialler.replica, said);
         });
       });
     });

@@ -43,8 +43,8 @@ function boundsOf(random: SeededRandom): Limits {
 }
 
 export function shapeOf(random: SeededRandom): WorldShape {
-  const regions = REGIONS.slice(0, random.weighted({ "3": 0.7, "4": 0.12, "5": 0.18 }) === "3" ? 3 : random.chance(0.4) ? 4 : 5);
-  const wide = random.chance(0.25) ? random.pick(regions) : undefined;
+  const regions = REGIONS.slice(0, Number(random.weighted({ 3: 0.76, 4: 0.12, 5: 0.12 })));
+  const wide = random.chance(0.2) ? random.pick(regions) : undefined;
   const replicas: ReplicaShape[] = regions.flatMap((region) =>
     Array.from({ length: region === wide ? 3 : 1 }, (_, index) => ({ replica: `${region}-${index + 1}`, region, role: "region" as const, voter: index === 0 })));
   if (random.chance(0.2)) {
