@@ -86,7 +86,9 @@ export class Client {
       await this.perform({ kind: "list", type, level, asks: { query: readAll(type) } }, replica);
       return;
     }
-    const resource = random.pick(workload.resources.filter(({ state }) => state !== "deleted" || random.chance(0.15)));
+    const there = workload.resources.filter(({ state }) => state !== "deleted" || random.chance(0.15));
+    const hot = random.chance(workload.shape.hotRate) ? there.find(({ type, state }) => type === "component" && state !== "deleted") : undefined;
+    const resource = hot ?? random.pick(there);
     if (resource.type === "incident" && this.session !== undefined && random.chance(0.15)) {
       await this.label(resource, replica, text, random);
       return;

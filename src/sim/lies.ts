@@ -29,8 +29,6 @@ export const LIES: readonly Lie[] = [
     "        this.durableVector = staged;", "        this.durableVector = copyVector(state.vector);", 400),
   one("majority-of-live-peers", "The quorum is counted from the peers that are reachable.", "core/quorum-self.ts",
     "    this.majority = majorityOf(this.members.length);", "    Object.defineProperty(this, \"majority\", { get: () => majorityOf(1 + this.up.size) });"),
-  one("region-quorum-of-one", "LOCAL_QUORUM writes are answered without waiting for the other replicas of the region.", "store/region-quorum.ts",
-    "    return this.peers.filter((peer) => (this.ports.acknowledged(peer)[origin] ?? 0) >= seq).length >= this.others;", "    return seq >= 0 && origin !== \"\";", 400),
   one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
     "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 400),
   one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",

@@ -74,6 +74,8 @@ export interface NetworkOptions {
   latencyMs(from: string, to: string): number;
   /** Counts what has happened, for the coverage. */
   reached(what: string): void;
+  /** A message takes up to this many times its latency; 1 unless told. */
+  readonly jitter?: number;
   readonly reconnectMinMs?: number;
   readonly reconnectMaxMs?: number;
 }
@@ -146,7 +148,7 @@ export class SimulatedNetwork {
   oneWayMs(from: string, to: string): number | undefined {
     const wire = this.faults.get(`${from}>${to}`);
     if (wire !== undefined && wire.cut > 0) return undefined;
-    return this.options.latencyMs(from, to) * this.random.between(1, 1.1) + (wire?.extraMs ?? 0);
+    return this.options.latencyMs(from, to) * this.random.between(1, this.options.jitter ?? 1) + (wire?.extraMs ?? 0);
   }
 
   // What transports call.
@@ -191,7 +193,7 @@ export class SimulatedNetwork {
   private transmit(connection: Connection, direction: Direction, encoded: Uint8Array, kind: string): void {
     const wire = this.faults.get(direction.wire);
     let bytes = encoded;
-    let delayMs = this.options.latencyMs(direction.from.replica, direction.to.replica) * this.random.between(1, 1.05);
+    let delayMs = this.options.latencyMs(direction.from.replica, direction.to.replica) * this.random.between(1, this.options.jitter ?? 1);
     let corrupt = false;
     if (wire !== undefined) {
       delayMs += wire.extraMs;

@@ -32,10 +32,17 @@ export interface WorkloadShape {
   readonly deleteRate: number;
   readonly quorumTimeoutMs: number;
   readonly bursts: boolean;
+  /** How often the clients meet at one and the same resource. */
+  readonly hotRate: number;
 }
 
 export function workloadShapeOf(random: SeededRandom): WorkloadShape {
+  // A race: many clients at one resource at a quorum, for a short time.
+  if (random.chance(0.35)) {
+    return { clients: random.integer(4, 6), thinkMs: 60, resourcesOfAType: 1, deleteRate: random.pick([0, 0.01]), classes: { quorum: 1, mixed: 0, local: 0 }, quorumTimeoutMs: 5_000, bursts: true, hotRate: 0.85 };
+  }
   return {
+    hotRate: 0,
     clients: random.integer(3, 6), thinkMs: random.pick([150, 400, 900]), resourcesOfAType: random.integer(1, 2), deleteRate: random.pick([0, 0.02, 0.08]),
     classes: random.pick([{ quorum: 1, mixed: 0, local: 0 }, { quorum: 0.5, mixed: 0.3, local: 0.2 }, { quorum: 0.2, mixed: 0.4, local: 0.4 }, { quorum: 0.6, mixed: 0, local: 0.4 }]),
     quorumTimeoutMs: random.pick([1_000, 5_000]), bursts: random.chance(0.3),

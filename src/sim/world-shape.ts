@@ -16,6 +16,8 @@ export interface WorldShape {
   readonly limits: Limits;
   readonly antiEntropyIntervalMs: number;
   readonly disk: DiskTimes;
+  /** A message takes up to this many times its latency. */
+  readonly jitter: number;
 }
 
 const REGIONS = ["us-east", "eu-west", "ap-south", "sa-east", "af-south"] as const;
@@ -53,6 +55,7 @@ export function shapeOf(random: SeededRandom): WorldShape {
   }
   return {
     replicas, roundTripsMs: ROUND_TRIPS_MS, limits: boundsOf(random), antiEntropyIntervalMs: random.pick([3_000, 10_000, 300_000]),
+    jitter: random.pick([1.05, 1.5, 4]),
     disk: { readMs: random.pick([0.05, 0.3]), syncMs: random.pick([0.3, 2, 8]) },
   };
 }

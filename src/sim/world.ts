@@ -74,7 +74,7 @@ export class World {
   ) {
     this.members = shape.replicas;
     this.network = new SimulatedNetwork(queue, random.fork("network"), trace, {
-      codec: host.codec, reached: events.reached,
+      codec: host.codec, reached: events.reached, jitter: shape.jitter,
       latencyMs: (from, to) => this.latencyMs(from, to),
     });
     for (const replica of shape.replicas) this.addMachine(replica);
