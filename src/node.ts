@@ -13,6 +13,7 @@ import type { Fold } from "./store/log-trimmer.js";
 import type { Metrics } from "./store/metrics.js";
 import { ReplicaEngine, type Doubt } from "./store/replica-engine.js";
 import { decodeToken } from "./store/session-token.js";
+import { sometimes } from "./core/sometimes.js";
 
 export interface MemberOptions {
   readonly region: string;
@@ -167,6 +168,7 @@ export class ReplicaNode implements DataPlane {
   private async reopen(doubt: Doubt | undefined): Promise<void> {
     try {
       await this.open(doubt);
+      sometimes("recovery: the store was opened anew after a failure");
       this.ports.log("info", { event: "reopened" }, "the store was opened anew");
     } catch (error) {
       this.readOnlyReason = `The store cannot be opened (${error instanceof Error ? error.message : String(error)}).`;

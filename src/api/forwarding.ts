@@ -7,7 +7,7 @@ import { Fault, FAULT_CODES, type FaultDetail } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { ForwardedAnswer, ForwardedRequest, Forwarder } from "../core/ports.js";
 import type { Committed, Forward } from "../store/data-plane.js";
-import { PROBLEM_TYPE } from "./problem.js";
+import { PROBLEM_TYPE, sendProblem } from "./problem.js";
 
 /** Holds the operation id, or `-` where a replica without a vote passes a request on. */
 export const FORWARDED_HEADER = "statusmesh-forwarded";
@@ -54,8 +54,11 @@ export class Forwarding {
         reply.send(answer.status === 204 || answer.status === 304 ? undefined : answer.body);
         return true;
       }
-      // A write may have taken effect at a voter that did not answer: it must not be tried at another one.
-      if (!isRead) return false;
+      // A write may have taken effect at a voter that did not answer: it must not be tried at another one, and nobody can say that it was rejected.
+      if (!isRead) {
+        sendProblem(reply, new Fault("quorum-unavailable", "The region that the write was passed on to gave no answer.", { outcome: "unknown", retryAfterSeconds: 1 }));
+        return true;
+      }
     }
     return false;
   }

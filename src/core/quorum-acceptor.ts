@@ -13,6 +13,7 @@ import type { Slot } from "./quorum-events.js";
 import type { Accept, Candidate, ListQuery, Prepare, Propose, Query, Quorum } from "./quorum-messages.js";
 import type { QuorumSelf } from "./quorum-self.js";
 import { copyVector, dominates, joinInto, type MutableVector, type Vector } from "./vector.js";
+import { sometimes } from "./sometimes.js";
 
 interface Held {
   readonly from: string;
@@ -151,8 +152,12 @@ export class QuorumAcceptor {
     if (slot?.version === version && (slot.promised > 0 || (voted !== null && !sameCandidate(voted.candidate, candidate)))) {
       return this.refuse(from, message, document, version);
     }
+    if (!this.holdsBase(candidate)) sometimes("quorum: a candidate waited for its base");
     if (!this.holdsBase(candidate) || this.reservedUntil(document, from) > this.self.now) return this.hold(document, from, message);
-    if (!dominates(candidate.base, this.shown(document))) return this.refuse(from, message, document, version);
+    if (!dominates(candidate.base, this.shown(document))) {
+      sometimes("quorum: an acceptor refused a candidate that does not cover what was shown");
+      return this.refuse(from, message, document, version);
+    }
     if (voted === null) this.save(document, { version, promised: 0, vote: { ballot: 0, candidate } });
     this.self.send(from, message.operation, { $case: "voted", value: { document, version } });
   }

@@ -18,6 +18,7 @@ import type { Candidate, QuorumBody, Refused } from "./quorum-messages.js";
 import type { QuorumSelf } from "./quorum-self.js";
 import { CHAIN } from "./change.js";
 import { copyVector, dominates, EMPTY_VECTOR, equalVectors, joinInto, type Vector } from "./vector.js";
+import { sometimes } from "./sometimes.js";
 
 /** Operations that share a candidate, at most. */
 const SHARED_MAX = 64;
@@ -129,6 +130,7 @@ export class QuorumChain {
       if (write.proposed === 0 || write.proposed > version) continue;
       write.proposed = 0;
       write.losses++;
+      sometimes("quorum: a write lost its version to another region");
       losing ||= write.losses >= LOSSES_MAX;
     }
     if (losing && course.contender !== undefined) this.handOver(course, course.contender, LOSSES_MAX);
@@ -403,6 +405,7 @@ export class QuorumChain {
   }
 
   private decide(course: Course, candidate: Candidate): void {
+    if (course.attempt?.phase === "accept") sometimes("quorum: a version collided and was settled by a ballot");
     const { host } = this.self;
     assert(host.version(course.document) === candidate.version - 1, "versions are decided in order");
     assert(dominates(host.vector(course.document), candidate.base), "a decision stands on what is held");
@@ -430,7 +433,10 @@ export class QuorumChain {
       joinInto(shown, promise.shown);
     }
     const { chosen, seen } = recover(self.members, promises);
-    if (chosen !== undefined) return this.carryOn(course, attempt, chosen);
+    if (chosen !== undefined) {
+      if (chosen.proposer !== self.replica) sometimes("quorum: a fast candidate was carried on by another member");
+      return this.carryOn(course, attempt, chosen);
+    }
     // What was shown comes by the stream; without it neither a write nor a refusal would follow it.
     if (!dominates(self.host.vector(document), shown)) return;
     this.fillFree(course, attempt, shown, seen);
@@ -456,6 +462,7 @@ export class QuorumChain {
       this.listener.rejoined(document);
     }
     for (const operation of attempt.asked) if ((course.wanted.get(operation) ?? 0) >= attempt.version) course.wanted.delete(operation);
+    sometimes("quorum: an open version was found empty");
     this.listener.nothingDecided(document, attempt.version, attempt.asked);
     if (course.attempt === undefined && course.wakeAt === undefined && (course.wanted.size > 0 || course.writes.size > 0)) this.wake(course, this.slotWait());
   }

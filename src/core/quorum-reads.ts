@@ -13,6 +13,7 @@ import type { Answered, ListAnswered, QuorumBody } from "./quorum-messages.js";
 import type { QuorumSelf } from "./quorum-self.js";
 import { CHAIN } from "./change.js";
 import { copyVector, dominates, EMPTY_VECTOR, joinInto, type MutableVector, type Vector } from "./vector.js";
+import { sometimes } from "./sometimes.js";
 
 interface Asking {
   readonly operation: string;
@@ -147,6 +148,7 @@ export class QuorumReads {
   private captureList(list: ListRead): boolean {
     list.moved.clear();
     list.beyond.clear();
+    if (list.attempt > 1) sometimes("quorum: a list captured its view again");
     if (list.attempt > 1 && this.self.voting) this.acceptor.reserve(list.scope, this.self.replica);
     list.decided = copyVector(EMPTY_VECTOR);
     list.versions.clear();
@@ -227,6 +229,7 @@ export class QuorumReads {
       return this.finish(read);
     }
     read.second = true;
+    sometimes("quorum: a read captured its view again");
     this.ask(read);
   }
 

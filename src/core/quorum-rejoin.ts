@@ -14,6 +14,7 @@ import type { QuorumChain } from "./quorum-chain.js";
 import type { Quorum, Seeded } from "./quorum-messages.js";
 import type { QuorumSelf } from "./quorum-self.js";
 import { copyVector, dominates, EMPTY_VECTOR, joinInto } from "./vector.js";
+import { sometimes } from "./sometimes.js";
 
 /** Asked again after this long without enough answers, ms. */
 const ASK_AGAIN_MS = 500;
@@ -92,6 +93,7 @@ export class QuorumRejoin {
     const { self } = this;
     if (message.operation !== this.id) return;
     if (seeded.seen > self.position || (message.incarnations[self.replica] ?? 0) > self.options.incarnation) {
+      sometimes("rejoin: a position was lost and the replica is in doubt");
       return this.listener.doubt(`${from} knows more of this replica than its own disk does`);
     }
     if (!this.waiting) return;
@@ -132,6 +134,7 @@ export class QuorumRejoin {
 
   /** Votes with those that are there, and promises nothing below what any of them has promised. */
   private foundAnew(answers: readonly Seeded[]): void {
+    sometimes("rejoin: votes were founded anew");
     const { host } = this.self;
     for (const { open } of answers) {
       for (const { document, version, promised } of open) {
@@ -168,7 +171,9 @@ export class QuorumRejoin {
   }
 
   private voteOnceSettled(): void {
-    if (this.phase === "settling" && this.unsettled.size === 0) this.vote({});
+    if (this.phase !== "settling" || this.unsettled.size > 0) return;
+    sometimes("rejoin: a new incarnation settled what was open and votes");
+    this.vote({});
   }
 
   private vote(founders: Readonly<Record<string, number>>): void {

@@ -12,6 +12,7 @@
 import type { Limits } from "./limits.js";
 import type { Entry, Heartbeat, Message, Status } from "./messages.js";
 import { copyVector, dominates, EMPTY_VECTOR, isOrigin, joinInto, parseVector, surplus, type MutableVector, type Vector } from "./vector.js";
+import { sometimes } from "./sometimes.js";
 
 /** What replication may ask, synchronously, of the replica that it lives in. */
 export interface ReplicaHost {
@@ -229,8 +230,12 @@ export class Replica {
     const relay = new Set(heartbeat.relay.filter(isOrigin));
     const added = [...relay].some((origin) => !link.relay.has(origin));
     link.relay = relay;
+    if (added) sometimes("replication: an origin was relayed");
     if (added) this.rewind(link, link.vector, effects);
-    if (this.behindFloor(link)) effects.push({ kind: "antiEntropy", peer: link.peer });
+    if (this.behindFloor(link)) {
+      sometimes("anti-entropy: a peer was behind the floor of the log");
+      effects.push({ kind: "antiEntropy", peer: link.peer });
+    }
   }
 
   /** True if the peer has trimmed something that we lack. */

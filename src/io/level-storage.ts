@@ -12,8 +12,8 @@ import { performance } from "node:perf_hooks";
 import { crc32 } from "node:zlib";
 import { ClassicLevel } from "classic-level";
 import { StorageDamage, StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
+import { PAGE_RECORDS, reservedKeyFault } from "../core/storage-bounds.js";
 import { makeFolder } from "./data-folder.js";
-import { PAGE_RECORDS, reservedKeyFault } from "./storage-bounds.js";
 
 export type StorageOperation = "get" | "getMany" | "scan" | "write";
 

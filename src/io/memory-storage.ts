@@ -1,6 +1,6 @@
 /** A Storage that forgets everything with the process: for tests and the simulator. Keeps the contract of `ports.ts`. */
 import { StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
-import { PAGE_RECORDS, reservedKeyFault } from "./storage-bounds.js";
+import { compareUtf8, firstAtOrAfter, PAGE_RECORDS, reservedKeyFault } from "../core/storage-bounds.js";
 
 export interface MemoryStorageOptions {
   /** Gives the error that the next write fails with; for tests. */
@@ -84,30 +84,4 @@ export class MemoryStorage implements Storage {
   private assertOpen(): void {
     if (this.closed !== undefined) throw this.closed;
   }
-}
-
-/** Orders texts as their UTF-8 bytes, which differs from JavaScript's order where surrogates meet U+E000–U+FFFF. */
-export function compareUtf8(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return isSurrogate(x) === isSurrogate(y) ? x - y : isSurrogate(x) ? 1 : -1;
-  }
-  return a.length - b.length;
-}
-
-function isSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdfff;
-}
-
-function firstAtOrAfter(keys: readonly string[], bound: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareUtf8(keys[middle] ?? "", bound) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -87,3 +87,8 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 export async function untilAborted(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) await pause(LONGEST_DELAY_MS, signal);
 }
+
+/** Calls back in a later turn of the event loop, when no promise is left that could go on. */
+export function nextTurn(callback: () => void): void {
+  setImmediate(callback);
+}

@@ -12,6 +12,7 @@ import { dominates, isOrigin, type Vector } from "../core/vector.js";
 import type { ChangeLog } from "./change-log.js";
 import { holdsDot } from "./document-table.js";
 import type { HistoryOfDocument } from "./document-history.js";
+import { sometimes } from "../core/sometimes.js";
 
 export interface AntiEntropyPorts {
   send(peer: string, message: AntiEntropy): void;
@@ -135,6 +136,7 @@ export class AntiEntropyRunner {
         this.log.repair(dot, body, change, this.ports.peersHold());
         return true;
       });
+      if (repaired === true) sometimes("anti-entropy: documents were repaired");
       if (repaired === true) applied++;
       else if (repaired === false) failed++;
     }

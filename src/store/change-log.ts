@@ -80,6 +80,8 @@ const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 export class ChangeLog {
   readonly batch: DurableBatch;
   durableVector: Vector;
+  /** Promises and votes of this incarnation that are durable. */
+  durableVotes: number;
   /** Place of the last durable entry. */
   durableHead: number;
   /** Finds a change by its key in its document's archive. */
@@ -111,16 +113,20 @@ export class ChangeLog {
     this.durableVector = copyVector(state.vector);
     this.durableHead = state.head;
     this.startVector = this.durableVector;
+    this.durableVotes = state.votes;
     let staged: Vector = this.durableVector;
     let stagedHead = state.head;
+    let stagedVotes = state.votes;
     this.batch = new DurableBatch(storage, () => {
       staged = copyVector(state.vector);
       stagedHead = state.head;
+      stagedVotes = state.votes;
       return this.collect();
     }, () => time.monotonic(), {
       flushed: (changes, writes, ms) => {
         this.durableVector = staged;
         this.durableHead = stagedHead;
+        this.durableVotes = stagedVotes;
         observer.flushed(changes, writes, ms);
       },
       failed: (error) => observer.failed(error),

@@ -17,6 +17,7 @@ import type { ReadPath } from "./read.js";
 import { RegionQuorum } from "./region-quorum.js";
 import type { SessionWaits } from "./session.js";
 import { inTurn, TurnSnapshot, tryTurn } from "./snapshot.js";
+import { sometimes } from "../core/sometimes.js";
 
 export interface CommitParts {
   readonly log: ChangeLog;
@@ -77,6 +78,7 @@ export class CommitPath {
   }
 
   private async replay(kept: IdempotencyRecord, command: Command, options: CommitOptions): Promise<Committed | Fault> {
+    sometimes("idempotency: an answer was given again");
     if (kept.status >= 400) {
       const fault = JSON.parse(kept.body ?? "{}") as { code: Fault["code"]; detail: string; extra: Fault["extra"] };
       return new Fault(fault.code, fault.detail, { ...fault.extra, replayed: true });
@@ -209,11 +211,15 @@ export class CommitPath {
    */
   private async decide(write: QuorumWrite, left: () => number, hand?: (to: string) => Promise<Committed | Fault | undefined>): Promise<Fault | Committed | "done" | "idle"> {
     let result = await this.parts.quorum.write(write);
+    let isHandedOver = false;
     while (result instanceof Handover) {
       const answer = await hand?.(result.to);
-      if (answer !== undefined) return answer;
+      // What this replica proposed before may yet be decided, whatever the other one says of its own proposals.
+      if (answer !== undefined) return isFault(answer) ? uncertain(answer) : answer;
+      isHandedOver = true;
       result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
     }
+    if (isHandedOver && isFault(result)) return uncertain(result);
     return result;
   }
 
@@ -221,7 +227,8 @@ export class CommitPath {
   private renderNow(command: Command): Rendered | undefined {
     const { log, wall } = this.parts;
     const snapshot = new TurnSnapshot(log.table, wall());
-    const attempt = tryTurn(snapshot, () => render(command, snapshot));
+    // A write that was decided late may meet a deletion that came before it was known.
+    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));
     return "value" in attempt && !isFault(attempt.value) ? { ...attempt.value, batch: snapshot.batch } : undefined;
   }
 
@@ -281,6 +288,11 @@ const FINAL: ReadonlySet<string> = new Set(["not-found", "conflict", "preconditi
 /** 4xx that a repetition would meet again. */
 function isFinal(fault: Fault): boolean {
   return FINAL.has(fault.code);
+}
+
+/** A fault of a write that may have been proposed elsewhere: only what is final is known to be rejected. */
+function uncertain(fault: Fault): Fault {
+  return fault.extra.outcome === "rejected" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
 }
 
 function partitionOf(command: Command): string {

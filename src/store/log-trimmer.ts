@@ -16,6 +16,7 @@ import type { ChangeLog } from "./change-log.js";
 import type { HistoryOfDocument } from "./document-history.js";
 import type { ArchivedDocument, NamedChange } from "./documents.js";
 import { keyspace } from "./keyspace.js";
+import { sometimes } from "../core/sometimes.js";
 
 /** Folds changes into an archive; in production on another thread. */
 export type Fold = (snapshot: ArchivedDocument | undefined, document: string, changes: readonly NamedChange[]) => Promise<ArchivedDocument>;
@@ -80,6 +81,7 @@ export class LogTrimmer {
     const whole = end < 0 ? records : records.slice(0, end);
     const trimmed = whole.flatMap(({ arrivals }) => arrivals);
     if (trimmed.length === 0) return false;
+    sometimes("trimming: entries left the log");
     const writes: StorageWrite[] = [];
     for (const document of new Set(trimmed.map((arrival) => arrival.document))) {
       if (document === QUARANTINED || document.split("/")[1] === "idempotency") continue;

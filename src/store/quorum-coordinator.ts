@@ -18,6 +18,7 @@ import type { ChangeLog } from "./change-log.js";
 import { keyspace } from "./keyspace.js";
 import type { Counter, Metrics } from "./metrics.js";
 import { TurnSnapshot, tryTurn } from "./snapshot.js";
+import { sometimes } from "../core/sometimes.js";
 
 /** A write that waits for its place in the chain of one document. */
 export interface QuorumWrite {
@@ -245,6 +246,7 @@ export class QuorumCoordinator {
         this.settle(effect.operation, failure(effect, this.waiting.get(effect.operation)?.write !== undefined));
         return;
       case "handover":
+        sometimes("quorum: a write was handed over");
         this.settle(effect.operation, new Handover(effect.to));
         return;
       case "voting":

@@ -16,6 +16,7 @@ import type { LogState } from "./change-log.js";
 import type { DocumentTable } from "./document-table.js";
 import { keyspace } from "./keyspace.js";
 import { decodeSlot } from "./quorum-coordinator.js";
+import { sometimes } from "../core/sometimes.js";
 
 const FORMAT = 2;
 
@@ -71,6 +72,7 @@ export async function recover(storage: Storage, table: DocumentTable, tree: Merk
   await loadHeaders(storage, table, tree);
   await verify(storage, state, options.verifyBytesMax);
   clock.receive(state.hlc, options.nowMs, Number.POSITIVE_INFINITY);
+  if (sentinel.witness !== options.witness) sometimes("recovery: the folder is a copy");
   const root = Buffer.from(tree.root()).toString("hex");
   const doubt = options.doubt
     ?? (sentinel.witness === options.witness ? undefined : "the data folder is a copy of the one that this replica left")
@@ -93,6 +95,7 @@ async function fresh(storage: Storage, options: RecoveryOptions): Promise<Opened
 
 /** The same documents under a new incarnation: the old votes are void, the old log is closed. */
 async function renew(storage: Storage, old: LogState, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
+  sometimes("recovery: a new incarnation was begun");
   const known = Math.max(options.above, old.incarnation, quorum?.incarnations[options.replica] ?? 0);
   const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
   const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };

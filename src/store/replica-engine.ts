@@ -426,7 +426,7 @@ export class ReplicaEngine {
     const { state } = this.log;
     return {
       vector: this.toldVector(), floor: copyVector(state.floor), incarnations: { ...this.quorum.engine.state.incarnations, [this.options.replica]: state.incarnation },
-      position: this.quorum.engine.position, voting: this.quorum.engine.voting, virgin: this.quorum.engine.state.virgin, hlc: this.log.clock.latest(),
+      position: this.log.durableVotes, voting: this.quorum.engine.voting, virgin: this.quorum.engine.state.virgin, hlc: this.log.clock.latest(),
       merkleRoot: this.tree.root(), level: this.failure === undefined ? 0 : 5,
     };
   }
@@ -452,21 +452,23 @@ export class ReplicaEngine {
   private retire(): void {
     const stable = this.stable();
     const held = this.log.durableVector;
-    const current = new Set([this.log.state.origin]);
+    const { origin: own } = this.log.state;
+    const current = new Map<string, string>([[this.options.replica, own]]);
     for (const { peer, status } of this.replication.replica.reports(this.ports.clock.monotonic())) {
-      if (status !== undefined) current.add(`${peer}.${(status.incarnations[peer] ?? 0).toString(36)}`);
+      // A peer that has said nothing yet may still live under any of its origins.
+      if (status !== undefined) current.set(peer, `${peer}.${(status.incarnations[peer] ?? 0).toString(36)}`);
     }
-    const retired = Object.keys(held).filter((origin) => !current.has(origin) && (stable[origin] ?? 0) >= (held[origin] ?? 0) && this.isMember(ownerOf(origin)));
+    const isOver = (origin: string): boolean => {
+      const known = current.get(ownerOf(origin));
+      return known !== undefined && known !== origin;
+    };
+    const retired = Object.keys(held).filter((origin) => isOver(origin) && (stable[origin] ?? 0) >= (held[origin] ?? 0));
     if (retired.length !== this.retired.size || retired.some((origin) => !this.retired.has(origin))) this.retired = new Set(retired);
   }
 
   /** What every member holds. Edges do not count. */
   private stable(): Vector {
     return this.replication.replica.stableVector(this.peerIds.filter((id) => this.options.peers[id]?.role === "region"));
-  }
-
-  private isMember(replica: string): boolean {
-    return replica === this.options.replica || this.options.peers[replica] !== undefined;
   }
 
   // The data plane.

@@ -14,6 +14,7 @@ import { Replica, type PlacedEntry, type ReplicaEffect, type ReplicaEvent, type 
 import { EMPTY_VECTOR, isOrigin, type Vector } from "../core/vector.js";
 import type { ChangeLog } from "./change-log.js";
 import type { Counter, Metrics } from "./metrics.js";
+import { sometimes } from "../core/sometimes.js";
 
 interface Pending {
   readonly entry: Entry;
@@ -159,6 +160,7 @@ export class Replication {
       if (!this.isWellFormed(entry)) {
         this.consume(peer, entry.body.length);
         this.damagedEntries.add(1, peer);
+        sometimes("replication: a damaged entry was asked for again");
         this.ports.warn({ event: "damaged-entry", peer, origin: entry.origin, seq: entry.seq }, "a log entry arrived damaged; it is asked for again");
         gap = true;
         continue;
@@ -168,6 +170,7 @@ export class Replication {
       if (entry.seq !== expected) {
         this.consume(peer, entry.body.length);
         if (entry.seq > expected) gap = true;
+        else sometimes("replication: an entry came twice");
         continue;
       }
       const parsed = this.log.parse(entry.body);
@@ -258,7 +261,10 @@ export class Replication {
           if (left % CLOCK_EVERY === 0 && slice.isOver()) left = 0;
           const expected = (this.log.vector[origin] ?? 0) + 1;
           if (item.entry.seq >= expected) {
-            if (item.entry.seq !== expected || !this.canApply(item)) break;
+            if (item.entry.seq !== expected || !this.canApply(item)) {
+              if (item.change !== undefined && !this.log.ready(item.change)) sometimes("replication: an entry waited for what it depends on");
+              break;
+            }
             this.applyOne(item);
           }
           consumed.set(item.peer, (consumed.get(item.peer) ?? 0) + item.entry.body.length);

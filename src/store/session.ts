@@ -1,6 +1,7 @@
 /** Waits until this replica holds what a session has seen: read-your-writes, monotonic reads, writes-follow-reads. */
 import { Fault } from "../core/errors.js";
 import { dominates, type Vector } from "../core/vector.js";
+import { sometimes } from "../core/sometimes.js";
 
 interface Waiter {
   readonly vector: Vector;
@@ -22,6 +23,7 @@ export class SessionWaits {
   /** Undefined once `vector` is held durably; a Fault if that takes longer than `waitMs`. */
   async wait(vector: Vector, waitMs: number, isWrite: boolean): Promise<Fault | undefined> {
     if (dominates(this.held(), vector)) return undefined;
+    sometimes("session: a request waited for its session");
     this.fetch(vector);
     const reached = waitMs > 0 && (await this.reach(vector, waitMs));
     if (reached) return undefined;

@@ -81,7 +81,8 @@ function mayImport(from: string, to: string): boolean {
     case "api":
       return target === "core" || target === "store" || to.endsWith("routes.ts");
     case "sim":
-      return target === "node.ts" || target === "core" || target === "store";
+      // The workload uses what clients use: the features' commands and queries.
+      return target === "node.ts" || target === "core" || target === "store" || (target.startsWith("features/") && !to.endsWith("routes.ts"));
     case "main.ts":
     case "assembly.ts":
     case "watch-assembly.ts":

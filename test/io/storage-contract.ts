@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { test, type Test } from "tap";
 import { StorageFailure, type Storage, type StorageRange } from "../../src/core/ports.js";
-import { compareUtf8 } from "../../src/io/memory-storage.js";
+import { compareUtf8 } from "../../src/core/storage-bounds.js";
 
 export interface StorageUnderTest {
   readonly storage: Storage & { reopen(): Promise<void> };

@@ -7,6 +7,7 @@ import { canonical, HistoryIndex, type LogicalWrite, type ResourceRecord } from 
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments, type ObservedDocument } from "./final-documents.js";
 import { isTelling } from "./register.js";
+import { FORGETTING_FAULTS } from "./resurrection.js";
 
 const PROMISED = "No write that was acknowledged disappears.";
 
@@ -20,7 +21,7 @@ export const lostWrites: Checker = {
     const finals = new FinalDocuments(history);
     for (const write of index.writes) {
       if (!write.certain) continue;
-      if (write.resource === undefined) continue;
+      if (write.resource === undefined || mayBeForgotten(write, history)) continue;
       const observed = finals.of(write.resource);
       const record = index.resources.get(write.resource);
       if (record !== undefined) checkKept(write, record, observed, history, findings);
@@ -30,6 +31,21 @@ export const lostWrites: Checker = {
     return findings.verdict();
   },
 };
+
+/**
+ * A LOCAL write is in one replica's hands until it is replicated, and is lost with its disk; a LOCAL_QUORUM one with the disks of as many
+ * replicas of the region as acknowledged it. What a majority of regions has decided is never excused.
+ */
+function mayBeForgotten(write: LogicalWrite, history: History): boolean {
+  return write.operations.every(({ level, replica, region, returnedAtMs, outcome }) => {
+    if (outcome !== "ok") return true;
+    if (level === "GLOBAL_QUORUM" || returnedAtMs === undefined) return false;
+    const hasForgotten = (name: string): boolean => history.faults.some(({ kind, targets, fromMs, untilMs }) => FORGETTING_FAULTS.has(kind) && targets.includes(name) && (untilMs ?? fromMs) >= returnedAtMs);
+    if (level === "LOCAL") return hasForgotten(replica);
+    const within = history.replicas.filter((other) => other.region === region && other.role === "region");
+    return within.filter((other) => hasForgotten(other.replica)).length >= Math.floor(within.length / 2) + 1;
+  });
+}
 
 function checkKept(write: LogicalWrite, record: ResourceRecord, observed: readonly ObservedDocument[], history: History, findings: Findings): void {
   if (observed.length === 0) {

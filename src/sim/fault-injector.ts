@@ -1,0 +1,496 @@
+/**
+ * Makes planned faults happen, ends them, and writes down what befell whom.
+ *
+ * Faults that take a replica's memory (its disk emptied, damaged, put back) are held back while others have not got theirs back: a cluster
+ * that loses the disks of a majority loses what only they held, and no protocol can help. What is expected of one at a time is checked.
+ */
+import { dominates, joinInto, type MutableVector } from "../core/vector.js";
+import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
+import type { FaultEvent } from "./history.js";
+import type { EventQueue } from "./event-queue.js";
+import type { CrashLeaves, DiskImage } from "./simulated-disk.js";
+import type { SeededRandom } from "./seeded-random.js";
+import type { Machine, World } from "./world.js";
+import type { ReplicaShape } from "./world-shape.js";
+
+/** Ends a fault; said twice, it does nothing. */
+type End = () => void;
+
+interface Befallen {
+  readonly targets: readonly string[];
+  readonly end?: End;
+  readonly detail?: string;
+}
+
+/** How long a stopped replica stays stopped at least, ms. */
+const DOWN_MIN_MS = 50;
+const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
+
+export class FaultInjector {
+  private readonly told: FaultEvent[] = [];
+  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string }>();
+  /** Replicas that have lost their memory, and what they must hold to have it back. */
+  private readonly forgetful = new Map<string, MutableVector>();
+  private healed = false;
+
+  constructor(
+    private readonly world: World,
+    private readonly random: SeededRandom,
+    private readonly reached: (what: string) => void,
+  ) {}
+
+  get events(): readonly FaultEvent[] {
+    return this.told;
+  }
+
+  private get queue(): EventQueue {
+    return this.world.queue;
+  }
+
+  plan(fault: PlannedFault): void {
+    this.queue.at(fault.atMs, `fault ${fault.id} ${fault.kind}`, () => this.begin(fault));
+  }
+
+  private begin(fault: PlannedFault): void {
+    if (this.healed) return;
+    const { id, kind } = fault;
+    const befallen = this.befall(fault, this.random.fork(`fault ${id}`));
+    if (befallen === undefined) return;
+    this.reached(`fault: ${kind}`);
+    const { targets, end, detail } = befallen;
+    const fromMs = this.queue.now;
+    if (end === undefined) {
+      this.tell(kind, targets, fromMs, undefined, detail);
+      return;
+    }
+    this.underway.set(id, { kind, targets, end, fromMs, ...(detail === undefined ? {} : { detail }) });
+    this.queue.after(fault.lastsMs, `fault ${id} ends`, () => this.end(id));
+  }
+
+  private end(id: number): void {
+    const fault = this.underway.get(id);
+    if (fault === undefined) return;
+    this.underway.delete(id);
+    fault.end();
+    this.tell(fault.kind, fault.targets, fault.fromMs, this.queue.now, fault.detail);
+  }
+
+  /** A damaged store was set aside, as `--rebuild` does: what only it held is lost. */
+  rebuilt(replica: string): void {
+    this.tell("disk-emptied", [replica], this.queue.now, undefined, "rebuilt after damage");
+  }
+
+  private tell(kind: SimulatedFault, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
+    this.told.push({ kind: historyKind(kind), targets, fromMs, ...(untilMs === undefined ? {} : { untilMs }), ...(detail === undefined ? {} : { detail }) });
+  }
+
+  /** Ends every fault and lets no new one begin. Everything is started; damage that nobody has met is met at the start. */
+  healAll(): void {
+    this.healed = true;
+    for (const id of [...this.underway.keys()]) this.end(id);
+    for (const machine of this.world.machines.values()) {
+      machine.down = false;
+      machine.disk.full = false;
+      machine.disk.readsRefused = false;
+      machine.disk.slowness = 1;
+      machine.disk.onWriting = undefined;
+      machine.clock.correct();
+      machine.process?.resume();
+      if (machine.disk.spoiled) this.world.crash(machine.shape.replica, "nothing");
+      this.world.start(machine.shape.replica);
+    }
+  }
+
+  private befall(fault: PlannedFault, random: SeededRandom): Befallen | undefined {
+    switch (fault.kind) {
+      case "partition": return this.partition(random);
+      case "one-way-cut": return this.cutSome([this.randomPair(random)], random);
+      case "bridge": return this.bridge(random);
+      case "ring": return this.ring(random);
+      case "isolate": return this.isolate(random);
+      case "flap": return this.flap(random, fault.lastsMs);
+      case "delay": return this.wireFault(random, "extraMs", random.pick([100, 500, 5_000]), 0);
+      case "loss": return this.wireFault(random, "lossRate", random.pick([0.02, 0.2]), 0);
+      case "bandwidth": return this.wireFault(random, "bytesPerMs", random.pick([0.5, 8]), Number.POSITIVE_INFINITY);
+      case "corruption": return this.wireFault(random, "corruptRate", random.pick([0.01, 0.1]), 0);
+      case "altered-entry": return this.wireFault(random, "alterRate", random.pick([0.1, 0.5]), 0);
+      case "reordering": return this.reordering(random);
+      case "duplication": return this.duplication(random);
+      case "reset": return this.reset(random);
+      default: return this.befallMachine(fault, random);
+    }
+  }
+
+  private befallMachine(fault: PlannedFault, random: SeededRandom): Befallen | undefined {
+    switch (fault.kind) {
+      case "crash": return this.crash(random, random.weighted<CrashLeaves>({ nothing: 0.6, everything: 0.4 }), random.weighted({ now: 0.4, asked: 0.3, durable: 0.3 }));
+      case "disk-lost-unsynced": return this.crash(random, "nothing", "asked");
+      case "disk-torn-write": return this.tornWrite(random);
+      case "crash-all": return this.crashAll(random);
+      case "restart": return this.restart(random);
+      case "pause": return this.pause(random);
+      case "clock-skew": return this.clock(random, (machine) => machine.clock.skew(random.pick([-1, 1]) * random.pick([200, 5_000, 600_000])));
+      case "clock-jump": return this.clock(random, (machine) => machine.clock.skew(-random.between(100, 120_000)));
+      case "clock-freeze": return this.clock(random, (machine) => machine.clock.freeze(true));
+      case "disk-full": return this.disk(random, (machine, on) => { machine.disk.full = on; });
+      case "disk-read-error": return this.disk(random, (machine, on) => { machine.disk.readsRefused = on; });
+      case "disk-slow": return this.disk(random, (machine, on) => { machine.disk.slowness = on ? random.pick([10, 60]) : 1; });
+      case "disk-emptied": return this.emptied(random);
+      case "disk-flipped": return this.flipped(random);
+      case "disk-restored": return this.restored(random, fault.lastsMs);
+      case "member-added":
+      case "member-removed": return this.membership(fault.kind, random);
+      default: return undefined;
+    }
+  }
+
+  // Links.
+
+  private get members(): readonly ReplicaShape[] {
+    return this.world.membership;
+  }
+
+  private get regions(): string[] {
+    return [...new Set(this.members.map(({ region }) => region))];
+  }
+
+  private replicasIn(regions: ReadonlySet<string>): string[] {
+    return this.members.filter(({ region }) => regions.has(region)).map(({ replica }) => replica);
+  }
+
+  private pairs(): [string, string][] {
+    const names = this.members.map(({ replica }) => replica);
+    return names.flatMap((a, i) => names.slice(i + 1).map((b): [string, string] => [a, b]));
+  }
+
+  private randomPair(random: SeededRandom): [string, string] {
+    const pair = random.pick(this.pairs());
+    return random.chance(0.5) ? pair : [pair[1], pair[0]];
+  }
+
+  /** Cuts directions. */
+  private cutSome(wires: readonly (readonly [string, string])[], random: SeededRandom): Befallen {
+    const isReset = random.chance(0.5);
+    for (const [from, to] of wires) this.world.network.cut(from, to, isReset);
+    let over = false;
+    return {
+      targets: wires.map(([from, to]) => `${from}>${to}`), detail: isReset ? "links break at once" : "links fall silent",
+      end: () => {
+        if (over) return;
+        over = true;
+        for (const [from, to] of wires) this.world.network.mend(from, to);
+      },
+    };
+  }
+
+  private bothWays(pairs: readonly (readonly [string, string])[]): [string, string][] {
+    return pairs.flatMap(([a, b]): [string, string][] => [[a, b], [b, a]]);
+  }
+
+  private between(side: readonly string[], other: readonly string[]): [string, string][] {
+    return side.flatMap((a) => other.map((b): [string, string] => [a, b]));
+  }
+
+  /** Regions in two parts that do not hear each other. */
+  private partition(random: SeededRandom): Befallen {
+    const regions = random.shuffled(this.regions);
+    const split = random.integer(1, regions.length - 1);
+    return this.cutSome(this.bothWays(this.between(this.replicasIn(new Set(regions.slice(0, split))), this.replicasIn(new Set(regions.slice(split))))), random);
+  }
+
+  private isolate(random: SeededRandom): Befallen {
+    const { replica } = random.pick(this.members);
+    return this.cutSome(this.bothWays(this.between([replica], this.members.map((member) => member.replica).filter((other) => other !== replica))), random);
+  }
+
+  /** Two parts that only one region hears both of. */
+  private bridge(random: SeededRandom): Befallen {
+    const [, ...others] = random.shuffled(this.regions);
+    const split = Math.ceil(others.length / 2);
+    return this.cutSome(this.bothWays(this.between(this.replicasIn(new Set(others.slice(0, split))), this.replicasIn(new Set(others.slice(split))))), random);
+  }
+
+  /** Each replica hears its two neighbours only; in small worlds that is a line. */
+  private ring(random: SeededRandom): Befallen {
+    const names = random.shuffled(this.members.map(({ replica }) => replica));
+    const isLine = names.length <= 3;
+    const cut = this.pairs().filter(([a, b]) => {
+      const distance = Math.abs(names.indexOf(a) - names.indexOf(b));
+      return distance !== 1 && (isLine || distance !== names.length - 1);
+    });
+    return this.cutSome(this.bothWays(cut), random);
+  }
+
+  private flap(random: SeededRandom, lastsMs: number): Befallen {
+    const [from, to] = this.randomPair(random);
+    const wires = random.chance(0.5) ? [[from, to] as const] : this.bothWays([[from, to]]);
+    let current: End | undefined;
+    let over = false;
+    const flip = (): void => {
+      if (over) return;
+      if (current === undefined) current = this.cutSome(wires, random).end;
+      else {
+        current();
+        current = undefined;
+      }
+      this.queue.after(random.between(50, Math.max(100, lastsMs / 6)), `${from} ${to} flaps`, flip);
+    };
+    flip();
+    return {
+      targets: wires.map(([a, b]) => `${a}>${b}`),
+      end: () => {
+        over = true;
+        current?.();
+      },
+    };
+  }
+
+  private wireFault(random: SeededRandom, what: "extraMs" | "lossRate" | "corruptRate" | "alterRate" | "bytesPerMs", value: number, normal: number): Befallen {
+    const [a, b] = this.randomPair(random);
+    const wires = random.chance(0.5) ? [[a, b] as const] : this.bothWays([[a, b]]);
+    for (const [from, to] of wires) this.world.network.wire(from, to)[what] = value;
+    return {
+      targets: wires.map(([from, to]) => `${from}>${to}`), detail: `${what} ${value}`,
+      end: () => {
+        for (const [from, to] of wires) this.world.network.wire(from, to)[what] = normal;
+      },
+    };
+  }
+
+  /** One link of a triangle becomes slow and breaks at the end, so that what it carries comes over the others first. */
+  private reordering(random: SeededRandom): Befallen {
+    const [from, to] = this.randomPair(random);
+    this.world.network.wire(from, to).extraMs = random.between(300, 2_000);
+    return {
+      targets: [`${from}>${to}`],
+      end: () => {
+        this.world.network.wire(from, to).extraMs = 0;
+        this.world.network.reset(from, to);
+      },
+    };
+  }
+
+  private duplication(random: SeededRandom): Befallen | undefined {
+    for (const [a, b] of random.shuffled(this.bothWays(this.pairs()))) if (this.world.network.duplicate(a, b)) return { targets: [`${a}>${b}`] };
+    return undefined;
+  }
+
+  private reset(random: SeededRandom): Befallen {
+    const count = random.integer(1, 3);
+    const pairs = random.shuffled(this.pairs()).slice(0, count);
+    for (const [a, b] of pairs) this.world.network.reset(a, b);
+    return { targets: pairs.map(([a, b]) => `${a}<>${b}`) };
+  }
+
+  // Programs and clocks.
+
+  private running(): Machine[] {
+    return this.members.map(({ replica }) => this.world.machine(replica)).filter(({ process, down }) => process?.alive === true && !down);
+  }
+
+  private downUntilEnd(machine: Machine): End {
+    machine.down = true;
+    return () => {
+      machine.down = false;
+      this.world.start(machine.shape.replica);
+    };
+  }
+
+  /** `moment`: at once, or when the program is next writing, or has just written without knowing it. */
+  private crash(random: SeededRandom, leaves: CrashLeaves, moment: "now" | "asked" | "durable"): Befallen | undefined {
+    const running = this.running();
+    if (running.length === 0) return undefined;
+    const machine = random.pick(running);
+    const { replica } = machine.shape;
+    const end = this.downUntilEnd(machine);
+    if (moment === "now") this.world.crash(replica, leaves);
+    else this.crashAtWrite(machine, leaves, moment);
+    return { targets: [replica], detail: moment === "now" ? "at once" : `with a write ${moment}`, end: () => {
+      // A program that has written nothing meanwhile dies now.
+      machine.disk.onWriting = undefined;
+      this.world.crash(replica, leaves === "damage" ? "nothing" : leaves);
+      this.queue.after(DOWN_MIN_MS, `${replica} comes back`, end);
+    } };
+  }
+
+  private crashAtWrite(machine: Machine, leaves: CrashLeaves, moment: "asked" | "durable"): void {
+    machine.disk.onWriting = (now) => {
+      if (now !== moment) return;
+      machine.disk.onWriting = undefined;
+      this.queue.after(0, `${machine.shape.replica} dies writing`, () => {
+        this.reached(`crash: when a write was ${moment}`);
+        this.world.crash(machine.shape.replica, leaves);
+      });
+    };
+  }
+
+  private tornWrite(random: SeededRandom): Befallen | undefined {
+    const machine = this.mayForget(random);
+    if (machine === undefined) return undefined;
+    const { replica } = machine.shape;
+    const leaves = random.pick<CrashLeaves>(["nothing", "damage"]);
+    if (leaves === "damage") this.forgets(machine);
+    const end = this.downUntilEnd(machine);
+    this.crashAtWrite(machine, leaves, "asked");
+    return { targets: [replica], detail: leaves === "damage" ? "the store is damaged, and rebuilt" : "the torn batch is not there", end: () => {
+      machine.disk.onWriting = undefined;
+      this.world.crash(replica, "nothing");
+      this.queue.after(DOWN_MIN_MS, `${replica} comes back`, end);
+    } };
+  }
+
+  private crashAll(random: SeededRandom): Befallen {
+    const machines = this.members.map(({ replica }) => this.world.machine(replica));
+    const ends = machines.map((machine) => {
+      const end = this.downUntilEnd(machine);
+      this.world.crash(machine.shape.replica, random.weighted<CrashLeaves>({ nothing: 0.5, everything: 0.5 }));
+      return end;
+    });
+    return { targets: machines.map(({ shape }) => shape.replica), end: () => {
+      for (const [index, end] of ends.entries()) this.queue.after(random.between(0, 1_000), `${machines[index]?.shape.replica ?? ""} comes back`, end);
+    } };
+  }
+
+  private restart(random: SeededRandom): Befallen | undefined {
+    const running = this.running().filter(({ node }) => node !== undefined);
+    if (running.length === 0) return undefined;
+    const machine = random.pick(running);
+    const { replica } = machine.shape;
+    const end = this.downUntilEnd(machine);
+    this.world.stop(replica);
+    return { targets: [replica], end: () => {
+      this.world.crash(replica, "nothing");
+      end();
+    } };
+  }
+
+  private pause(random: SeededRandom): Befallen | undefined {
+    const running = this.running();
+    if (running.length === 0) return undefined;
+    const { process, shape } = random.pick(running);
+    process?.pause();
+    return { targets: [shape.replica], end: () => process?.resume() };
+  }
+
+  private clock(random: SeededRandom, change: (machine: Machine) => void): Befallen {
+    const machine = this.world.machine(random.pick(this.members).replica);
+    change(machine);
+    return { targets: [machine.shape.replica], end: () => machine.clock.correct() };
+  }
+
+  // Disks.
+
+  private disk(random: SeededRandom, change: (machine: Machine, on: boolean) => void): Befallen {
+    const machine = this.world.machine(random.pick(this.members).replica);
+    change(machine, true);
+    return { targets: [machine.shape.replica], end: () => change(machine, false) };
+  }
+
+  /** A machine that may lose its memory now; undefined while others have not got theirs back. */
+  private mayForget(random: SeededRandom): Machine | undefined {
+    for (const [replica, owed] of this.forgetful) {
+      const { node, disk, shape } = this.world.machine(replica);
+      const status = node?.cluster();
+      const isBack = !disk.spoiled && status !== undefined && (status.voting || !shape.voter) && dominates(status.vector, owed);
+      if (!isBack) return undefined;
+      this.forgetful.delete(replica);
+    }
+    const running = this.running().filter(({ node }) => node !== undefined);
+    return running.length === 0 ? undefined : random.pick(running);
+  }
+
+  private forgets(machine: Machine): void {
+    const owed: MutableVector = {};
+    for (const { node, shape } of this.world.machines.values()) if (node !== undefined && shape.replica !== machine.shape.replica) joinInto(owed, node.cluster().vector);
+    this.forgetful.set(machine.shape.replica, owed);
+  }
+
+  private emptied(random: SeededRandom): Befallen | undefined {
+    const machine = this.mayForget(random);
+    if (machine === undefined) return undefined;
+    this.forgets(machine);
+    const end = this.downUntilEnd(machine);
+    this.world.crash(machine.shape.replica, "nothing");
+    machine.disk.clear();
+    return { targets: [machine.shape.replica], end };
+  }
+
+  private flipped(random: SeededRandom): Befallen | undefined {
+    const machine = this.mayForget(random);
+    const prefix = random.pick(STORED_PREFIXES);
+    if (machine?.disk.spoil(prefix) !== true) return undefined;
+    this.forgets(machine);
+    if (random.chance(0.5)) {
+      this.world.crash(machine.shape.replica, "nothing");
+      this.world.start(machine.shape.replica);
+    }
+    return { targets: [machine.shape.replica], detail: `a record of ${prefix}` };
+  }
+
+  /** A copy is taken now, and put back at the end. */
+  private restored(random: SeededRandom, lastsMs: number): Befallen | undefined {
+    const machine = this.mayForget(random);
+    if (machine === undefined) return undefined;
+    const image: DiskImage = machine.disk.image();
+    const isVolume = random.chance(0.35);
+    const { replica } = machine.shape;
+    return { targets: [replica], detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
+      if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
+      this.forgets(machine);
+      this.world.crash(replica, "nothing");
+      machine.disk.restore(image, isVolume);
+      this.reached(`fault: disk-restored, ${isVolume ? "volume" : "folder"}`);
+      if (!machine.down) this.world.start(replica);
+    } };
+  }
+
+  // Members.
+
+  /**
+   * As the manual says: all replicas are stopped, the files are changed, all are started, one of them later than the others. A replica
+   * that is taken out must have handed on what it holds.
+   */
+  private membership(kind: "member-added" | "member-removed", random: SeededRandom): Befallen | undefined {
+    if (this.forgetful.size > 0 || [...this.underway.values()].some((fault) => fault.kind === "disk-restored")) return undefined;
+    const next = kind === "member-added" ? this.withOneMore(random) : this.withOneLess(random);
+    if (next === undefined) return undefined;
+    const machines = [...this.world.machines.values()];
+    for (const { shape } of machines) this.world.crash(shape.replica, random.pick<CrashLeaves>(["nothing", "everything"]));
+    for (const machine of machines) machine.down = true;
+    this.world.configure(next.members);
+    const last = random.pick(next.members).replica;
+    for (const { replica } of next.members) {
+      if (replica === last) continue;
+      this.queue.after(random.between(DOWN_MIN_MS, 500), `${replica} starts anew`, () => this.bringUp(replica));
+    }
+    return { targets: [next.changed], detail: `${last} starts later`, end: () => this.bringUp(last) };
+  }
+
+  private bringUp(replica: string): void {
+    this.world.machine(replica).down = false;
+    this.world.start(replica);
+  }
+
+  private withOneMore(random: SeededRandom): { readonly members: readonly ReplicaShape[]; readonly changed: string } | undefined {
+    if (this.regions.length >= 5) return undefined;
+    const region = `new-${random.integer(10, 99)}`;
+    const added: ReplicaShape = { replica: `${region}-1`, region, role: "region", voter: true };
+    return { members: [...this.members, added], changed: added.replica };
+  }
+
+  private withOneLess(random: SeededRandom): { readonly members: readonly ReplicaShape[]; readonly changed: string } | undefined {
+    const candidates = this.members.filter(({ replica, voter, role }) => {
+      if (role !== "region" || (voter && this.members.filter((member) => member.voter).length <= 3)) return false;
+      const status = this.world.machine(replica).node?.cluster();
+      // Some other member holds durably all that this one holds.
+      return status?.peers.some((peer) => peer.state === "up" && peer.unacknowledged_changes === 0 && this.isMemberRegion(peer.replica)) === true;
+    });
+    if (candidates.length === 0) return undefined;
+    const removed = random.pick(candidates).replica;
+    return { members: this.members.filter(({ replica }) => replica !== removed), changed: removed };
+  }
+
+  private isMemberRegion(replica: string): boolean {
+    return this.members.some((member) => member.replica === replica && member.role === "region");
+  }
+}

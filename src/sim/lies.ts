@@ -1,0 +1,92 @@
+/**
+ * Planted bugs, to test the checkers: each is a change of the product's source that somebody might make. The runner makes it in a copy of
+ * the source, never here, and runs seeds until a checker finds it. A bug that is not found within its seeds fails the run.
+ */
+
+export interface Edit {
+  /** Within `src`. */
+  readonly file: string;
+  /** A piece of the source that is there exactly once: the compiled program is not searched, the source is. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export interface Lie {
+  readonly name: string;
+  /** What is wrong, in a sentence. */
+  readonly what: string;
+  readonly edits: readonly Edit[];
+  /** Within how many seeds it must be found. */
+  readonly seedsMax: number;
+}
+
+const one = (name: string, what: string, file: string, find: string, replace: string, seedsMax = 200): Lie => ({ name, what, edits: [{ file, find, replace }], seedsMax });
+
+export const LIES: readonly Lie[] = [
+  one("ack-before-fsync", "A batch counts as durable as soon as it was handed to the disk.", "store/durable-batch.ts",
+    "        await this.storage.write(writes);", "        this.storage.write(writes).catch(() => {});"),
+  one("vector-joined-too-early", "What is staged counts as durable: it is acknowledged, sent and shown in tokens before it is.", "store/change-log.ts",
+    "        this.durableVector = staged;", "        this.durableVector = copyVector(state.vector);", 400),
+  one("majority-of-live-peers", "The quorum is counted from the peers that are reachable.", "core/quorum-self.ts",
+    "    this.majority = majorityOf(this.members.length);", "    Object.defineProperty(this, \"majority\", { get: () => majorityOf(1 + this.up.size) });"),
+  one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
+    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 400),
+  one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
+    "    const open = this.slot(document)?.vote != null && this.self.bugs.readsIgnoreVotes !== true;", "    const open = false;"),
+  one("lists-ask-for-no-votes", "A quorum list does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
+    "    const open = this.self.bugs.readsIgnoreVotes === true ? {} : this.openVotes(scope);", "    const open: Record<string, number> = {};"),
+  {
+    name: "barriers-of-documents-for-lists", what: "A quorum list is made of one confirmed read of each document that is known here, and asks nobody about the list.", seedsMax: 200,
+    edits: [{
+      file: "store/read.ts", find: "...(query.lists ?? []).map(({ partition, type }) => ",
+      replace: "...(query.lists ?? []).flatMap(({ partition, type }) => log.table.list(partition, type).map(({ key }) => ({ document: key }))), ...[].map(({ partition, type }: never) => ",
+    }],
+  },
+  one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
+    "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;", 600),
+  one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
+    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000),
+  one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
+    "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 600),
+  {
+    name: "goes-on-with-a-copy", what: "A replica that was put back from a copy goes on as the one that it was: it votes, and uses its numbers again.", seedsMax: 400,
+    edits: [
+      { file: "store/recovery.ts", find: "    ?? (sentinel.witness === options.witness ? undefined : \"the data folder is a copy of the one that this replica left\")", replace: "" },
+      { file: "store/replica-engine.ts", find: "    if ((this.parse(status.vector)[origin] ?? 0) > (this.log.vector[origin] ?? 0)) {", replace: "    if (origin === \"\") {" },
+      { file: "core/quorum-rejoin.ts", find: "    if (seeded.seen > self.position || (message.incarnations[self.replica] ?? 0) > self.options.incarnation) {", replace: "    if (seeded.seen < 0) {" },
+    ],
+  },
+  {
+    name: "a-number-used-again", what: "A new incarnation goes on with the log of the old one, so that numbers that were lost are used again.", seedsMax: 400,
+    edits: [{ file: "store/recovery.ts", find: "const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };", replace: "const state: LogState = { ...old, incarnation, votes: 0 };" }],
+  },
+  one("a-dropped-tombstone", "A deletion empties a document, and does not mark it as deleted.", "core/document.ts",
+    "      section.dead = earlierStamp(section.dead, stamp);\n", ""),
+  one("last-writer-by-arrival", "Of concurrent values the one that came last is kept, and the others are dropped.", "core/document.ts",
+    "        section.registers.set(operation.field, kept === undefined || kept.length === 0 ? [written] : [...kept, written].sort(bySiblingOrder));",
+    "        section.registers.set(operation.field, kept === undefined ? [written] : [written]);"),
+  one("a-remove-wins", "A remove takes away what was added at the same time, unseen.", "core/document.ts",
+    "        const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));", "        const kept: Dot[] = [];", 1_000),
+  one("a-stale-view", "A view that was kept is shown although its document has changed.", "store/read.ts",
+    "      if ((this.parts.log.table.find(document)?.revision ?? -1) === revision) continue;", "      if (revision >= 0 || document !== \"\") continue;"),
+  one("no-wait-for-the-session", "A replica that does not hold what a session has seen answers all the same.", "store/session.ts",
+    "    if (dominates(this.held(), vector)) return undefined;\n    this.fetch(vector);", "    if (waitMs >= 0) return undefined;\n    this.fetch(vector);"),
+  {
+    name: "answers-are-not-kept", what: "A request with an Idempotency-Key that is repeated takes effect again.", seedsMax: 200,
+    edits: [
+      { file: "store/commit.ts", find: "    if (kept !== undefined) return kept.request === idempotency.request ? this.replay(kept, command, options) : reused();", replace: "    if (kept !== undefined && kept.request === \"\") return reused();" },
+      { file: "store/commit.ts", find: "      if (operationIds !== undefined && log.table.find(command.subject)?.operationIds.includes(operation) === true) return { written: false };", replace: "" },
+    ],
+  },
+  one("a-condition-is-not-compared-again", "If-Match is compared with what is held here only, not after a read of the others.", "core/quorum-chain.ts",
+    "      } else if (matches(write.ifMatch, etag)) {", "      } else if (write.fresh || matches(write.ifMatch, etag)) {", 400),
+  one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
+    "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;"),
+  // Bugs that the simulator found in the product, put back.
+  one("an-answer-of-what-is-gone", "The answer to a write is made although the document was deleted before the decision was known, which is a broken invariant.", "store/commit.ts",
+    "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 400),
+  one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
+    "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;", 400),
+  one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
+    "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
+];
