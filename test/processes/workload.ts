@@ -1,7 +1,7 @@
 /** Load on real replicas: clients that note what was acknowledged to them, and randomness whose seed is printed. */
 import { explain, type Operation } from "./linearizability.js";
 import { settled, type World } from "./world.js";
-import type { Answered, Json, Level, ReplicaProcess } from "./replica-process.js";
+import type { Answered, Json, Level, ReplicaProcess } from "../../chaos/replica-process.js";
 
 /** A small generator of pseudo-random numbers (mulberry32): the same seed, the same choices. */
 export class Dice {

@@ -10,7 +10,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { LinkProxy } from "./link-proxy.js";
-import { bareNode, checkout, command, environmentOf, ReplicaProcess, type Json } from "./replica-process.js";
+import { bareNode, checkout, command, environmentOf, ReplicaProcess, type Json } from "../../chaos/replica-process.js";
 
 export type RegionName = "us-east" | "eu-west" | "ap-south";
 const REGIONS: readonly RegionName[] = ["us-east", "eu-west", "ap-south"];

@@ -65,7 +65,7 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-export const checkout = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+export const checkout = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 export const command = path.join(checkout, "bin", "statusmesh.mjs");
 export const ROOT_KEY = "a-root-key-for-process-tests";
 
