@@ -130,6 +130,8 @@ export interface Operation {
   readonly kind: OperationKind;
   readonly subject: Subject;
   readonly written?: Written;
+  /** Other documents that the write changes too: the components that an incident's update names. They are not checked as registers. */
+  readonly touches?: readonly ResourceKey[];
   /** Without quotes. */
   readonly ifMatch?: string;
   readonly idempotencyKey?: string;
