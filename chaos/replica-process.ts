@@ -101,7 +101,8 @@ export class ReplicaProcess {
     readonly region: string,
     readonly configFile: string,
     readonly data: string,
-    private readonly environment: Readonly<Record<string, string>>,
+    /** What the next start is given. */
+    public environment: Readonly<Record<string, string>>,
   ) {}
 
   get pid(): number {
@@ -114,12 +115,17 @@ export class ReplicaProcess {
 
   /** Starts the process; resolves when it listens, rejects with what it said if it ends instead. */
   async start(...args: readonly string[]): Promise<void> {
+    await this.startWithin(30_000, ...args);
+  }
+
+  /** The same, with a deadline of its own. */
+  async startWithin(deadlineMs: number, ...args: readonly string[]): Promise<void> {
     if (this.child !== undefined) throw new Error(`${this.id} runs already`);
     const exit = this.spawn(args);
     const failed = exit.then(({ code, signal }) => {
       throw new Error(`${this.id} ended before it listened (${code ?? signal}): ${this.stderr.trim()}`);
     });
-    await Promise.race([this.listening, failed, deadline(30_000, `${this.id} listens`)]);
+    await Promise.race([this.listening, failed, deadline(deadlineMs, `${this.id} listens`)]);
     failed.catch(() => undefined);
   }
 
