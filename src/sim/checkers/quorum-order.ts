@@ -1,0 +1,96 @@
+/**
+ * What GLOBAL_QUORUM promises where LOCAL writes hit the same resource too: quorum writes have one order that respects real time;
+ * what one quorum read of a resource showed, every later one shows; and a quorum write supersedes all that earlier quorum reads showed.
+ */
+import { CHAIN } from "../../core/change.js";
+import type { History } from "../history.js";
+import { canonical, HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
+import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
+import { relevantOperations, ResourceKnowledge } from "./knowledge.js";
+import { touchedResources } from "./linearizability.js";
+import { isTelling } from "./register.js";
+
+export const quorumOrder: Checker = {
+  name: "quorum-order",
+  promise: "Quorum writes are totally ordered; what one quorum read of a resource showed, every later one shows; a quorum write supersedes what was shown before it.",
+  check(history: History): Verdict {
+    const findings = new Findings();
+    const index = new HistoryIndex(history);
+    const touched = touchedResources(history);
+    const versions = new DecidedVersions(history, findings);
+    for (const record of index.resources.values()) {
+      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: true }, touched.has(record.name));
+      for (const { operation, ignored, what } of knowledge.run()) {
+        findings.violation(
+          "What one GLOBAL_QUORUM read of a resource showed, or a GLOBAL_QUORUM write was acknowledged to have written, every later GLOBAL_QUORUM read shows.",
+          `${tell(operation)} shows ${record.name} too old: ${what}.${ignored === undefined ? "" : ` It ignores ${ignored.operations.map(tell).join(", ")}.`}`,
+          [operation, ...(ignored?.operations ?? [])],
+        );
+      }
+      findings.checked(knowledge.checked);
+      versions.check(record);
+    }
+    return findings.verdict();
+  },
+};
+
+/** The versions that quorums decided, as the final histories tell them. */
+class DecidedVersions {
+  /** Resource → version → the one change. */
+  private readonly changes = new Map<string, Map<number, string>>();
+  /** Resource, field and value → version. */
+  private readonly versions = new Map<string, number>();
+
+  constructor(
+    history: History,
+    private readonly findings: Findings,
+  ) {
+    for (const { replica, documents } of history.final) {
+      for (const { resource, history: entries } of documents) {
+        const name = `${resource.page}/${resource.type}/${resource.id}`;
+        for (const { dot, hlc, replica: author, field, to } of entries ?? []) {
+          if (dot?.origin !== CHAIN) continue;
+          this.note(name, dot.seq, `${hlc} of ${author}`, replica);
+          this.versions.set(`${name} ${field} ${canonical(to)}`, dot.seq);
+        }
+      }
+    }
+  }
+
+  private note(name: string, version: number, change: string, replica: string): void {
+    const decided = this.changes.get(name) ?? new Map<number, string>();
+    this.changes.set(name, decided);
+    const other = decided.get(version);
+    if (other !== undefined && other !== change) this.findings.violation("A version of a document is decided once.", `Version ${version} of ${name} is ${change} at ${replica}, and ${other} elsewhere.`);
+    decided.set(version, other ?? change);
+  }
+
+  check({ name, writes }: ResourceRecord): void {
+    const decided = writes.flatMap((write) => {
+      const version = write.certain && write.operations.every(({ level }) => level === "GLOBAL_QUORUM") ? this.versionOf(name, write) : undefined;
+      return version === undefined ? [] : [{ write, version }];
+    });
+    decided.sort((a, b) => a.write.returnedAtMs - b.write.returnedAtMs);
+    const byInvocation = [...decided].sort((a, b) => a.write.invokedAtMs - b.write.invokedAtMs);
+    let place = 0;
+    let latest: (typeof decided)[number] | undefined;
+    for (const { write, version } of byInvocation) {
+      for (let earlier = decided[place]; earlier !== undefined && earlier.write.returnedAtMs < write.invokedAtMs; earlier = decided[++place]) if (latest === undefined || earlier.version > latest.version) latest = earlier;
+      this.findings.checked();
+      if (latest === undefined || latest.version < version) continue;
+      this.findings.violation(
+        "GLOBAL_QUORUM writes of a document have one order, which respects real time.",
+        `${write.operations.map(tell).join(", ")} became version ${version} of ${name}, although ${latest.write.operations.map(tell).join(", ")}, answered before it was asked for, became version ${latest.version}.`,
+        [...write.operations, ...latest.write.operations],
+      );
+    }
+  }
+
+  private versionOf(name: string, write: LogicalWrite): number | undefined {
+    for (const [field, value] of Object.entries(write.written.fields ?? {})) {
+      const version = isTelling(value) ? this.versions.get(`${name} ${field} ${canonical(value)}`) : undefined;
+      if (version !== undefined) return version;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The four session guarantees, across regions: an answer reflects at least what the token in its request saw. Read your writes,
+ * monotonic reads, writes follow reads, monotonic writes.
+ */
+import type { History, Operation } from "../history.js";
+import { HistoryIndex } from "../history-index.js";
+import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
+import { relevantOperations, ResourceKnowledge, type Staleness } from "./knowledge.js";
+import { touchedResources } from "./linearizability.js";
+
+const PROMISES = {
+  "read your writes": "A session reads its own writes.",
+  "monotonic reads": "A session never sees less than it saw before.",
+  "writes follow reads": "A write takes effect on top of what its session had seen, for everybody.",
+  "monotonic writes": "The writes of a session to a resource take effect in their order, for everybody.",
+} as const;
+
+export const sessions: Checker = {
+  name: "sessions",
+  promise: "With a session token, from whichever region: read your writes, monotonic reads, writes follow reads, monotonic writes.",
+  check(history: History): Verdict {
+    const findings = new Findings();
+    const index = new HistoryIndex(history);
+    const touched = touchedResources(history);
+    for (const record of index.resources.values()) {
+      if (record.writes.length === 0) continue;
+      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: false }, touched.has(record.name));
+      for (const stale of knowledge.run()) {
+        const name = guaranteeOf(stale);
+        findings.violation(
+          `${name[0]?.toUpperCase()}${name.slice(1)}: ${PROMISES[name]}`,
+          `${tell(stale.operation)} shows ${record.name} too old: ${stale.what}.${stale.ignored === undefined ? "" : ` It ignores ${stale.ignored.operations.map(tell).join(", ")}.`}`,
+          [stale.operation, ...(stale.ignored?.operations ?? [])],
+        );
+      }
+      findings.checked(knowledge.checked);
+    }
+    for (const operation of history.operations) checkToken(operation, findings);
+    return findings.verdict();
+  },
+};
+
+function guaranteeOf({ operation, ignored, toldBefore }: Staleness): keyof typeof PROMISES {
+  const own = ignored?.operations.some(({ session }) => session !== undefined && session === operation.session) === true;
+  if (toldBefore && (operation.kind === "read" || operation.kind === "list")) return own ? "read your writes" : "monotonic reads";
+  return own ? "monotonic writes" : "writes follow reads";
+}
+
+/** A token given back covers the one that came, but for origins of lives that everybody holds completely. */
+function checkToken(operation: Operation, findings: Findings): void {
+  const before = operation.tokenIn?.vector;
+  const after = operation.tokenOut?.vector;
+  if (before === undefined || after === undefined || operation.outcome !== "ok") return;
+  findings.checked();
+  for (const [origin, seq] of Object.entries(before)) {
+    const held = after[origin];
+    const replica = origin.slice(0, origin.lastIndexOf(".") + 1);
+    const retired = held === undefined && Object.keys(after).some((other) => other !== origin && other.startsWith(replica));
+    if (retired || (held ?? 0) >= seq) continue;
+    findings.violation(
+      "A session token covers what the token in the request saw.",
+      `${tell(operation)} was asked with ${origin} up to ${seq} and answered with ${held === undefined ? "nothing of it" : `it up to ${held}`}.`,
+      [operation],
+    );
+  }
+}
