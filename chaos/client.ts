@@ -49,7 +49,7 @@ export class Client {
     const { kind, type, method, level, ifMatch, idempotencyKey } = request;
     const route = `/v1/pages/${PAGE}/${ROUTES[type]}${request.id === undefined ? "" : `/${request.id}`}${request.tail ?? ""}`;
     const tokenIn = this.token;
-    const id = this.recorder.id();
+    const id = this.recorder.asked(node.region);
     const invokedAtMs = this.recorder.now();
     const answer = await node
       .call(method, route, {
@@ -68,7 +68,7 @@ export class Client {
       ...(request.written === undefined ? {} : { written: request.written }), ...(ifMatch === undefined ? {} : { ifMatch }), ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       ...(answer === undefined ? {} : answered(request, answer, outcome === "ok", returnedAtMs)),
     };
-    this.recorder.operations.push(operation);
+    this.recorder.told(operation);
     return { operation, answer };
   }
 

@@ -23,6 +23,7 @@ export class Recorder {
   /** When links, processes, clocks or disks changed. */
   readonly changes: number[] = [];
   private readonly startedAt = performance.now();
+  private readonly waiting = new Map<string, number>();
   private nextId = 1;
 
   /** ms since the beginning. */
@@ -30,8 +31,21 @@ export class Recorder {
     return performance.now() - this.startedAt;
   }
 
-  id(): number {
+  /** The number of a request that goes to a region now. */
+  asked(region: string): number {
+    this.waiting.set(region, this.underWay(region) + 1);
     return this.nextId++;
+  }
+
+  /** A request is over: answered, or given up. */
+  told(operation: Operation): void {
+    this.waiting.set(operation.region, this.underWay(operation.region) - 1);
+    this.operations.push(operation);
+  }
+
+  /** Requests to a region that are not over. */
+  underWay(region: string): number {
+    return this.waiting.get(region) ?? 0;
   }
 
   /** Something is different from now on. */

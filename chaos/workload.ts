@@ -2,6 +2,7 @@
  * The load of a scenario: clients at each level, with sessions that move between regions, compare-and-set races, requests repeated
  * in two regions at once, edits against deletions, resolutions, lists. All choices come from one seeded generator.
  */
+import { setMaxListeners } from "node:events";
 import type { Conflict } from "../src/sim/history.js";
 import { Client, type ResourceType } from "./client.js";
 import { Dice } from "./dice.js";
@@ -41,6 +42,8 @@ export class Workload {
     private readonly options: WorkloadOptions,
   ) {
     this.dice = new Dice(seed);
+    // Every client waits on it.
+    setMaxListeners(0, this.stopping.signal);
     for (const region of world.regions) {
       for (let i = 0; i < (options.localClients ?? 3); i++) this.running.push(this.session(`${region}/local-${i}`, region));
       for (let i = 0; i < (options.quorumClients ?? 2); i++) this.running.push(this.quorum(`${region}/quorum-${i}`, region));

@@ -85,15 +85,16 @@ export class ChaosWorld {
     const address = this.server?.url ?? url ?? "";
     this.client = new Toxiproxy(address);
     this.orders = new LinkOrders(address);
-    const region = (other: RegionName): { region: string } => ({ region: other });
-    const named = linksBetween(this.regions.map((one) => ({ replica: `${one}-1`, region: one, peers: Object.fromEntries(this.regions.filter((other) => other !== one).map((other) => [`${other}-1`, region(other)])) })));
+    const others = (one: RegionName): [string, { region: string }][] => this.regions.filter((other) => other !== one).map((other) => [`${other}-1`, { region: other }]);
+    const named = linksBetween(this.regions.map((one) => ({ replica: `${one}-1`, region: one, peers: Object.fromEntries(others(one)) })));
     this.links = named.map((link) => ({ ...link, proxy: `${this.prefix}${link.proxy}` }));
     // Nobody listens at port 1; the address is told when the replica has one.
     const proxies = await this.client.populate(this.links.map(({ proxy }) => ({ name: proxy, listen: "127.0.0.1:0", upstream: "127.0.0.1:1" })));
     const listen = new Map(Object.values(proxies).map((proxy) => [proxy.name, proxy.listen]));
     await makeCertificates(path.join(this.folder, "certificates"), this.regions.map((one) => `${one}-1`));
     for (const one of this.regions) {
-      const peers = this.links.filter(({ from_region }) => from_region === one).map((link) => [link.to, { region: link.to_region, mesh: listen.get(link.proxy) ?? "", http: "http://127.0.0.1:1" }] as const);
+      // Nobody forwards between regions over HTTP, which no proxy could cut: the address only has to be one.
+      const peers = this.links.filter(({ from_region }) => from_region === one).map((link) => [link.to, { region: link.to_region, mesh: listen.get(link.proxy) ?? "", http: `http://127.0.0.1:${1 + REGIONS.indexOf(link.to_region as RegionName)}` }] as const);
       const certificate = (suffix: string): string => path.join(this.folder, "certificates", `${one}-1${suffix}.pem`);
       await writeFile(this.configFile(one), JSON.stringify({
         replica: `${one}-1`, region: one, role: "region", http: "127.0.0.1:0", mesh: "127.0.0.1:0", data: this.dataFolder(one), peers: Object.fromEntries(peers),
