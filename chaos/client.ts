@@ -9,9 +9,8 @@ export const PAGE = "default";
 export const ROUTES = { component: "components", incident: "incidents", "component-group": "component-groups" } as const;
 export type ResourceType = keyof typeof ROUTES;
 
-/** How long a client waits for any answer, and for a quorum, ms. */
+/** How much longer than for a quorum or a session a client waits for an answer, ms. */
 const PATIENCE_MS = 12_000;
-const QUORUM_MS = 3_000;
 const SESSION_MS = 2_000;
 const TOKEN_BYTES_MAX = 4_096;
 
@@ -42,6 +41,7 @@ export class Client {
     private readonly recorder: Recorder,
     readonly name: string,
     private readonly session: string | undefined,
+    private readonly quorumTimeoutMs: number,
   ) {}
 
   /** Never rejects: that no answer came is written down as such. */
@@ -53,7 +53,7 @@ export class Client {
     const invokedAtMs = this.recorder.now();
     const answer = await node
       .call(method, route, {
-        level, quorumTimeout: QUORUM_MS, sessionWait: SESSION_MS, patienceMs: PATIENCE_MS,
+        level, quorumTimeout: this.quorumTimeoutMs, sessionWait: SESSION_MS, patienceMs: PATIENCE_MS + this.quorumTimeoutMs,
         ...(request.body === undefined ? {} : { body: request.body }), ...(tokenIn === undefined ? {} : { token: tokenIn }),
         ...(ifMatch === undefined ? {} : { ifMatch: `"${ifMatch}"` }), ...(idempotencyKey === undefined ? {} : { idempotency: idempotencyKey }),
       })
@@ -70,10 +70,6 @@ export class Client {
     };
     this.recorder.told(operation);
     return { operation, answer };
-  }
-
-  forget(): void {
-    this.token = undefined;
   }
 }
 

@@ -20,8 +20,8 @@ export const scenarios: readonly Scenario[] = [
     play: async (stage) => await during(stage, bridge, 20_000),
   },
   {
-    name: "ring", title: "Five regions in a ring: each sees its two neighbours, and each another majority.",
-    world: { regions: 5 }, workload: { localClients: 2, quorumClients: 1 },
+    name: "ring", title: "Five regions in a ring: each sees its two neighbours, and each another majority. Quorums may take 15 s.",
+    world: { regions: 5 }, workload: { localClients: 1, quorumClients: 1, pauseMs: 200, quorumTimeoutMs: 15_000 },
     hypotheses: [refusesConnections, localServes, quorumServes],
     play: async (stage) => await during(stage, ring, 20_000),
   },

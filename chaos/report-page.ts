@@ -36,7 +36,7 @@ export function reportPage({ seed, results }: Run): string {
 function section({ name, title, verdict, tookMs, rows, history }: ScenarioResult): string {
   const table = rows.map((row) => `<tr><td>${escaped(row.promised)}</td><td>${escaped(row.measured)}</td><td class="${row.verdict}">${row.verdict}</td></tr>`).join("");
   return `<section id="${escaped(name)}"><h2><i class="mark ${verdict}"></i>${escaped(name)} <span class="${verdict}">${verdict}</span></h2>
-<p>${escaped(title)} <small>${Math.round(tookMs / 1_000)} s${history?.run.command === undefined ? "" : ` · <code>${escaped(history.run.command)}</code>`}</small></p>
+<p>${escaped(title)} <small>${Math.round(tookMs / 1_000)} s${history?.run.command === undefined ? "" : ` · <code>${escaped(history.run.command)}</code>`}${history === undefined ? "" : ` · lanes of a level, from above: ${escaped(history.replicas.map(({ region }) => region).join(", "))}`}</small></p>
 ${history === undefined || history.operations.length === 0 ? "" : `<div class="timeline">${timeline(history)}</div>`}
 <div class="scroll"><table><thead><tr><th>promised</th><th>measured</th><th>verdict</th></tr></thead><tbody>${table}</tbody></table></div></section>`;
 }
@@ -44,10 +44,12 @@ ${history === undefined || history.operations.length === 0 ? "" : `<div class="t
 function timeline(history: History): string {
   const { operations, faults } = history;
   const endMs = Math.max(1, ...operations.map(({ invokedAtMs, returnedAtMs }) => returnedAtMs ?? invokedAtMs), ...faults.map(({ untilMs, fromMs }) => untilMs ?? fromMs), history.convergedAtMs ?? 0);
-  const x = (ms: number): number => LABEL_WIDTH + (Math.max(0, ms) / endMs) * (WIDTH - LABEL_WIDTH - 8);
+  // Before the first request the replicas only started.
+  const startMs = Math.max(0, Math.min(...operations.map(({ invokedAtMs }) => invokedAtMs), ...faults.map(({ fromMs }) => fromMs)) - 500);
+  const x = (ms: number): number => LABEL_WIDTH + (Math.max(0, ms - startMs) / (endMs - startMs)) * (WIDTH - LABEL_WIDTH - 8);
   const parts: string[] = [];
   let y = 22;
-  parts.push(axis(endMs, x));
+  parts.push(axis(startMs, endMs, x));
   for (const fault of faults) {
     const until = fault.untilMs ?? endMs;
     const tip = `${fault.kind} ${fault.targets.join(", ")}${fault.detail === undefined ? "" : ` (${fault.detail})`}, ${seconds(fault.fromMs)} to ${seconds(until)}`;
@@ -76,11 +78,11 @@ function timeline(history: History): string {
   return `<svg viewBox="0 0 ${WIDTH} ${y + 32}" role="img" aria-label="Timeline of faults and operations">${parts.join("")}${dots.join("")}</svg>`;
 }
 
-function axis(endMs: number, x: (ms: number) => number): string {
+function axis(startMs: number, endMs: number, x: (ms: number) => number): string {
   const steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600].map((step) => step * 1_000);
-  const step = steps.find((one) => endMs / one <= 12) ?? endMs / 12;
+  const step = steps.find((one) => (endMs - startMs) / one <= 12) ?? (endMs - startMs) / 12;
   const ticks: string[] = [];
-  for (let at = 0; at <= endMs; at += step) ticks.push(`<line class="tick" x1="${round(x(at))}" x2="${round(x(at))}" y1="16" y2="100%"/><text class="tick" x="${round(x(at))}" y="12">${seconds(at, 0)}</text>`);
+  for (let at = Math.ceil(startMs / step) * step; at <= endMs; at += step) ticks.push(`<line class="tick" x1="${round(x(at))}" x2="${round(x(at))}" y1="16" y2="100%"/><text class="tick" x="${round(x(at))}" y="12">${seconds(at, 0)}</text>`);
   return ticks.join("");
 }
 

@@ -32,6 +32,8 @@ export interface ScenarioResult {
 export interface RunSettings {
   readonly seed: number;
   readonly minutes: number;
+  /** 1, or a part of it: how long faults last, of the time that scenarios state. */
+  readonly pace: number;
   readonly stopping: AbortSignal;
   readonly say: (what: string) => void;
 }
@@ -69,8 +71,8 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
 async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, settings: RunSettings): Promise<Outcome> {
   const workload = new Workload(world, recorder, settings.seed, scenario.workload ?? {});
   const notes = new Map<string, number | string>();
-  const { stopping, say, minutes, seed } = settings;
-  const stage: Stage = { world, recorder, workload, dice: new Dice(seed + 1), minutes, stopping, say, notes, hold: async (ms) => await elapsed(ms, stopping) };
+  const { stopping, say, minutes, seed, pace } = settings;
+  const stage: Stage = { world, recorder, workload, dice: new Dice(seed + 1), minutes, stopping, say, notes, hold: async (ms) => await elapsed(ms * pace, stopping) };
   const stamping = new AbortController();
   const stamps = stamp(world, recorder, stamping.signal);
   let rest: Pick<History, "final" | "healedAtMs" | "convergedAtMs">;

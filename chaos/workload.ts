@@ -17,6 +17,8 @@ export interface WorkloadOptions {
   readonly quorumClients?: number;
   /** Mean pause between two requests of a client, ms. */
   readonly pauseMs?: number;
+  /** `Quorum-Timeout` of every request; 5,000 if it says nothing, as the API has it. */
+  readonly quorumTimeoutMs?: number;
 }
 
 const STATUSES = ["operational", "degraded_performance", "partial_outage", "major_outage"] as const;
@@ -66,6 +68,10 @@ export class Workload {
     await Promise.all(this.running);
   }
 
+  private client(name: string, session: string | undefined): Client {
+    return new Client(this.recorder, name, session, this.options.quorumTimeoutMs ?? 5_000);
+  }
+
   /** Unique in the run. */
   private text(what: string): string {
     this.texts++;
@@ -82,7 +88,7 @@ export class Workload {
 
   /** A client at LOCAL, at home in a region, that goes elsewhere now and then and takes its session along. */
   private async session(name: string, home: RegionName): Promise<void> {
-    const client = new Client(this.recorder, name, name);
+    const client = this.client(name, name);
     let region = home;
     while (!this.stopping.signal.aborted) {
       await this.rest();
@@ -171,7 +177,7 @@ export class Workload {
 
   /** A client at GLOBAL_QUORUM: the resources that it works on are written at no other level. */
   private async quorum(name: string, region: RegionName): Promise<void> {
-    const client = new Client(this.recorder, name, undefined);
+    const client = this.client(name, undefined);
     while (!this.stopping.signal.aborted) {
       await this.rest();
       await this.rest();
@@ -208,7 +214,7 @@ export class Workload {
 
   /** One request, with one Idempotency-Key, in two regions at the same time. */
   private async twins(): Promise<void> {
-    const clients = [new Client(this.recorder, "twin-a", undefined), new Client(this.recorder, "twin-b", undefined)] as const;
+    const clients = [this.client("twin-a", undefined), this.client("twin-b", undefined)] as const;
     while (!this.stopping.signal.aborted) {
       await elapsed(400 + this.dice.below(400), this.stopping.signal);
       const able = this.open().filter((region) => this.world.node(region).runs);

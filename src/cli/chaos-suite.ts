@@ -1,4 +1,4 @@
-/** `statusmesh chaos run` and `chaos list`: hand over to the suite in `chaos/`, which runs from its sources in a checkout. */
+/** `statusmesh chaos run`, `chaos list` and `chaos check`: hand over to the suite in `chaos/`, which runs from its sources in a checkout. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -11,6 +11,7 @@ interface RunOptions {
   readonly minutes?: string;
   readonly seed?: string;
   readonly out?: string;
+  readonly quick?: true;
 }
 
 export function addSuiteCommands(chaos: Command): void {
@@ -19,12 +20,18 @@ export function addSuiteCommands(chaos: Command): void {
     .description("Runs scenarios of the chaos suite, each on a cluster of its own, and writes a report. Without names: all of them.")
     .option("--minutes <number>", "how long the scenario random lasts (default: 1)")
     .option("--seed <number>", "seed of all choices; printed at the start")
+    .option("--quick", "faults last a fifth of their time: to see that it works")
     .option("--out <folder>", "where the report goes (default: data/chaos-report)")
     .addHelpText("after", "\nExit codes: 0 every promise was kept; 1 one was broken, or nothing could be run.")
-    .action(async (names: readonly string[], { minutes, seed, out }: RunOptions) => {
+    .action(async (names: readonly string[], { minutes, seed, out, quick }: RunOptions) => {
       const given = { minutes, seed, out };
-      await suite(["run", ...Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value])), "--", ...names]);
+      await suite(["run", ...Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value])), ...(quick === true ? ["--quick"] : []), "--", ...names]);
     });
+  chaos
+    .command("check <history>")
+    .description("Runs the checkers on the history of a run (<scenario>.history.json beside its report).")
+    .addHelpText("after", "\nExit codes: 0 no violation; 1 a violation, or no history.")
+    .action(async (history: string) => await suite(["check", "--", history]));
   chaos
     .command("list")
     .description("Lists the scenarios of the chaos suite, and what each promises.")
