@@ -153,17 +153,21 @@ export class Workload {
     return await client.ask(node, { kind: "update", type: "incident", id, method: "PATCH", body: fields, level, written: { fields } });
   }
 
-  /** Labels are changed as the difference to what the session saw: so it looks first. */
+  /**
+   * A PATCH names all labels that are to be there. With `If-Match` that is exactly the difference to what was seen; without it a label that
+   * somebody has removed in the meantime would be added again.
+   */
   private async label(client: Client, node: ReplicaProcess, id: string, level: Level): ReturnType<Client["ask"]> {
     const seen = await client.ask(node, { kind: "read", type: "incident", id, method: "GET", level });
-    const labels = seen.operation.returned?.sight?.sets?.["labels"];
-    if (labels === undefined) return seen;
+    const { sets, etag: ifMatch } = seen.operation.returned?.sight ?? {};
+    const labels = sets?.["labels"];
+    if (labels === undefined || ifMatch === undefined) return seen;
     if (labels.length > 0 && this.dice.uniform() < 0.4) {
       const gone = this.dice.pick(labels);
-      return await client.ask(node, { kind: "remove-label", type: "incident", id, method: "PATCH", body: { labels: labels.filter((label) => label !== gone) }, level, written: { removed: { labels: [gone] } } });
+      return await client.ask(node, { kind: "remove-label", type: "incident", id, method: "PATCH", body: { labels: labels.filter((label) => label !== gone) }, level, ifMatch, written: { removed: { labels: [gone] } } });
     }
     const label = this.text("label");
-    return await client.ask(node, { kind: "add-label", type: "incident", id, method: "PATCH", body: { labels: [...labels, label] }, level, written: { added: { labels: [label] } } });
+    return await client.ask(node, { kind: "add-label", type: "incident", id, method: "PATCH", body: { labels: [...labels, label] }, level, ifMatch, written: { added: { labels: [label] } } });
   }
 
   private async resolve(client: Client, node: ReplicaProcess, type: ResourceType, id: string, level: Level): ReturnType<Client["ask"]> {
