@@ -210,11 +210,12 @@ export class CommitPath {
     return result;
   }
 
-  /** The answer in this very turn, in which the write was made; undefined if something that it shows is not in memory. */
+  /** The answer in this very turn, in which the write was made; undefined if something that it shows is not in memory, or is deleted already. */
   private renderNow(command: Command): Rendered | undefined {
     const { log, wall } = this.parts;
     const snapshot = new TurnSnapshot(log.table, wall());
-    const attempt = tryTurn(snapshot, () => render(command, snapshot));
+    // A decided write may be heard of together with a later version that deletes the document.
+    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));
     return "value" in attempt && !isFault(attempt.value) ? { ...attempt.value, batch: snapshot.batch } : undefined;
   }
 
