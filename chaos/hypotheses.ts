@@ -70,6 +70,11 @@ export const failuresAreTyped: Hypothesis = {
   },
 };
 
+export const nobodyEnded: Hypothesis = {
+  promise: "No process ends that nobody has ended.",
+  measure: ({ stage: { world } }) => ({ kept: world.endedByThemselves.length === 0, measured: world.endedByThemselves.length === 0 ? "none did" : world.endedByThemselves.join("; ") }),
+};
+
 export function equalWithin(ms: number): Hypothesis {
   return {
     promise: `All regions are equal within ${ms / 1_000} s of healing.`,

@@ -17,7 +17,8 @@ async function noteRoundTrip({ world, notes }: Outcome["stage"]): Promise<void> 
 
 export const scenarios: readonly Scenario[] = [
   {
-    name: "latency-500ms", title: "Every round trip takes half a second more.",
+    name: "latency-500ms", title: "Every round trip takes half a second more. Quorums may take 15 s: a list waits for every write that is under way.",
+    workload: { quorumTimeoutMs: 15_000 },
     hypotheses: [measuredRoundTrip(400), localServes, quorumServes],
     play: async (stage) => {
       const end = await latency(500, false)(stage);

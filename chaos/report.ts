@@ -22,13 +22,14 @@ export function reportText({ seed, results }: Run): string {
   return [...lines, `seed ${seed}: ${[`${count("kept")} scenarios kept every promise`, `${count("broken")} broke one`, ...rest].join(", ")}`].join("\n");
 }
 
-/** Writes `report.txt`, `report.json`, `report.html` and, for each scenario, `<name>.history.json`, which `statusmesh chaos check` reads again. */
+/** Writes `report.txt`, `report.json`, `report.html` for each scenario `<name>.history.json`, which `statusmesh chaos check` reads again, and for a broken one the replicas' logs. */
 export async function writeReport(folder: string, run: Run): Promise<{ readonly text: string }> {
   await mkdir(folder, { recursive: true });
   const text = `${reportText(run)}\nreport: ${path.join(folder, "report.html")}`;
   await writeFile(path.join(folder, "report.txt"), `${text}\n`);
-  const results = run.results.map(({ history, ...result }) => ({ ...result, operations: history?.operations.length ?? 0, faults: history?.faults ?? [], ...(history === undefined ? {} : { history: `${result.name}.history.json` }) }));
+  const results = run.results.map(({ history, logs: _logs, ...result }) => ({ ...result, operations: history?.operations.length ?? 0, faults: history?.faults ?? [], ...(history === undefined ? {} : { history: `${result.name}.history.json` }) }));
   await writeFile(path.join(folder, "report.json"), `${JSON.stringify({ seed: run.seed, results }, null, 1)}\n`);
+  for (const { name, logs } of run.results) for (const [replica, log] of Object.entries(logs ?? {})) await writeFile(path.join(folder, `${name}.${replica}.log`), log);
   for (const { name, history } of run.results) if (history !== undefined) await writeFile(path.join(folder, `${name}.history.json`), JSON.stringify(history));
   await writeFile(path.join(folder, "report.html"), reportPage(run));
   return { text };

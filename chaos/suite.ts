@@ -3,7 +3,7 @@ import { checkAll } from "../src/sim/check-all.js";
 import type { History } from "../src/sim/history.js";
 import { Dice } from "./dice.js";
 import { observe } from "./final-state.js";
-import { equalWithin, failuresAreTyped } from "./hypotheses.js";
+import { equalWithin, failuresAreTyped, nobodyEnded } from "./hypotheses.js";
 import { Recorder } from "./recorder.js";
 import type { Hypothesis, Outcome, Scenario, Stage } from "./scenario.js";
 import { elapsed, settled } from "./waiting.js";
@@ -27,6 +27,8 @@ export interface ScenarioResult {
   readonly rows: readonly Row[];
   /** Absent if it was skipped, or never got so far. */
   readonly history?: History;
+  /** The last lines of each replica's log, where a promise was broken. */
+  readonly logs?: Readonly<Record<string, string>>;
 }
 
 export interface RunSettings {
@@ -59,10 +61,11 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
     const outcome = await play(scenario, world, recorder, settings);
     settings.say("is judged");
     const rows = judge(scenario, outcome);
-    return { ...base, verdict: worstOf(rows), tookMs: took(), rows, history: outcome.history };
+    const verdict = worstOf(rows);
+    return { ...base, verdict, tookMs: took(), rows, history: outcome.history, ...(verdict === "broken" ? { logs: logsOf(world) } : {}) };
   } catch (error) {
     const measured = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return { ...base, verdict: "broken", tookMs: took(), rows: [{ promised: "The scenario can be played to its end.", measured, verdict: "broken" }], history: historyOf(scenario, settings, recorder, world, { final: [] }) };
+    return { ...base, verdict: "broken", tookMs: took(), rows: [{ promised: "The scenario can be played to its end.", measured, verdict: "broken" }], history: historyOf(scenario, settings, recorder, world, { final: [] }), logs: logsOf(world) };
   } finally {
     await world?.close();
   }
@@ -108,6 +111,10 @@ async function healAll({ world, workload }: Stage): Promise<void> {
   await world.voting(90_000);
 }
 
+function logsOf(world: ChaosWorld | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries((world?.all ?? []).map((node) => [node.id, `${node.log.map((entry) => JSON.stringify(entry)).join("\n")}\n${node.stderr}`]));
+}
+
 function historyOf(scenario: Scenario, { seed, minutes }: RunSettings, recorder: Recorder, world: ChaosWorld | undefined, rest: Pick<History, "final" | "healedAtMs" | "convergedAtMs">): History {
   const replicas = (world?.all ?? []).map(({ id, region }) => ({ replica: id, region, role: "region" as const }));
   const command = `statusmesh chaos run ${scenario.name} --seed ${seed}${scenario.name === "random" ? ` --minutes ${minutes}` : ""}`;
@@ -128,7 +135,7 @@ async function stamp(world: ChaosWorld, recorder: Recorder, stopping: AbortSigna
 }
 
 function judge(scenario: Scenario, outcome: Outcome): readonly Row[] {
-  const shared: readonly Hypothesis[] = [failuresAreTyped, equalWithin(scenario.equalWithinMs ?? EQUAL_WITHIN_MS)];
+  const shared: readonly Hypothesis[] = [nobodyEnded, failuresAreTyped, equalWithin(scenario.equalWithinMs ?? EQUAL_WITHIN_MS)];
   const rows: Row[] = [...scenario.hypotheses, ...shared].map(({ promise, measure }) => {
     const { kept, measured } = measure(outcome);
     return { promised: promise, measured, verdict: kept ? "kept" : "broken" };

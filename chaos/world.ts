@@ -43,6 +43,8 @@ export class ChaosWorld {
   readonly regions: readonly RegionName[];
   /** When a replica does not serve; for LOCAL requests. */
   readonly unavailable: Interval[] = [];
+  /** What was said of processes that ended though nobody had ended them. */
+  readonly endedByThemselves: string[] = [];
   /** When a replica has no majority in reach. */
   readonly withoutMajority: Interval[] = [];
   private readonly nodes = new Map<RegionName, ReplicaProcess>();
@@ -151,6 +153,11 @@ export class ChaosWorld {
       }),
     );
     this.serves(region);
+    void node.exit.then(({ code, signal }) => {
+      if (!this.isServing(region) || !living.has(this)) return;
+      this.endedByThemselves.push(`${node.id} ended with ${signal ?? `exit code ${code}`} at ${(this.recorder.now() / 1_000).toFixed(1)} s: ${node.stderr.trim().slice(-2_000)} ${JSON.stringify(node.log.at(-1) ?? {})}`);
+      this.stops(region);
+    });
   }
 
   /** Notes that a region does not serve from now on. */
@@ -261,12 +268,12 @@ export class ChaosWorld {
   }
 
   async close(): Promise<void> {
+    living.delete(this);
     // What is paused hears SIGKILL too.
     await Promise.all([...this.nodes.values()].map((node) => node.dispose()));
     if (this.server === undefined) for (const { proxy } of this.links) await (await this.client.get(proxy)).remove().catch(() => undefined);
     await this.server?.[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
-    living.delete(this);
   }
 
   /** The last resort when this process ends in the middle. */
