@@ -143,6 +143,12 @@ export class CommitPath {
     if (isFault(done)) return done;
     const seq = log.vector[log.state.origin] ?? 0;
     const replayed = idempotency !== undefined && !done.written && log.table.find(command.subject)?.operationIds.includes(operation) === true;
+    if (replayed) {
+      // It was written elsewhere and has arrived since the first look; what was answered then may have arrived with it.
+      await log.batch.flushed();
+      const kept = await log.recall(idempotency.scope, wall() - limits.idempotencyKeptMs);
+      if (kept?.request === idempotency.request) return await this.replay(kept, command, options);
+    }
     const committed = await this.answer(command, options, idempotency, { replayed, rendered: done.rendered });
     if (options.level === "LOCAL_QUORUM") {
       const timeoutMs = options.quorumTimeoutMs ?? limits.quorumTimeoutMs;
