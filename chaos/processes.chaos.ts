@@ -33,10 +33,10 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
-    name: "kill-loop", title: "One region after the other is killed under load and started at once, twelve times.",
-    hypotheses: [kills(12), localServes],
+    name: "kill-loop", title: "One region after the other is killed under load and started at once, eight times.",
+    hypotheses: [kills(8), localServes],
     play: async (stage) => {
-      for (let round = 0; round < 12 && !stage.stopping.aborted; round++) {
+      for (let round = 0; round < 8 && !stage.stopping.aborted; round++) {
         await during(stage, kill(1), stage.dice.below(300));
         await stage.hold(500 + stage.dice.below(1_500));
       }
