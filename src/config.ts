@@ -92,7 +92,7 @@ const SETTINGS = [
 ] as const;
 
 /** Variables that are no settings of a region file. */
-const OTHER_VARIABLES = ["STATUSMESH_ROOT_KEY", "STATUSMESH_ROOT_KEY_FILE", "STATUSMESH_TEST_DISK_FULL_FILE", "STATUSMESH_READY"];
+const OTHER_VARIABLES = ["STATUSMESH_ROOT_KEY", "STATUSMESH_ROOT_KEY_FILE", "STATUSMESH_TEST_DISK_FULL_FILE", "STATUSMESH_TEST_CLOCK_OFFSET_MS", "STATUSMESH_READY"];
 
 /** Reads and validates. Does not look into the data folder; see `rootKeyFault` for what depends on it. */
 export function readConfig(source: ConfigSource): ConfigResult {

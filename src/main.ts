@@ -14,7 +14,7 @@ import { GrpcMesh } from "./io/grpc-mesh.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
 import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
 import { createLog, type Logger } from "./io/log.js";
-import { systemClock, systemRandom, systemTimers } from "./io/system-clock.js";
+import { skewedClock, systemClock, systemRandom, systemTimers } from "./io/system-clock.js";
 import type { DataPlane } from "./store/data-plane.js";
 import type { Metrics } from "./store/metrics.js";
 
@@ -68,6 +68,8 @@ export interface RunOptions {
   readonly version: string;
   /** While this file exists, writes fail as if the disk were full. For tests. */
   readonly diskFullFile: string | undefined;
+  /** The clock is wrong by so many ms. For tests; 0 otherwise. */
+  readonly clockOffsetMs: number;
   /** Resolves when the replica is to stop, with the reason. */
   readonly stop: Promise<string>;
 }
@@ -87,6 +89,9 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
   if (options.rootKey !== undefined && options.rootKey.length < ROOT_KEY_LENGTH_SAFE) {
     log.warn({ event: "weak-root-key" }, `the root key has fewer than ${ROOT_KEY_LENGTH_SAFE} characters and can be guessed`);
   }
+  if (options.clockOffsetMs !== 0) log.warn({ event: "clock-offset", ms: options.clockOffsetMs }, "STATUSMESH_TEST_CLOCK_OFFSET_MS is set: the clock of this replica is wrong on purpose");
+  if (options.diskFullFile !== undefined) log.warn({ event: "disk-full-file", file: options.diskFullFile }, "STATUSMESH_TEST_DISK_FULL_FILE is set: writes fail while that file exists");
+  const clock = options.clockOffsetMs === 0 ? systemClock : skewedClock(options.clockOffsetMs);
   log.info({ event: "starting", pid: process.pid, version: options.version }, "starting");
   const metrics = new PromMetrics({ process: true });
   let broken: (reason: string) => void = () => undefined;
@@ -120,7 +125,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
     opened.push({ name: "storage", close: () => storage.close() });
     const witness = await folderWitness(config.data);
     const startedWith = (hash: string): Promise<string | undefined> => exchange(path.join(config.data, ROOT_KEY_HASH), hash);
-    const world = { clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics };
+    const world = { clock, timers: systemTimers, random: systemRandom, log, metrics };
     const replica = await assembly.startReplica({ config, storage, witness, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
     opened.push({ name: "replica", close: () => replica.close() });
     const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
@@ -137,7 +142,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         trustProxy: false,
         connectionsMax: descriptors.connections,
       },
-      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },
+      ports: { data: replica.data, clock, random: systemRandom, log, metrics, onDefect, forwarder },
       features: [...assembly.features, ...(replica.features ?? [])],
     });
     opened.push({ name: "http", close: () => drain(app) });

@@ -1,8 +1,9 @@
-/** `statusmesh chaos`: cuts, slows and heals the links of a cluster that `statusmesh up --chaos` runs. */
+/** `statusmesh chaos`: faults for a cluster that `statusmesh up --chaos` runs, and the chaos suite with clusters of its own. */
 import path from "node:path";
 import type { Command } from "commander";
-import { askChaos } from "./chaos-control.js";
-import { type ChaosOrder, DELAY_MS_MAX, type LinkState } from "./chaos-links.js";
+import { askLinks, askReplicas, type LinkOrder, type ReplicaAction } from "./chaos-control.js";
+import { DELAY_MS_MAX, type LinkState } from "./chaos-links.js";
+import { addSuiteCommands } from "./chaos-suite.js";
 import { CommandFault, say, table } from "./terminal.js";
 
 interface ChaosOptions {
@@ -10,12 +11,18 @@ interface ChaosOptions {
   readonly json?: true;
 }
 
+const SIGNALS: readonly (readonly [action: ReplicaAction, description: string])[] = [
+  ["kill", "Kills a replica, or all of a region, as by kill -9; statusmesh up starts it again."],
+  ["pause", "Stops a replica, or all of a region, in its tracks (SIGSTOP)."],
+  ["resume", "Lets what was paused go on (SIGCONT)."],
+];
+const DONE: Readonly<Record<ReplicaAction, string>> = { kill: "killed; up starts it again", pause: "paused", resume: "goes on" };
 const EXIT_CODES = "\nExit codes: 0 done; 1 not done, for the reason on stderr.";
 
 export function chaosCommand(program: Command): void {
   const chaos = program
     .command("chaos")
-    .description("Cuts, slows and heals links between the replicas of a cluster that runs under statusmesh up --chaos.")
+    .description("Cuts, slows and heals links, kills, pauses and resumes replicas of a cluster that runs under statusmesh up --chaos; runs the chaos suite.")
     .addHelpText("after", EXIT_CODES);
   const add = (usage: string, description: string): Command =>
     chaos
@@ -32,16 +39,24 @@ export function chaosCommand(program: Command): void {
     order({ action: "heal", names: named(name, other) }, options),
   );
   add("slow <name> <other> <delay>", "Adds a delay such as 300ms or 1.5s to the round trip between two, half of it each way. 0ms takes it away.").action((name: string, other: string, delay: string, options: ChaosOptions) =>
-    order({ action: "slow", names: [name, other], delay_ms: delayMsOf(delay) }, options),
+    order({ action: "slow", names: [name, other], delayMs: delayMsOf(delay) }, options),
   );
+  for (const [action, description] of SIGNALS) {
+    add(`${action} <name>`, description).action(async (name: string, options: ChaosOptions) => {
+      const replicas = await askReplicas(folderOf(options), action, name);
+      if (options.json === true) say(JSON.stringify({ action, replicas }));
+      else for (const replica of replicas) say(`${replica}: ${DONE[action]}`);
+    });
+  }
+  addSuiteCommands(chaos);
   add("status", "Shows every link: who dials whom, whether it is cut, its delay and what went over it.").action(async (options: ChaosOptions) => {
-    const links = await askChaos(folderOf(options));
+    const links = await askLinks(folderOf(options));
     say(options.json === true ? JSON.stringify({ links }) : statusTable(links));
   });
 }
 
-async function order(given: ChaosOrder, options: ChaosOptions): Promise<void> {
-  const links = await askChaos(folderOf(options), given);
+async function order(given: LinkOrder, options: ChaosOptions): Promise<void> {
+  const links = await askLinks(folderOf(options), given);
   if (options.json === true) {
     say(JSON.stringify({ links }));
     return;
@@ -50,8 +65,8 @@ async function order(given: ChaosOrder, options: ChaosOptions): Promise<void> {
   for (const pair of pairs) say(`${pair}: ${outcomeOf(given)}`);
 }
 
-function outcomeOf(given: ChaosOrder): string {
-  if (given.action === "slow") return given.delay_ms === 0 ? "no delay" : `${given.delay_ms} ms more a round trip`;
+function outcomeOf(given: LinkOrder): string {
+  if (given.action === "slow") return given.delayMs === 0 ? "no delay" : `${given.delayMs} ms more a round trip`;
   return given.action === "cut" ? "cut" : "healed";
 }
 

@@ -71,6 +71,11 @@ export class Child {
     });
   }
 
+  /** False if it does not run just now. */
+  signal(name: "SIGKILL" | "SIGSTOP" | "SIGCONT"): boolean {
+    return this.child?.kill(name) ?? false;
+  }
+
   /** SIGTERM, and SIGKILL after 10 s. */
   async stop(): Promise<void> {
     this.stopping = true;
@@ -78,6 +83,8 @@ export class Child {
     const { child } = this;
     if (child !== undefined) {
       child.kill("SIGTERM");
+      // One that was paused hears nothing else.
+      child.kill("SIGCONT");
       const deadline = systemTimers.after(STOP_MS, () => child.kill("SIGKILL"));
       await this.ended;
       deadline.cancel();

@@ -41,14 +41,21 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   const isFresh = await isFreshFolder(config.data).catch(asFault);
   const missing = rebuild ? undefined : rootKeyFault(rootKey, isFresh, config.data);
   if (missing !== undefined) throw new CommandFault([missing], EXIT_CONFIG);
+  const clockOffsetMs = clockOffsetIn(process.env["STATUSMESH_TEST_CLOCK_OFFSET_MS"]);
   const diskFullFile = process.env["STATUSMESH_TEST_DISK_FULL_FILE"] || undefined;
   try {
     // Loaded only here: the other commands start without the weight of a replica.
     const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
-    return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, stop }, assembly);
+    return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, clockOffsetMs, stop }, assembly);
   } catch (error) {
     return asFault(error);
   }
+}
+
+function clockOffsetIn(text = ""): number {
+  if (text === "") return 0;
+  if (!/^-?\d{1,12}$/.test(text)) throw new CommandFault(["STATUSMESH_TEST_CLOCK_OFFSET_MS must be a whole number of milliseconds."], EXIT_CONFIG);
+  return Number(text);
 }
 
 /** Resolves with the reason: a signal, or the end of the process that started this one over a channel. */

@@ -8,7 +8,6 @@ import { makeFolder } from "../io/data-folder.js";
 import { isFreshFolder } from "../io/level-storage.js";
 import { pause, untilAborted } from "../io/system-clock.js";
 import { ChaosControl, chaosFile } from "./chaos-control.js";
-import { ChaosLinks } from "./chaos-links.js";
 import { Child } from "./child.js";
 import { commonFaults, regionFiles, replicasOf, type RegionFile } from "./region-files.js";
 import { missingFromMesh } from "./mesh-check.js";
@@ -39,8 +38,8 @@ interface Cluster {
   readonly rootKey: RootKey;
   /** Parent of the data folders, absolute. */
   readonly folder: string;
-  /** The proxies between the replicas, with `--chaos`. */
-  readonly links: ChaosLinks | undefined;
+  /** With `--chaos`: the proxies between the replicas. */
+  readonly chaos: ChaosControl | undefined;
 }
 
 export function upCommand(program: Command): void {
@@ -61,8 +60,7 @@ async function up(options: UpOptions): Promise<number> {
   const stopping = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort(signal));
   const replicas = await prepare(options);
-  const { rootKey, links, folder } = replicas;
-  let control: ChaosControl | undefined;
+  const { rootKey, chaos, folder } = replicas;
   let lost: string | undefined;
   const onLost = (sentence: string): void => {
     lost ??= sentence;
@@ -71,7 +69,7 @@ async function up(options: UpOptions): Promise<number> {
   for (const { child } of replicas.all) child.start(onLost);
   try {
     await untilListening(replicas.all, stopping.signal);
-    if (links !== undefined && !stopping.signal.aborted) control = await ChaosControl.open(links, folder);
+    if (!stopping.signal.aborted) await chaos?.announce(folder, replicas.all.map(({ config, child }) => ({ replica: config.replica, region: config.region, signal: (name) => child.signal(name) })));
     if (!stopping.signal.aborted) {
       const targets = replicas.all.map(({ child, config }) => ({ replica: config.replica, http: child.http }));
       const missing = await missingFromMesh(targets, rootKey.key, MESH_MS, stopping.signal);
@@ -81,9 +79,9 @@ async function up(options: UpOptions): Promise<number> {
     await untilAborted(stopping.signal);
   } finally {
     if (lost === undefined) complain("statusmesh: stopping …");
-    await control?.[Symbol.asyncDispose]();
+    await chaos?.withdraw();
     await Promise.all(replicas.all.map(({ child }) => child.stop()));
-    await links?.[Symbol.asyncDispose]();
+    await chaos?.[Symbol.asyncDispose]();
   }
   if (lost !== undefined) throw new CommandFault([lost]);
   return replicas.all.every(({ child }) => child.endedWell) ? 0 : 1;
@@ -111,12 +109,12 @@ async function prepare(options: UpOptions): Promise<Cluster> {
   if (whole.faults.length > 0) throw new CommandFault(whole.faults, EXIT_CONFIG);
   const fresh = await Promise.all(whole.configs.map(({ config }) => isFreshFolder(config.data).catch(asFault)));
   const rootKey = await rootKeyFor(folder, whole.rootKey, fresh.every((isFresh) => isFresh));
-  const links = options.chaos === true ? await ChaosLinks.between(whole.configs.map(({ config }) => config)) : undefined;
+  const chaos = options.chaos === true ? await ChaosControl.between(whole.configs.map(({ config }) => config)) : undefined;
   const all = whole.configs.map(({ file, config, environment: given }) => {
-    const environment = { ...given, ...links?.environmentOf(config.replica) };
+    const environment = { ...given, ...chaos?.environmentOf(config.replica) };
     return { file, config, environment, child: new Child({ file, config, environment, rootKey: rootKey.key, logFolder: path.join(folder, "logs") }) };
   });
-  return { all, rootKey, folder, links };
+  return { all, rootKey, folder, chaos };
 }
 
 interface Read {
@@ -171,18 +169,18 @@ async function untilListening(replicas: readonly Replica[], stopping: AbortSigna
   if (!stopping.aborted && silent.length > 0) throw new CommandFault([`After ${LISTENING_MS / 1_000} s these replicas do not listen: ${silent.join(", ")}.`]);
 }
 
-function announce({ all, rootKey, links, folder }: Cluster, options: UpOptions): void {
+function announce({ all, rootKey, chaos, folder }: Cluster, options: UpOptions): void {
   const regions = all.map(({ config, child }) => {
     const base = child.http ?? "";
     return { region: config.region, replica: config.replica, status_page: `${base}/pages/default`, api: `${base}/v1`, docs: `${base}/docs`, dashboard: `${base}/dashboard` };
   });
   if (options.json === true) {
-    say(JSON.stringify({ event: "ready", regions, key: rootKey.shown ?? null, key_file: rootKey.file ?? null, ...(links === undefined ? {} : { chaos_file: chaosFile(folder) }) }));
+    say(JSON.stringify({ event: "ready", regions, key: rootKey.shown ?? null, key_file: rootKey.file ?? null, ...(chaos === undefined ? {} : { chaos_file: chaosFile(folder) }) }));
     return;
   }
   const rows = regions.map((region) => [region.region, region.status_page, region.api, region.docs, region.dashboard]);
   say(`\n${table(["region", "status page", "API", "docs", "dashboard"], rows)}\n`);
   say(rootKey.sentence);
-  if (links !== undefined) say(`Links: statusmesh chaos cut|heal|slow|status${options.data === undefined ? "" : ` --data ${options.data}`} (--help says more).`);
+  if (chaos !== undefined) say(`Faults: statusmesh chaos cut|heal|slow|kill|pause|resume|status${options.data === undefined ? "" : ` --data ${options.data}`} (--help says more).`);
   say("Ctrl-C stops all regions.");
 }

@@ -11,6 +11,11 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
 };
 
+/** The system's clock, wrong by so many milliseconds: for tests of what wrong clocks do. */
+export function skewedClock(offsetMs: number): Clock {
+  return { now: () => Date.now() + offsetMs, monotonic: systemClock.monotonic };
+}
+
 class SystemTimer implements Timer {
   private handle: NodeJS.Timeout | undefined;
 

@@ -145,6 +145,12 @@ export class CommitPath {
     if (isFault(done)) return done;
     const seq = log.vector[log.state.origin] ?? 0;
     const replayed = idempotency !== undefined && !done.written && log.table.find(command.subject)?.operationIds.includes(operation) === true;
+    if (replayed) {
+      // It was written elsewhere and has arrived since the first look; what was answered then may have arrived with it.
+      await log.batch.flushed();
+      const kept = await log.recall(idempotency.scope, wall() - limits.idempotencyKeptMs);
+      if (kept?.request === idempotency.request) return await this.replay(kept, command, options);
+    }
     const committed = await this.answer(command, options, idempotency, { replayed, rendered: done.rendered });
     if (options.level === "LOCAL_QUORUM") {
       const timeoutMs = options.quorumTimeoutMs ?? limits.quorumTimeoutMs;
@@ -223,7 +229,7 @@ export class CommitPath {
     return result;
   }
 
-  /** The answer in this very turn, in which the write was made; undefined if something that it shows is not in memory. */
+  /** The answer in this very turn, in which the write was made; undefined if something that it shows is not in memory, or is deleted already. */
   private renderNow(command: Command): Rendered | undefined {
     const { log, wall } = this.parts;
     const snapshot = new TurnSnapshot(log.table, wall());

@@ -321,6 +321,8 @@ export class QuorumCoordinator {
         continue;
       }
       if (collected.length + planned.length > 4_000) break;
+      // What shares a change with the deletion could not be shown to those who wrote it.
+      if (included.length > 0 && planned.some(({ op, section }) => op === "delete" && section === "")) break;
       waiting.idle = false;
       collected.push(...planned);
       included.push(operation);

@@ -62,6 +62,45 @@ t.test("a request repeated on both sides of a cut gives one resource, and afterw
   t.same([...bodies], [first.etag], "the earlier answer, everywhere");
 });
 
+t.test("a request that is repeated while the first one arrives from elsewhere, changed since, gets the first answer", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start();
+  await cluster.voting();
+  // A slow disk: it is read before the first answer is there, and heard of after that.
+  const { storage } = cluster.disk("eu-west-1");
+  const scan = storage.scan.bind(storage);
+  let reached = (): void => undefined;
+  let open = (): void => undefined;
+  const isReached = new Promise<void>((resolve) => {
+    reached = resolve;
+  });
+  const isOpen = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  let isSlow = true;
+  storage.scan = async function* (...args: Parameters<typeof scan>) {
+    const pages: (typeof scan extends (...args: never) => AsyncIterable<infer Page> ? Page : never)[] = [];
+    for await (const page of scan(...args)) pages.push(page);
+    if (isSlow) {
+      isSlow = false;
+      reached();
+      await isOpen;
+    }
+    yield* pages;
+  };
+  const repeated = once(cluster.node("eu-west"), "API");
+  await isReached;
+  const first = await once(cluster.node("us-east"), "API");
+  await cluster.node("us-east").commit(setting("api", { name: "changed since" }), { level: "LOCAL", actor: "test" });
+  await cluster.settled("eu-west holds all of it", () => Object.entries(cluster.node("us-east").cluster().vector).every(([origin, seq]) => (cluster.node("eu-west").cluster().vector[origin] ?? 0) >= seq));
+  open();
+  const again = await repeated;
+  t.ok(again.replayed);
+  t.equal(again.body, first.body);
+  t.equal(again.etag, first.etag);
+  t.same(await read(cluster.node("eu-west"), "api"), { name: "changed since" });
+});
+
 t.test("a final refusal is kept, a passing one is not", async (t) => {
   await using cluster = new Cluster();
   await cluster.start("us-east-1");

@@ -3,6 +3,7 @@ import { Fault, isFault } from "../../src/core/errors.js";
 import type { ReplicaNode } from "../../src/node.js";
 import type { Command, CommitOptions } from "../../src/store/data-plane.js";
 import { Draft } from "../../src/store/document-reader.js";
+import { present } from "../../src/store/resource.js";
 import { Cluster, component, read, setting, write } from "./cluster.js";
 
 const GLOBAL = { level: "GLOBAL_QUORUM" } as const;
@@ -51,6 +52,33 @@ t.test("a GLOBAL_QUORUM read in any region sees each GLOBAL_QUORUM write, creati
     t.equal((await fails(cluster.node(regions[(index + 1) % 3] ?? ""), removal(id), GLOBAL)).code, "not-found");
   }
   t.same(cluster.fatals, []);
+});
+
+t.test("edits and the deletion of one resource at the same time, at GLOBAL_QUORUM: every edit that was taken is shown to its writer, or said to be gone, and no replica stops", async (t) => {
+  await using cluster = new Cluster({ delayMs: 3 });
+  await cluster.start();
+  await cluster.voting();
+  let taken = 0;
+  for (let round = 0; round < 12; round++) {
+    const id = `edited-${round}`;
+    await write(cluster.node("us-east"), setting(id, { name: "made" }), GLOBAL);
+    const edit = (name: string): Command => ({
+      ...setting(id, { name }),
+      plan: (snapshot) => (snapshot.document(component(id)) === undefined ? new Fault("not-found", "There is none.") : setting(id, { name }).plan(snapshot)),
+      // As the features make their answers: what was just written must be there.
+      answer: (snapshot) => ({ status: 200, body: present(snapshot, component(id), (reader) => ({ name: reader.value("name") })) }),
+    });
+    // While the first is decided the others wait, and could be decided together.
+    const writers = [edit("a"), edit("b"), removal(id), edit("d")].map((command) => cluster.node("us-east").commit(command, { ...GLOBAL, actor: "test" }));
+    const far = cluster.node("eu-west").commit(edit("c"), { ...GLOBAL, actor: "test" });
+    for (const result of await Promise.all([...writers, far])) {
+      if (!isFault(result)) taken++;
+      else t.ok(["not-found", "quorum-unavailable"].includes(result.code), result.code);
+    }
+    t.same(cluster.fatals, [], `round ${round}`);
+    t.equal(await read(cluster.node("ap-south"), id, GLOBAL), null);
+  }
+  t.ok(taken > 12, `${taken} writes were taken`);
 });
 
 t.test("of writers in three regions with one ETag, exactly one succeeds and the others get 412", async (t) => {

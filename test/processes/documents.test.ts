@@ -1,7 +1,7 @@
 import t from "tap";
 import { COMPONENTS, created, INCIDENTS, ok } from "./workload.js";
 import { settled, World } from "./world.js";
-import type { Json } from "./replica-process.js";
+import type { Json } from "../../chaos/replica-process.js";
 
 type Resource = { [name: string]: Json };
 

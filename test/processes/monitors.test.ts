@@ -2,7 +2,7 @@ import t from "tap";
 import { created, ok } from "./workload.js";
 import { settled } from "./world.js";
 import { list, REGIONS, Target, WatchWorld } from "./watch-world.js";
-import type { ReplicaProcess } from "./replica-process.js";
+import type { ReplicaProcess } from "../../chaos/replica-process.js";
 
 const MONITORS = "/v1/pages/default/monitors";
 const INCIDENTS = "/v1/pages/default/incidents";

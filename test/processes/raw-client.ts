@@ -1,6 +1,6 @@
 /** A client that has its connection in its own hand: what it sends, when, and what comes back. */
 import { connect, type Socket } from "node:net";
-import { ROOT_KEY } from "./replica-process.js";
+import { ROOT_KEY } from "../../chaos/replica-process.js";
 
 export interface RawAnswer {
   readonly status: number;

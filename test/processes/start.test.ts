@@ -4,7 +4,7 @@ import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { X509Certificate } from "node:crypto";
-import { bareNode, command, environmentOf, type Json } from "./replica-process.js";
+import { bareNode, command, environmentOf, type Json } from "../../chaos/replica-process.js";
 import { COMPONENTS, created } from "./workload.js";
 import { settled, World } from "./world.js";
 

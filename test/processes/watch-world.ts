@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { closedPort } from "../io/targets.js";
 import { LinkProxy } from "./link-proxy.js";
-import type { Json, ReplicaProcess } from "./replica-process.js";
+import type { Json, ReplicaProcess } from "../../chaos/replica-process.js";
 import { World, type RegionName } from "./world.js";
 
 export const REGIONS: readonly RegionName[] = ["us-east", "eu-west", "ap-south"];

@@ -7,10 +7,11 @@ import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { LinkProxy } from "./link-proxy.js";
-import { bareNode, checkout, command, environmentOf, ReplicaProcess, type Json } from "./replica-process.js";
+import { ensureBuilt } from "../../chaos/built-program.js";
+import { bareNode, command, environmentOf, ReplicaProcess, type Json } from "../../chaos/replica-process.js";
+import { settled } from "../../chaos/waiting.js";
 
 export type RegionName = "us-east" | "eu-west" | "ap-south";
 const REGIONS: readonly RegionName[] = ["us-east", "eu-west", "ap-south"];
@@ -33,21 +34,7 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 
-/** Waits until the condition holds, trying again and again; what it throws counts as "not yet". */
-export async function settled(what: string, condition: () => boolean | Promise<boolean>, deadlineMs = 30_000): Promise<void> {
-  const until = performance.now() + deadlineMs;
-  let last: unknown;
-  for (;;) {
-    try {
-      if (await condition()) return;
-      last = undefined;
-    } catch (error) {
-      last = error;
-    }
-    if (performance.now() > until) throw new Error(`not within ${deadlineMs} ms: ${what}${last === undefined ? "" : ` (${String(last)})`}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+export { settled };
 
 export class World {
   private readonly nodes = new Map<RegionName, ReplicaProcess>();
@@ -219,13 +206,4 @@ export class World {
     // The killed processes may still be writing for a moment.
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
-}
-
-/**
- * Compiles once if the output is missing or old; test files that run at the same time wait for each other. In a process of its
- * own, since the compiler does not run under the loaders of the test runner.
- */
-async function ensureBuilt(): Promise<void> {
-  const ready = pathToFileURL(path.join(checkout, "scripts", "ready.mjs")).href;
-  await run(...bareNode(["--input-type=module", "--eval", `(await import(${JSON.stringify(ready)})).ensureReady()`]), { env: environmentOf() });
 }

@@ -65,7 +65,7 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-export const checkout = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+export const checkout = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 export const command = path.join(checkout, "bin", "statusmesh.mjs");
 export const ROOT_KEY = "a-root-key-for-process-tests";
 
@@ -103,7 +103,8 @@ export class ReplicaProcess {
     readonly region: string,
     readonly configFile: string,
     readonly data: string,
-    private readonly environment: Readonly<Record<string, string>>,
+    /** What the next start is given. */
+    public environment: Readonly<Record<string, string>>,
   ) {}
 
   get pid(): number {
@@ -116,12 +117,17 @@ export class ReplicaProcess {
 
   /** Starts the process; resolves when it listens, rejects with what it said if it ends instead. */
   async start(...args: readonly string[]): Promise<void> {
+    await this.startWithin(90_000, ...args);
+  }
+
+  /** The same, with a deadline of its own. */
+  async startWithin(deadlineMs: number, ...args: readonly string[]): Promise<void> {
     if (this.child !== undefined) throw new Error(`${this.id} runs already`);
     const exit = this.spawn(args);
     const failed = exit.then(({ code, signal }) => {
       throw new Error(`${this.id} ended before it listened (${code ?? signal}): ${this.stderr.trim()}`);
     });
-    await Promise.race([this.listening, failed, deadline(90_000, `${this.id} listens`)]);
+    await Promise.race([this.listening, failed, deadline(deadlineMs, `${this.id} listens`)]);
     failed.catch(() => undefined);
   }
 
