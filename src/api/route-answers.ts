@@ -5,6 +5,7 @@ import { Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
+import type { ComponentHistory, DayUptime } from "../store/component-history.js";
 import type { PageEvent } from "../store/page-events.js";
 import type { Representation } from "../store/public-cache.js";
 import { requirePage } from "../store/resource.js";
@@ -34,6 +35,7 @@ export interface RouteAnswersPorts {
   readonly forwarding: Forwarding | undefined;
   readonly publisher: Publisher;
   readonly streams: EventStreams;
+  readonly componentHistory: ComponentHistory;
 }
 
 /** The features see requests and replies by their outlines; here they are Fastify's. */
@@ -121,6 +123,10 @@ export class RouteAnswers implements RouteContext {
     if (position !== undefined) return position;
     // A browser repeats what it was given, and could do nothing about a refusal.
     return named === undefined ? new Fault("malformed", "last_event_id is none that a region gave.") : "unreadable";
+  }
+
+  uptime(page: string, component: string, fromDay: string, toDay: string, timeZone: string, nowMs: number): Promise<readonly DayUptime[] | Fault> {
+    return this.ports.componentHistory.uptimeOf(page, component, fromDay, toDay, timeZone, nowMs);
   }
 
   events(page: string): Promise<readonly PageEvent[]> {

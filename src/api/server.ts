@@ -104,6 +104,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
     publisher: new Publisher(data, cache, clock, config.region, config.publicCaching),
     streams,
+    componentHistory: history,
   });
   publicCacheMetrics(ports.metrics, cache);
   healthRoutes(app, data);
