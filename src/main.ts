@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
-import { publicCachingDefaults, type FeatureRoutes } from "./api/api-config.js";
+import { publicCachingDefaults, type EdgeConfig, type FeatureRoutes } from "./api/api-config.js";
 import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
 import { addressText, type Config } from "./config.js";
@@ -129,6 +129,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         cors: config.cors,
         trustProxy: false,
         publicCaching: publicCachingDefaults,
+        ...(config.role === "edge" ? { edge: regionsOf(config) } : {}),
       },
       ports: { data: replica.data, clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics, onDefect, forwarder },
       features: assembly.features,
@@ -153,6 +154,12 @@ function votersNearest(config: Config): readonly string[] {
   if (config.voter) return [];
   const voters = Object.entries(config.peers).filter(([, peer]) => peer.voter);
   return [...voters.filter(([, peer]) => peer.region === config.region), ...voters.filter(([, peer]) => peer.region !== config.region)].map(([id]) => id);
+}
+
+/** For an edge: who takes its writes. */
+function regionsOf(config: Config): EdgeConfig {
+  const regions = Object.entries(config.peers).filter(([, peer]) => peer.role === "region");
+  return { regions: regions.map(([id]) => id), voters: regions.filter(([, peer]) => peer.voter).map(([id]) => id) };
 }
 
 /** Writes a small private file; resolves to what it held before. */

@@ -17,6 +17,7 @@ import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
+import type { EdgeForwarding } from "./edge-forwarding.js";
 import type { EventStreams, StreamStart } from "./event-stream.js";
 import type { Publisher } from "./publisher.js";
 import { callerOf, readingOf, recordLatency } from "./route-call.js";
@@ -35,6 +36,8 @@ export interface RouteAnswersPorts {
   readonly forwarding: Forwarding | undefined;
   readonly publisher: Publisher;
   readonly streams: EventStreams;
+  /** Set at an edge. */
+  readonly edge: EdgeForwarding | undefined;
   readonly componentHistory: ComponentHistory;
 }
 
@@ -188,6 +191,11 @@ export class RouteAnswers implements RouteContext {
   }
 
   private async passOn(request: FastifyRequest, reply: FastifyReply, options: ReadOptions): Promise<boolean> {
+    if (this.ports.edge?.takes(request, options) === true) {
+      const fault = await this.ports.edge.carry(request, reply, options);
+      if (fault !== undefined) this.refuse(reply, fault, options);
+      return true;
+    }
     if (options.level !== "GLOBAL_QUORUM" || this.ports.forwarding === undefined) return false;
     return this.ports.forwarding.passOn(request, reply, options.quorumTimeoutMs ?? limits.quorumTimeoutMs);
   }
