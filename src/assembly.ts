@@ -7,13 +7,19 @@ import { isFault } from "./core/errors.js";
 import { keyOf } from "./core/document.js";
 import { limits as builtInLimits, type Limits } from "./core/limits.js";
 import { routes as accessRoutes } from "./features/access/routes.js";
+import { presentComponent } from "./features/components/component.js";
+import { presentGroup } from "./features/components/component-group.js";
 import { routes as componentRoutes } from "./features/components/routes.js";
+import { eventRoutes } from "./features/events/routes.js";
+import { presentIncident } from "./features/incidents/incident.js";
 import { routes as incidentRoutes } from "./features/incidents/routes.js";
 import { createIncident } from "./features/incidents/commands.js";
 import { dueTransitions } from "./features/maintenances/commands.js";
+import { presentMaintenance } from "./features/maintenances/maintenance.js";
 import { routes as maintenanceRoutes } from "./features/maintenances/routes.js";
 import { routes as monitorRoutes } from "./features/monitors/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
+import { presentPage } from "./features/pages/page.js";
 import { routes as pageRoutes } from "./features/pages/routes.js";
 import { FoldingThread } from "./folding-thread.js";
 import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
@@ -67,15 +73,17 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     fold: (snapshot, document, changes) => folding.fold(snapshot, document, changes),
     fatal: options.onDefect,
   });
-  if (hash !== undefined) await adoptRootKey(node, hash, options);
-  const schedule = startSchedule(node, config, options);
-  const watch = config.role === "region" ? await startWatch(node, options, { open: createIncident }) : undefined;
+  // An edge writes nothing of its own.
+  const isEdge = config.role === "edge";
+  if (hash !== undefined && !isEdge) await adoptRootKey(node, hash, options);
+  const schedule = isEdge ? undefined : startSchedule(node, config, options);
+  const watch = isEdge ? undefined : await startWatch(node, options, { open: createIncident });
   return {
     data: node,
     ...(watch === undefined ? {} : { features: [watch.routes] }),
     close: async () => {
       await watch?.close();
-      await schedule.stop();
+      await schedule?.stop();
       await node.close();
       await folding[Symbol.asyncDispose]();
     },
@@ -139,6 +147,9 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
   };
 }
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes];
+/** How each room shows its documents, for rooms that show those of others. */
+const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance };
+
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, eventRoutes(presenters)];
 
 export const assembly: Assembly = { startReplica, features };

@@ -29,4 +29,18 @@ export const apiLimits = {
   /** Requests are shed once the event loop has been late for this long. */
   shedAfterMs: 2_000,
   retryAfterSeconds: 1,
+  publicCacheBytes: 64 * 1024 * 1024,
+  componentHistoriesMax: 10_000,
+  acceptEncodingsKept: 1_000,
+  edgeAnswerMs: 5_000,
+  edgeCatchUpMs: 1_500,
+  eventStreamsMax: 20_000,
+  eventStreamsPerAddressMax: 12_000,
+  eventEntriesKept: 20_000,
+  eventBackfillMax: 1_000,
+  eventBufferBytes: 256 * 1024,
+  eventHeartbeatMs: 15_000,
+  eventRetryMs: 2_000,
+  /** How long a stream that was ended may take to read what is under way. */
+  eventCloseMs: 5_000,
 } as const;

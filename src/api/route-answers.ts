@@ -3,12 +3,15 @@ import type {} from "@fastify/compress";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { isDocumentKey } from "../core/change.js";
 import { keyOf } from "../core/document.js";
-import { type Fault, isFault } from "../core/errors.js";
+import { Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
-import { renderedList, type Caller, type ListPage, type ListPosition, type MovingList, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
-import { SYSTEM } from "../store/resource.js";
+import type { ComponentHistory, DayUptime } from "../store/component-history.js";
+import type { PageEvent } from "../store/page-events.js";
+import type { Representation } from "../store/public-cache.js";
+import { requirePage, SYSTEM } from "../store/resource.js";
+import { renderedList, type Caller, type ListPage, type ListPosition, type MovingList, type PresentEvent, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
 import { entityTagsOf, isNotModified } from "./consistency.js";
@@ -16,6 +19,9 @@ import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
+import type { EdgeForwarding } from "./edge-forwarding.js";
+import type { EventStreams, StreamStart } from "./event-stream.js";
+import type { Publisher } from "./publisher.js";
 import { callerOf, readingOf, recordLatency } from "./route-call.js";
 import { bearerToken, type SecretHasher } from "./secrets.js";
 
@@ -30,6 +36,11 @@ export interface RouteAnswersPorts {
   readonly hasher: SecretHasher;
   readonly authenticator: Authenticator;
   readonly forwarding: Forwarding | undefined;
+  readonly publisher: Publisher;
+  readonly streams: EventStreams;
+  /** Set at an edge. */
+  readonly edge: EdgeForwarding | undefined;
+  readonly componentHistory: ComponentHistory;
 }
 
 /** The features see requests and replies by their outlines; here they are Fastify's. */
@@ -91,6 +102,40 @@ export class RouteAnswers implements RouteContext {
     const { body } = renderedList(page.items.map(({ entry }) => ({ ...entry })), page.nextCursor);
     reply.header("session-token", result.token).header("consistency-level", options.level).header("content-type", JSON_TYPE);
     return this.sent(reply.send(body));
+  }
+
+  publish<P = undefined>(routeRequest: RouteRequest, routeReply: RouteReply, representation: Representation<P>): Promise<never> {
+    return this.ports.publisher.publish(fastifyRequest(routeRequest), fastifyReply(routeReply), representation);
+  }
+
+  async stream(routeRequest: RouteRequest, routeReply: RouteReply, page: string, present: PresentEvent): Promise<never> {
+    const request = fastifyRequest(routeRequest);
+    const reply = fastifyReply(routeReply);
+    const start = this.startOf(request);
+    if (isFault(start)) return this.refuse(reply, start, null);
+    const missing = await this.data.read({ documents: [], render: (snapshot) => requirePage(snapshot, page) ?? true }, readingOf(request));
+    const fault = isFault(missing) ? missing : this.ports.streams.answer(request, reply, page, start, present);
+    return fault === undefined ? this.sent(reply) : this.refuse(reply, fault, null);
+  }
+
+  /** Where a client wants to go on. Browsers send the header; who cannot set one names it in the query. */
+  private startOf(request: FastifyRequest): StreamStart | Fault {
+    const header = request.headers["last-event-id"];
+    const named = typeof header === "string" && header !== "" ? header : undefined;
+    const asked = named ?? (request.query as { readonly last_event_id?: string }).last_event_id;
+    if (asked === undefined || asked === "") return "now";
+    const position = this.data.parseToken(asked);
+    if (position !== undefined) return position;
+    // A browser repeats what it was given, and could do nothing about a refusal.
+    return named === undefined ? new Fault("malformed", "last_event_id is none that a region gave.") : "unreadable";
+  }
+
+  uptime(page: string, component: string, fromDay: string, toDay: string, timeZone: string, nowMs: number): Promise<readonly DayUptime[] | Fault> {
+    return this.ports.componentHistory.uptimeOf(page, component, fromDay, toDay, timeZone, nowMs);
+  }
+
+  events(page: string): Promise<readonly PageEvent[]> {
+    return this.ports.streams.events(page);
   }
 
   async fail(routeRequest: RouteRequest, reply: RouteReply, fault: Fault): Promise<never> {
@@ -168,6 +213,11 @@ export class RouteAnswers implements RouteContext {
   }
 
   private async passOn(request: FastifyRequest, reply: FastifyReply, options: ReadOptions): Promise<boolean> {
+    if (this.ports.edge?.takes(request, options) === true) {
+      const fault = await this.ports.edge.carry(request, reply, options);
+      if (fault !== undefined) this.refuse(reply, fault, options);
+      return true;
+    }
     if (options.level !== "GLOBAL_QUORUM" || this.ports.forwarding === undefined) return false;
     return this.ports.forwarding.passOn(request, reply, options.quorumTimeoutMs ?? limits.quorumTimeoutMs);
   }

@@ -5,6 +5,9 @@ import underPressure from "@fastify/under-pressure";
 import Fastify, { LogController, type FastifyInstance } from "fastify";
 import { limits } from "../core/limits.js";
 import type { Clock } from "../core/ports.js";
+import { ComponentHistory } from "../store/component-history.js";
+import { PageHosts } from "../store/page-hosts.js";
+import { PublicCache } from "../store/public-cache.js";
 import type { RouteContext } from "../store/route-context.js";
 import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
@@ -13,13 +16,17 @@ import { Connections } from "./connections.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
+import { EdgeForwarding } from "./edge-forwarding.js";
+import { EventStreams } from "./event-stream.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
 import { Forwarding } from "./forwarding.js";
 import { greet, guardRoutes, type GuardedRoute } from "./guard.js";
 import { healthRoutes } from "./health.js";
 import { acceptJsonBodies } from "./json-body.js";
-import { clusterGauges, metricsRoute, RequestLatency } from "./metrics.js";
+import { clusterGauges, eventStreamMetrics, metricsRoute, RequestLatency } from "./metrics.js";
+import { PagePaths } from "./page-paths.js";
 import { errorHandler } from "./problem.js";
+import { publicCacheMetrics, Publisher } from "./publisher.js";
 import { RateLimit } from "./rate-limit.js";
 import { RouteAnswers } from "./route-answers.js";
 import { SecretHasher } from "./secrets.js";
@@ -39,6 +46,10 @@ export interface ApiOptions {
 export async function buildServer({ config, ports, features, hasher = new SecretHasher() }: ApiOptions): Promise<FastifyInstance> {
   const { data, clock } = ports;
   const newRequestId = requestIds(ports);
+  const hosts = new PageHosts(data);
+  const history = new ComponentHistory(data, { componentsMax: apiLimits.componentHistoriesMax });
+  const cache = new PublicCache(data, history, { bytesMax: apiLimits.publicCacheBytes });
+  const paths = new PagePaths(hosts, config.trustProxy);
   const app = Fastify({
     loggerInstance: ports.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -53,6 +64,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     forceCloseConnections: "idle",
     return503OnClosing: false,
     trustProxy: config.trustProxy,
+    rewriteUrl: (request) => paths.rewrite(request),
     // An id that is too long is one that does not exist; the headers' bound holds for the path as well.
     routerOptions: { maxParamLength: apiLimits.headerBytesMax },
     exposeHeadRoutes: true,
@@ -74,6 +86,14 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   allowOrigins(app, config.cors);
 
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
+  app.addHook("onRoute", (route) => paths.reserve(route.url));
+  const streams = new EventStreams({ data, timers: ports.timers, clock, region: config.region, log: ports.log });
+  eventStreamMetrics(ports.metrics, streams);
+  // Before the server waits for its connections to end.
+  app.addHook("preClose", () => streams.close());
+  app.addHook("onClose", () => {
+    for (const part of [cache, history, hosts]) part.close();
+  });
   const latency = new RequestLatency(ports.metrics, clock);
   const authenticator = new Authenticator(data, hasher, () => clock.now());
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
@@ -89,13 +109,19 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   answers = new RouteAnswers({
     data, clock, random: ports.random, hasher, authenticator,
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
+    publisher: new Publisher(data, cache, clock, config.region, config.publicCaching),
+    streams,
+    edge: config.edge === undefined || ports.forwarder === undefined ? undefined : new EdgeForwarding({ data, forwarder: ports.forwarder, random: ports.random }, config.edge),
+    componentHistory: history,
   });
   const context: RouteContext = answers;
+  publicCacheMetrics(ports.metrics, cache);
   healthRoutes(app, data);
   metricsRoute(app, ports.metrics);
   clusterRoutes(app, data);
   for (const feature of features) await app.register(feature, { context });
   answerTheRest(app, routes, config.region);
+  await hosts.settled();
   await app.ready();
   return app;
 }

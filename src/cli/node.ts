@@ -36,7 +36,7 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   const source = { file: path.resolve(options.config), environment: process.env, workingFolder: process.cwd() };
   const result = readConfig(options.data === undefined ? source : { ...source, data: options.data });
   if ("faults" in result) throw new CommandFault(result.faults, EXIT_CONFIG);
-  const { config, rootKey } = result;
+  const { config, rootKey, purge } = result;
   const rebuild = options.rebuild === true;
   const isFresh = await isFreshFolder(config.data).catch(asFault);
   const missing = rebuild ? undefined : rootKeyFault(rootKey, isFresh, config.data);
@@ -46,7 +46,7 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   try {
     // Loaded only here: the other commands start without the weight of a replica.
     const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
-    return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, clockOffsetMs, stop }, assembly);
+    return await runNode(config, { rootKey, purge, rebuild, version: programVersion(), diskFullFile, clockOffsetMs, stop }, assembly);
   } catch (error) {
     return asFault(error);
   }

@@ -118,3 +118,23 @@ export interface Probe {
   /** Resolves within `check.timeoutMs` and a little more. Never rejects. */
   run(check: Check): Promise<CheckOutcome>;
 }
+
+export interface OutboundRequest {
+  /** Any method of HTTP, such as PURGE. */
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+export interface OutboundAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Sends requests to servers outside of the cluster. */
+export interface Sender {
+  /** Undefined if there was no answer within `timeoutMs`. Never rejects. */
+  send(request: OutboundRequest, timeoutMs: number): Promise<OutboundAnswer | undefined>;
+}

@@ -10,7 +10,10 @@
 import type { Json } from "../core/change.js";
 import type { Fault } from "../core/errors.js";
 import type { Vector } from "../core/vector.js";
-import type { Command, DataPlane, Query } from "./data-plane.js";
+import type { DayUptime } from "./component-history.js";
+import type { Command, DataPlane, Query, Snapshot } from "./data-plane.js";
+import type { PageEvent } from "./page-events.js";
+import type { Representation } from "./public-cache.js";
 
 /** From least to most. A role includes those before it. */
 export const ROLES = ["viewer", "editor", "admin", "owner"] as const;
@@ -27,6 +30,9 @@ export interface RouteAccess {
   /** Touches no replicated state: takes no consistency headers, and answers without them. */
   readonly unreplicated?: boolean;
 }
+
+/** What a stream tells of an event, from the state of now. Synchronous and without side effects. */
+export type PresentEvent = (event: PageEvent, snapshot: Snapshot) => Json;
 
 /** Who asks. */
 export interface Caller {
@@ -107,6 +113,21 @@ export interface RouteContext {
 
   /** Answers with the history of a document, paginated, newest first. */
   history(request: RouteRequest, reply: RouteReply, key: string): Promise<never>;
+
+  /**
+   * Answers a public route from the representation, rendered once per change: with its coding, tag, `Last-Modified`, caching and surrogate
+   * keys; 304 where the client has it; HEAD alike. See `docs/public-interfaces.md`.
+   */
+  publish<P = undefined>(request: RouteRequest, reply: RouteReply, representation: Representation<P>): Promise<never>;
+
+  /** Answers with the server-sent events of a page, from `Last-Event-ID` (or `?last_event_id=`) on; 404 if there is no such page. */
+  stream(request: RouteRequest, reply: RouteReply, page: string, present: PresentEvent): Promise<never>;
+
+  /** `ComponentHistory.uptimeOf`: what each day was made of. */
+  uptime(page: string, component: string, fromDay: string, toDay: string, timeZone: string, nowMs: number): Promise<readonly DayUptime[] | Fault>;
+
+  /** A page's latest events that this replica knows of, latest first. */
+  events(page: string): Promise<readonly PageEvent[]>;
 
   /** Answers with a problem document. */
   fail(request: RouteRequest, reply: RouteReply, fault: Fault): Promise<never>;
