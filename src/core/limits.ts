@@ -49,6 +49,7 @@ export const limits = {
   publicEventsShownMax: 200,
   publicBarDays: 90,
   publicPastDays: 14,
+  publicCancelledKeptMs: 30 * 86_400_000,
   markdownKeptBytes: 4 * 1024 * 1024,
   // health
   scrubEveryMs: 6 * 3_600_000,

@@ -210,6 +210,24 @@ export function readEventsBetween(snapshot: Snapshot, presenters: Presenters, pa
   return [...scanned("incident"), ...scanned("maintenance")].sort((a, b) => (a.startedAt < b.startedAt ? 1 : a.startedAt > b.startedAt ? -1 : a.id < b.id ? 1 : -1));
 }
 
+/** A maintenance that was deleted. */
+export interface CancelledMaintenance {
+  readonly id: string;
+  readonly name: string;
+  readonly scheduledFor: string;
+  readonly scheduledUntil: string;
+  readonly updatedAt: string;
+}
+
+/** Maintenances that were deleted, the latest first, unless they would be long over. */
+export function readCancelled(snapshot: Snapshot, page: string): CancelledMaintenance[] {
+  const since = new Date(snapshot.atMs - limits.publicCancelledKeptMs).toISOString();
+  return (snapshot.remains?.(page, "maintenance") ?? [])
+    .map((document) => ({ id: document.id, name: document.text("name"), scheduledFor: document.text("scheduled_for"), scheduledUntil: document.text("scheduled_until"), updatedAt: document.updatedAt }))
+    .filter(({ scheduledFor, scheduledUntil }) => scheduledFor !== "" && scheduledUntil > since)
+    .sort((a, b) => (a.scheduledFor < b.scheduledFor ? 1 : -1)).slice(0, limits.publicEventsShownMax);
+}
+
 /** The earliest time that the page has anything of, ms since the epoch: its first incident or component. */
 export function firstEventMs(snapshot: Snapshot, page: string): number | undefined {
   const times = (["incident", "maintenance", "component"] as const).flatMap((type) => snapshot.list(page, type).map(({ createdMs }) => createdMs));
@@ -230,7 +248,7 @@ export function readModel(snapshot: Snapshot, presenters: Presenters, pageId: st
   const times = [read.updatedAt, ...[...groups, ...components, ...openIncidents, ...maintenances].map(({ updatedAt }) => updatedAt), ...latest];
   return {
     page: read.page, groups, components, openIncidents, activeMaintenances: maintenances.filter(({ status }) => status !== "scheduled"), upcomingMaintenances: upcoming,
-    updatedAt: times.reduce((later, at) => (at > later ? at : later)), atMs: snapshot.atMs,
+    updatedAt: times.sort().at(-1) ?? read.updatedAt, atMs: snapshot.atMs,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const arabic: Texts = {
-  name: "العربية",
+  name: "العربية", languages: "اللغات",
   overall: { none: "جميع الأنظمة تعمل", maintenance: "الصيانة جارية", minor: "أداء بعض الأنظمة منخفض", major: "انقطاع جزئي", critical: "انقطاع كبير" },
   component: { operational: "يعمل", under_maintenance: "صيانة", degraded_performance: "أداء منخفض", partial_outage: "انقطاع جزئي", major_outage: "انقطاع كبير", no_data: "لا توجد بيانات" },
   incident: { investigating: "قيد التحقيق", identified: "حُدّد السبب", monitoring: "قيد المراقبة", resolved: "تم الحل", postmortem: "تحليل لاحق" },

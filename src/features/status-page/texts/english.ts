@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const english: Texts = {
-  name: "English",
+  name: "English", languages: "Languages",
   overall: { none: "All systems operational", maintenance: "Maintenance under way", minor: "Some systems are degraded", major: "Partial outage", critical: "Major outage" },
   component: { operational: "Operational", under_maintenance: "Maintenance", degraded_performance: "Degraded", partial_outage: "Partial outage", major_outage: "Major outage", no_data: "No data" },
   incident: { investigating: "Investigating", identified: "Identified", monitoring: "Monitoring", resolved: "Resolved", postmortem: "Postmortem" },

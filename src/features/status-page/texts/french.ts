@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const french: Texts = {
-  name: "Français",
+  name: "Français", languages: "Langues",
   overall: { none: "Tous les systèmes fonctionnent", maintenance: "Maintenance en cours", minor: "Certains systèmes sont dégradés", major: "Panne partielle", critical: "Panne majeure" },
   component: { operational: "Opérationnel", under_maintenance: "Maintenance", degraded_performance: "Dégradé", partial_outage: "Panne partielle", major_outage: "Panne majeure", no_data: "Aucune donnée" },
   incident: { investigating: "Analyse en cours", identified: "Cause identifiée", monitoring: "Sous surveillance", resolved: "Résolu", postmortem: "Rétrospective" },

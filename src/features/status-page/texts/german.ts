@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const german: Texts = {
-  name: "Deutsch",
+  name: "Deutsch", languages: "Sprachen",
   overall: { none: "Alle Systeme funktionieren", maintenance: "Wartungsarbeiten laufen", minor: "Einige Systeme sind beeinträchtigt", major: "Teilausfall", critical: "Schwerer Ausfall" },
   component: { operational: "In Betrieb", under_maintenance: "Wartung", degraded_performance: "Beeinträchtigt", partial_outage: "Teilausfall", major_outage: "Ausfall", no_data: "Keine Daten" },
   incident: { investigating: "In Untersuchung", identified: "Ursache gefunden", monitoring: "Unter Beobachtung", resolved: "Behoben", postmortem: "Nachbetrachtung" },

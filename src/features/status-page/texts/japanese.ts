@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const japanese: Texts = {
-  name: "日本語",
+  name: "日本語", languages: "言語",
   overall: { none: "すべてのシステムは正常です", maintenance: "メンテナンス中です", minor: "一部のシステムで性能が低下しています", major: "一部で障害が発生しています", critical: "重大な障害が発生しています" },
   component: { operational: "正常", under_maintenance: "メンテナンス", degraded_performance: "性能低下", partial_outage: "一部障害", major_outage: "重大障害", no_data: "データなし" },
   incident: { investigating: "調査中", identified: "原因特定", monitoring: "経過観察", resolved: "解決済み", postmortem: "事後分析" },

@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const portuguese: Texts = {
-  name: "Português",
+  name: "Português", languages: "Idiomas",
   overall: { none: "Todos os sistemas operacionais", maintenance: "Manutenção em andamento", minor: "Alguns sistemas estão degradados", major: "Interrupção parcial", critical: "Interrupção grave" },
   component: { operational: "Operacional", under_maintenance: "Manutenção", degraded_performance: "Degradado", partial_outage: "Interrupção parcial", major_outage: "Interrupção grave", no_data: "Sem dados" },
   incident: { investigating: "Em investigação", identified: "Causa identificada", monitoring: "Em observação", resolved: "Resolvido", postmortem: "Análise posterior" },

@@ -1,7 +1,7 @@
 import type { Texts } from "./texts.js";
 
 export const spanish: Texts = {
-  name: "Español",
+  name: "Español", languages: "Idiomas",
   overall: { none: "Todos los sistemas funcionan", maintenance: "Mantenimiento en curso", minor: "Algunos sistemas están degradados", major: "Interrupción parcial", critical: "Interrupción grave" },
   component: { operational: "Operativo", under_maintenance: "Mantenimiento", degraded_performance: "Degradado", partial_outage: "Interrupción parcial", major_outage: "Interrupción grave", no_data: "Sin datos" },
   incident: { investigating: "En investigación", identified: "Causa identificada", monitoring: "En observación", resolved: "Resuelto", postmortem: "Análisis posterior" },

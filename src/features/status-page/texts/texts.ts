@@ -9,6 +9,7 @@ export type Plural = { readonly other: string } & { readonly [form in Exclude<In
 export interface Texts {
   /** Of the language itself, as its speakers write it. */
   readonly name: string;
+  readonly languages: string;
   readonly overall: Readonly<Record<Indicator, string>>;
   readonly component: Readonly<Record<ComponentStatusName | "no_data", string>>;
   readonly incident: Readonly<Record<IncidentStatusName, string>>;
