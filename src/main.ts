@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
-import type { FeatureRoutes } from "./api/api-config.js";
+import { publicCachingDefaults, type FeatureRoutes } from "./api/api-config.js";
 import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
 import { addressText, type Config } from "./config.js";
@@ -128,6 +128,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         voters: votersNearest(config),
         cors: config.cors,
         trustProxy: false,
+        publicCaching: publicCachingDefaults,
       },
       ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },
       features: assembly.features,

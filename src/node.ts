@@ -7,10 +7,11 @@ import type { Limits } from "./core/limits.js";
 import { StorageDamage, type Clock, type Random, type Storage, type Timer, type Timers, type Transport } from "./core/ports.js";
 import type { Vector } from "./core/vector.js";
 import type {
-  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, HistoryEntry, PlannedChange, Query, ReadOptions, ReadResult,
+  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, DocumentChange, HistoryEntry, PlannedChange, Query, ReadOptions, ReadResult,
 } from "./store/data-plane.js";
 import type { Fold } from "./store/log-trimmer.js";
 import type { Metrics } from "./store/metrics.js";
+import { Feed } from "./store/feed.js";
 import { ReplicaEngine, type Doubt } from "./store/replica-engine.js";
 import { decodeToken } from "./store/session-token.js";
 
@@ -56,6 +57,7 @@ export interface NodePorts {
 const RESTARTING = new Fault("overloaded", "This replica is opening its store.", { outcome: "rejected", retryAfterSeconds: 1 });
 
 export class ReplicaNode implements DataPlane {
+  readonly feed: Feed;
   private engine: ReplicaEngine | undefined;
   private reopening: Timer | undefined;
   private lastStatus: ClusterStatus | undefined;
@@ -69,7 +71,9 @@ export class ReplicaNode implements DataPlane {
   private constructor(
     private readonly options: NodeOptions,
     private readonly ports: NodePorts,
-  ) {}
+  ) {
+    this.feed = new Feed((error) => ports.log("error", { event: "feed", error: String(error) }, "one who follows the log has failed"));
+  }
 
   /** Opens the store and joins the mesh. Rejects with a `StorageDamage` or `StorageFailure` if the store cannot be used. */
   static async start(options: NodeOptions, ports: NodePorts): Promise<ReplicaNode> {
@@ -94,7 +98,7 @@ export class ReplicaNode implements DataPlane {
     const generation = ++this.generation;
     const { storage, witness } = await this.ports.openStorage();
     try {
-      this.engine = await ReplicaEngine.open(this.options, this.ports, storage, witness, doubt, {
+      this.engine = await ReplicaEngine.open(this.options, { ...this.ports, feed: this.feed }, storage, witness, doubt, {
         diskFailed: (error) => this.diskFailed(generation, error),
         doubt: (reason, above) => this.renew(generation, { reason, above }),
       });
@@ -205,6 +209,10 @@ export class ReplicaNode implements DataPlane {
 
   async history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault> {
     return this.engine === undefined ? this.fault : this.engine.history(key, options);
+  }
+
+  async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
+    return this.engine === undefined ? this.fault : this.engine.changes(key);
   }
 
   parseToken(token: string): Vector | undefined {

@@ -19,11 +19,23 @@ export interface ApiConfig {
   readonly cors: readonly string[];
   /** Where GLOBAL_QUORUM requests are carried out, in order of preference; empty at a replica that votes. */
   readonly voters: readonly string[];
-  /** True if a proxy in front names the client's address. */
+  /** True if a proxy in front names the client's address, and the host that was asked for (`X-Forwarded-For`, `-Host`, `-Proto`). */
   readonly trustProxy: boolean;
+  readonly publicCaching: PublicCaching;
 }
 
-export const apiDefaults = { requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false, voters: [], cors: [] } as const;
+/** How long others may keep public answers, s. Source: RFC 9111, RFC 5861. */
+export interface PublicCaching {
+  readonly maxAgeSeconds: number;
+  /** For shared caches (`s-maxage`), where they are told of changes by purges; null: as `maxAgeSeconds`. */
+  readonly sharedMaxAgeSeconds: number | null;
+  readonly staleWhileRevalidateSeconds: number;
+  readonly staleIfErrorSeconds: number;
+}
+
+export const publicCachingDefaults: PublicCaching = { maxAgeSeconds: 5, sharedMaxAgeSeconds: null, staleWhileRevalidateSeconds: 60, staleIfErrorSeconds: 7 * 86_400 };
+
+export const apiDefaults = { publicCaching: publicCachingDefaults, requestsPerKey: 5_000, requestsPerAddress: 20_000, trustProxy: false, voters: [], cors: [] } as const;
 
 export interface ApiPorts {
   readonly data: DataPlane;

@@ -22,4 +22,7 @@ export const apiLimits = {
   compressAboveBytes: 8 * 1024,
   eventLoopDelayMsMax: 1_000,
   retryAfterSeconds: 1,
+  publicCacheBytes: 64 * 1024 * 1024,
+  componentHistoriesMax: 10_000,
+  acceptEncodingsKept: 1_000,
 } as const;

@@ -70,7 +70,7 @@ export function guardRoutes(app: FastifyInstance, ports: GuardPorts): readonly G
     // A HEAD route is made from its GET route, guard included.
     if (Array.isArray(route.onRequest) && route.onRequest.some((hook) => guards.has(hook))) return;
     if (access.role !== undefined) route.schema = { querystring: plainQuery, ...route.schema };
-    const guard = access.role === undefined ? openHook(route.url, record, ports) : guardOf(access, route.url.includes("/:page"), record, ports);
+    const guard = access.role === undefined ? openHook(route.url, access, record, ports) : guardOf(access, route.url.includes("/:page"), record, ports);
     guards.add(guard);
     route.onRequest = [guard, ...[route.onRequest ?? []].flat()];
     // Answers that features send record themselves (`RouteAnswers`), without the listeners that this hook costs.
@@ -95,14 +95,26 @@ function accessOf(route: FastifyRoute): RouteAccess {
   return access;
 }
 
-function openHook(url: string, record: FastifyRequest["record"], ports: GuardPorts): Hook {
+function openHook(url: string, access: RouteAccess, record: FastifyRequest["record"], ports: GuardPorts): Hook {
   const isShed = !NEVER_SHED.has(url);
+  const isReplicated = access.public === true && access.unreplicated !== true;
   return (request, reply, done) => {
     request.startedMs = ports.clock.monotonic();
     request.record = record;
     greet(request, reply, ports.region);
-    if (isShed && ports.isUnderPressure()) sendProblem(reply, overloaded());
-    else done();
+    if (isShed && ports.isUnderPressure()) {
+      sendProblem(reply, overloaded());
+      return;
+    }
+    if (isReplicated) {
+      const options = readOptionsOf(request.headers, request.query, ports.data, true);
+      if (isFault(options)) {
+        sendProblem(reply, options);
+        return;
+      }
+      request.reading = options;
+    }
+    done();
   };
 }
 

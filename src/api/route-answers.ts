@@ -5,6 +5,7 @@ import { type Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
+import type { Representation } from "../store/public-cache.js";
 import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
@@ -13,6 +14,7 @@ import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
+import type { Publisher } from "./publisher.js";
 import { callerOf, readingOf, recordLatency } from "./route-call.js";
 import { bearerToken, type SecretHasher } from "./secrets.js";
 
@@ -27,6 +29,7 @@ export interface RouteAnswersPorts {
   readonly hasher: SecretHasher;
   readonly authenticator: Authenticator;
   readonly forwarding: Forwarding | undefined;
+  readonly publisher: Publisher;
 }
 
 /** The features see requests and replies by their outlines; here they are Fastify's. */
@@ -88,6 +91,10 @@ export class RouteAnswers implements RouteContext {
     const { body } = renderedList(page.items.map(({ entry }) => ({ ...entry })), page.nextCursor);
     reply.header("session-token", result.token).header("consistency-level", options.level).header("content-type", JSON_TYPE);
     return this.sent(reply.send(body));
+  }
+
+  publish<P = undefined>(routeRequest: RouteRequest, routeReply: RouteReply, representation: Representation<P>): Promise<never> {
+    return this.ports.publisher.publish(fastifyRequest(routeRequest), fastifyReply(routeReply), representation);
   }
 
   async fail(routeRequest: RouteRequest, reply: RouteReply, fault: Fault): Promise<never> {

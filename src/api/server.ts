@@ -4,6 +4,9 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import underPressure from "@fastify/under-pressure";
 import Fastify, { LogController, type FastifyInstance } from "fastify";
 import { limits } from "../core/limits.js";
+import { ComponentHistory } from "../store/component-history.js";
+import { PageHosts } from "../store/page-hosts.js";
+import { PublicCache } from "../store/public-cache.js";
 import type { RouteContext } from "../store/route-context.js";
 import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
@@ -17,7 +20,9 @@ import { greet, guardRoutes, type GuardedRoute } from "./guard.js";
 import { healthRoutes } from "./health.js";
 import { acceptJsonBodies } from "./json-body.js";
 import { clusterGauges, metricsRoute, RequestLatency } from "./metrics.js";
+import { PagePaths } from "./page-paths.js";
 import { errorHandler } from "./problem.js";
+import { publicCacheMetrics, Publisher } from "./publisher.js";
 import { RateLimit } from "./rate-limit.js";
 import { RouteAnswers } from "./route-answers.js";
 import { SecretHasher } from "./secrets.js";
@@ -37,6 +42,10 @@ export interface ApiOptions {
 export async function buildServer({ config, ports, features, hasher = new SecretHasher() }: ApiOptions): Promise<FastifyInstance> {
   const { data, clock } = ports;
   const newRequestId = requestIds(ports);
+  const hosts = new PageHosts(data);
+  const history = new ComponentHistory(data, { componentsMax: apiLimits.componentHistoriesMax });
+  const cache = new PublicCache(data, history, { bytesMax: apiLimits.publicCacheBytes });
+  const paths = new PagePaths(hosts, config.trustProxy);
   const app = Fastify({
     loggerInstance: ports.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -51,6 +60,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     forceCloseConnections: "idle",
     return503OnClosing: false,
     trustProxy: config.trustProxy,
+    rewriteUrl: (request) => paths.rewrite(request),
     // An id that is too long is one that does not exist; the headers' bound holds for the path as well.
     routerOptions: { maxParamLength: apiLimits.headerBytesMax },
     exposeHeadRoutes: true,
@@ -69,6 +79,10 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   allowOrigins(app, config.cors);
 
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
+  app.addHook("onRoute", (route) => paths.reserve(route.url));
+  app.addHook("onClose", () => {
+    for (const part of [cache, history, hosts]) part.close();
+  });
   const latency = new RequestLatency(ports.metrics, clock);
   const authenticator = new Authenticator(data, hasher, () => clock.now());
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
@@ -83,12 +97,15 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   const context: RouteContext = new RouteAnswers({
     data, clock, random: ports.random, hasher, authenticator,
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
+    publisher: new Publisher(data, cache, clock, config.region, config.publicCaching),
   });
+  publicCacheMetrics(ports.metrics, cache);
   healthRoutes(app, data);
   metricsRoute(app, ports.metrics);
   clusterRoutes(app, data);
   for (const feature of features) await app.register(feature, { context });
   answerTheRest(app, routes, config.region);
+  await hosts.settled();
   await app.ready();
   return app;
 }

@@ -51,8 +51,8 @@ export interface LogState {
 export interface LogObserver extends BatchObserver {
   /** A document has moved on. `change` has just been applied. */
   applied(record: DocumentRecord, change: Change, dot: Dot): void;
-  /** An entry was logged at a place. */
-  logged(entry: LoggedEntry): void;
+  /** An entry was logged at a place; `document` and `dot` name its change. */
+  logged(entry: LoggedEntry, document: string, dot: Dot): void;
   skewed(origin: string, hlc: string): void;
 }
 
@@ -280,7 +280,7 @@ export class ChangeLog {
     this.recent.push(entry);
     this.recentBytes += body.length;
     if (this.recentBytes > this.limits.recentLogBytes) this.shrinkRecent();
-    this.observer.logged(entry);
+    this.observer.logged(entry, document, dot);
   }
 
   private shrinkRecent(): void {

@@ -1,12 +1,13 @@
 /**
  * What routes and commands may ask of a replica. Implemented by `commit.ts` and `read.ts`, assembled in `node.ts`.
  */
-import type { Json, Operation } from "../core/change.js";
-import type { DocumentState } from "../core/document.js";
+import type { Change, Json, Operation } from "../core/change.js";
+import type { DocumentState, Dot } from "../core/document.js";
 import type { Fault } from "../core/errors.js";
 import type { Hlc } from "../core/hlc.js";
 import type { Vector } from "../core/vector.js";
 import type { DocumentReader } from "./document-reader.js";
+import type { ChangeFeed } from "./feed.js";
 
 export const CONSISTENCY_LEVELS = ["LOCAL", "LOCAL_QUORUM", "GLOBAL_QUORUM"] as const;
 export type ConsistencyLevel = (typeof CONSISTENCY_LEVELS)[number];
@@ -138,6 +139,12 @@ export interface HistoryEntry {
   readonly to: Json;
 }
 
+/** A change of a document under the name that it has there. */
+export interface DocumentChange {
+  readonly dot: Dot;
+  readonly change: Change;
+}
+
 export interface PeerStatus {
   readonly replica: string;
   readonly region: string;
@@ -180,6 +187,10 @@ export interface DataPlane {
   read<T>(query: Query<T>, options: ReadOptions): Promise<ReadResult<T> | Fault>;
   /** Every change of a document, newest first, also after its deletion; Fault `not-found` if it never existed. */
   history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault>;
+  /** Every change of a document, deleted or not, in an order in which each follows all that it depends on. LOCAL. */
+  changes(key: string): Promise<readonly DocumentChange[] | Fault>;
+  /** Tells what has become durable here. */
+  readonly feed: ChangeFeed;
   /** The vector of a session token of any region; undefined if it is malformed. */
   parseToken(token: string): Vector | undefined;
   /** The current session token of this replica. */

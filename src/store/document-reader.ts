@@ -45,6 +45,11 @@ export class DocumentReader {
     return hlcTime(this.touched.hlc);
   }
 
+  /** When it was last changed, ms since the epoch. */
+  get touchedMs(): number {
+    return hlcMs(this.touched.hlc);
+  }
+
   get updatedHlc(): Hlc {
     return this.touched.hlc;
   }

@@ -16,11 +16,12 @@ import { AntiEntropyRunner } from "./anti-entropy-runner.js";
 import { ChangeLog, type LogObserver, type LoggedEntry } from "./change-log.js";
 import { CommitPath } from "./commit.js";
 import type {
-  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, HistoryEntry, PeerStatus, PlannedChange, Query, ReadOptions, ReadResult,
+  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DocumentChange, HistoryEntry, PeerStatus, PlannedChange, Query, ReadOptions, ReadResult,
 } from "./data-plane.js";
 import { HistoryOfDocument } from "./document-history.js";
 import { DocumentTable, type DocumentRecord } from "./document-table.js";
 import { LogTrimmer, type Fold } from "./log-trimmer.js";
+import type { Feed } from "./feed.js";
 import type { Histogram, Metrics } from "./metrics.js";
 import { QuorumCoordinator } from "./quorum-coordinator.js";
 import { ReadPath } from "./read.js";
@@ -59,6 +60,8 @@ export interface EnginePorts {
   log(level: "info" | "warn" | "error", event: Readonly<Record<string, unknown>>, text: string): void;
   fatal(error: unknown): void;
   readonly fold: Fold;
+  /** Hears of every durable change. */
+  readonly feed?: Feed;
 }
 
 /** Why the store may not be the one that this replica left, and the latest incarnation of it that anybody knows. */
@@ -216,6 +219,7 @@ export class ReplicaEngine {
   }
 
   private async begin(): Promise<void> {
+    this.ports.feed?.opened(this.log.durableVector);
     await this.transport.open(this.handler());
     // From now on it counts how long it has been without a majority.
     this.quorum.step({ kind: "tick" });
@@ -278,11 +282,16 @@ export class ReplicaEngine {
 
   private observer(): LogObserver {
     return {
-      applied: (record: DocumentRecord, _change: Change, _dot: Dot) => this.quorum.documentAdvanced(record.key),
-      logged: (_entry: LoggedEntry) => {},
+      applied: (record: DocumentRecord, change: Change, dot: Dot) => {
+        this.ports.feed?.applied(this.log.batch.stagingBatch, record.key, change, dot);
+        this.quorum.documentAdvanced(record.key);
+      },
+      logged: (entry: LoggedEntry, document: string, dot: Dot) => this.ports.feed?.logged(this.log.batch.stagingBatch, entry, document, dot),
       skewed: (origin, hlc) => this.ports.log("warn", { event: "clock-ahead", origin, hlc }, "a change is stamped too far in the future; its clock is not adopted"),
       flushed: (_changes, _writes, ms) => {
         this.fsyncSeconds.observe(ms / 1000);
+        // Before anybody is answered: what is cached of the documents must not be given out any more.
+        this.ports.feed?.flushed(this.log.batch.flushedBatch, this.log.durableVector);
         this.sessions.advanced();
         this.replication.flushed(false);
         this.replication.poke();
@@ -499,6 +508,11 @@ export class ReplicaEngine {
     if (known instanceof Fault) return known;
     if (!known.value) return new Fault("not-found", "There is no such resource.");
     return { value: await this.historyOf.entries(key), token: known.token };
+  }
+
+  /** Every change of a document, in an order in which each follows all that it depends on; empty if there is none. */
+  async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
+    return this.guarded(false, async () => (await this.historyOf.changes(key)).map(({ dot, change }) => ({ dot, change })));
   }
 
   token(): string {

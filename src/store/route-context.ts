@@ -10,6 +10,7 @@
 import type { Json } from "../core/change.js";
 import type { Fault } from "../core/errors.js";
 import type { Command, DataPlane, Query } from "./data-plane.js";
+import type { Representation } from "./public-cache.js";
 
 /** From least to most. A role includes those before it. */
 export const ROLES = ["viewer", "editor", "admin", "owner"] as const;
@@ -98,6 +99,12 @@ export interface RouteContext {
 
   /** Answers with the history of a document, paginated, newest first. */
   history(request: RouteRequest, reply: RouteReply, key: string): Promise<never>;
+
+  /**
+   * Answers a public route from the representation, rendered once per change: with its coding, tag, `Last-Modified`, caching and surrogate
+   * keys; 304 where the client has it; HEAD alike. See `docs/public-interfaces.md`.
+   */
+  publish<P = undefined>(request: RouteRequest, reply: RouteReply, representation: Representation<P>): Promise<never>;
 
   /** Answers with a problem document. */
   fail(request: RouteRequest, reply: RouteReply, fault: Fault): Promise<never>;

@@ -10,8 +10,9 @@ import { encodeHlc, HLC_ZERO, hlcTime, HybridClock } from "../../src/core/hlc.js
 import type { Clock, Random } from "../../src/core/ports.js";
 import { copyVector, dominates, parseVector, type Vector } from "../../src/core/vector.js";
 import type {
-  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, DocumentHeader, HistoryEntry, Query, ReadOptions, ReadResult, Snapshot,
+  AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, DocumentChange, DocumentHeader, HistoryEntry, Query, ReadOptions, ReadResult, Snapshot,
 } from "../../src/store/data-plane.js";
+import { Feed } from "../../src/store/feed.js";
 import { DocumentReader } from "../../src/store/document-reader.js";
 
 const ORIGIN = "us-east-1.1";
@@ -25,6 +26,10 @@ export class FakeDataPlane implements DataPlane {
   /** What commits were asked for, latest last. */
   readonly committed: { readonly command: Command; readonly options: CommitOptions }[] = [];
 
+  readonly feed = new Feed((error) => {
+    throw error;
+  });
+  private readonly changed = new Map<string, DocumentChange[]>();
   private readonly documents = new Map<string, DocumentState>();
   private readonly histories = new Map<string, HistoryEntry[]>();
   private readonly answers = new Map<string, { readonly request: string; readonly committed: Committed }>();
@@ -93,6 +98,10 @@ export class FakeDataPlane implements DataPlane {
     return entries === undefined ? new Fault("not-found", "There is no such document.") : { value: entries, token: this.token() };
   }
 
+  async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
+    return this.changed.get(key) ?? [];
+  }
+
   parseToken(token: string): Vector | undefined {
     try {
       return parseVector(JSON.parse(Buffer.from(token, "base64url").toString()), 16);
@@ -131,7 +140,12 @@ export class FakeDataPlane implements DataPlane {
     this.documents.set(key, state);
     const hlc = this.hybridClock.send(this.clock.now());
     const change: Change = { document: key, hlc, region: REGION, replica: "us-east-1", actor, context: context ?? copyVector(state.vector), operations };
-    state.apply(change, { origin: ORIGIN, seq: ++this.sequence }, createHash("sha256").update(encodeChange(change)).digest());
+    const dot = { origin: ORIGIN, seq: ++this.sequence };
+    state.apply(change, dot, createHash("sha256").update(encodeChange(change)).digest());
+    this.changed.set(key, [...(this.changed.get(key) ?? []), { dot, change }]);
+    this.feed.applied(this.sequence, key, change, dot);
+    this.feed.logged(this.sequence, dot, key, dot);
+    this.feed.flushed(this.sequence, this.vector());
     const entries = this.histories.get(key) ?? [];
     this.histories.set(key, entries);
     for (const operation of operations) {

@@ -1,0 +1,153 @@
+/** Public answers: rendered once per change, conditional, coded, by Host, LOCAL only. */
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import Type from "typebox";
+import { test, type Test } from "tap";
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import { keyOf } from "../../src/core/document.js";
+import type { Operation } from "../../src/core/change.js";
+import { notFound, pageKey } from "../../src/store/resource.js";
+import type { RouteOptions } from "../../src/store/route-context.js";
+import { plainQuery } from "../../src/store/route-schemas.js";
+import { testServer, type TestServer } from "./test-server.js";
+
+const set = (field: string, value: string | readonly string[]): Operation => ({ op: "set", section: "", field, value, was: null });
+const create: Operation = { op: "create", section: "" };
+
+/** A page that lists its components, and counts how often it is rendered. */
+async function publicServer(t: Pick<Test, "teardown">, trustProxy = false) {
+  const count = { renderings: 0 };
+  const routes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { context }) => {
+    const schema = { params: Type.Object({ page: Type.String() }), querystring: plainQuery };
+    for (const url of ["/pages/:page", "/pages/:page/api/v2/components.json"]) {
+      app.get(url, { config: { public: true }, schema }, (request, reply) => context.publish(request, reply, {
+        page: request.params.page, name: url,
+        render: (snapshot) => {
+          const { page } = request.params;
+          if (snapshot.document(pageKey(page)) === undefined) return notFound("page");
+          count.renderings++;
+          const names = snapshot.list(page, "component").map(({ key }) => snapshot.document(key)?.text("name") ?? "");
+          return { contentType: "application/json; charset=utf-8", body: JSON.stringify({ page, names, filler: "x".repeat(2_000) }), headers: { "content-security-policy": "default-src 'none'" } };
+        },
+      }));
+    }
+  };
+  const server = await testServer(t, { trustProxy }, [routes]);
+  server.data.write(keyOf("default", "component", "api"), [create, set("name", "API")]);
+  const get = async (url: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") => {
+    for (;;) {
+      const answer = await server.app.inject({ method, url, headers });
+      // A machine that is busy with other tests may be overloaded for a moment.
+      if (!answer.body.includes("/problems/overloaded")) return answer;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+  return { ...server, count, get };
+}
+
+const rename = (data: TestServer["data"], page: string, id: string, name: string) => data.write(keyOf(page, "component", id), [set("name", name)]);
+
+test("a public answer is rendered once per change, and not for changes of what it does not show", async (t) => {
+  const { get, data, count } = await publicServer(t);
+  const path = "/pages/default/api/v2/components.json";
+  const first = await get(path);
+  t.equal(first.statusCode, 200, first.body);
+  t.same(first.json().names, ["API"]);
+  for (let i = 0; i < 5; i++) t.equal((await get(path)).headers.etag, first.headers.etag);
+  t.equal(count.renderings, 1);
+  data.write(keyOf("other", "component", "api"), [create, set("name", "Elsewhere")]);
+  data.write(keyOf("default", "subscriber", "one"), [create]);
+  await get(path);
+  t.equal(count.renderings, 1, "what it does not show leaves it as it is");
+  rename(data, "default", "api", "API 2");
+  const second = await get(path);
+  t.same(second.json().names, ["API 2"]);
+  t.not(second.headers.etag, first.headers.etag);
+  t.ok(Date.parse(String(second.headers["last-modified"])) > Date.parse(String(first.headers["last-modified"])), "Last-Modified moves with the bytes, within one second too");
+  data.write(keyOf("default", "component", "web"), [create, set("name", "Web")]);
+  t.same((await get(path)).json().names.sort(), ["API 2", "Web"], "a list that it shows grew");
+  t.equal(count.renderings, 3);
+  await Promise.all(Array.from({ length: 20 }, async () => get("/pages/default")));
+  t.equal(count.renderings, 4, "requests at the same time share a rendering");
+});
+
+test("public answers say how long they may be kept, and what they show", async (t) => {
+  const { get } = await publicServer(t);
+  const { headers } = await get("/pages/default");
+  t.match(headers["cache-control"], /^public, max-age=\d+, stale-while-revalidate=\d+, stale-if-error=\d+$/);
+  t.equal(headers["surrogate-key"], "page/default default/component default/component/api");
+  t.equal(headers["cache-tag"], "page/default,default/component,default/component/api");
+  t.match(headers, { vary: "Accept-Encoding", "consistency-level": "LOCAL", region: "us-east", "access-control-allow-origin": "*", "content-security-policy": "default-src 'none'" });
+  t.notOk("session-token" in headers);
+});
+
+test("conditional requests and HEAD", async (t) => {
+  const { get } = await publicServer(t);
+  const whole = await get("/pages/default");
+  const etag = String(whole.headers.etag);
+  const same = await get("/pages/default", { "if-none-match": `"other", W/${etag}` });
+  t.equal(same.statusCode, 304);
+  t.equal(same.body, "");
+  t.match(same.headers, { etag, "cache-control": String(whole.headers["cache-control"]) });
+  const modified = String(whole.headers["last-modified"]);
+  t.equal((await get("/pages/default", { "if-modified-since": modified })).statusCode, 304);
+  t.equal((await get("/pages/default", { "if-modified-since": modified, "if-none-match": '"other"' })).statusCode, 200, "the tag decides");
+  t.equal((await get("/pages/default", { "if-modified-since": "Thu, 01 Jan 1970 00:00:01 GMT" })).statusCode, 200);
+  const head = await get("/pages/default", {}, "HEAD");
+  t.equal(head.statusCode, 200);
+  t.equal(head.body, "");
+  t.equal(head.headers["content-length"], whole.headers["content-length"]);
+});
+
+test("answers are coded as the client likes, each coding with a tag of its own", async (t) => {
+  const { get } = await publicServer(t);
+  const plain = await get("/pages/default");
+  const gzip = await get("/pages/default", { "accept-encoding": "gzip" });
+  const brotli = await get("/pages/default", { "accept-encoding": "gzip, deflate, br" });
+  t.equal(gzip.headers["content-encoding"], "gzip");
+  t.equal(brotli.headers["content-encoding"], "br");
+  t.equal(gunzipSync(gzip.rawPayload).toString(), plain.body);
+  t.equal(brotliDecompressSync(brotli.rawPayload).toString(), plain.body);
+  t.equal(new Set([plain, gzip, brotli].map(({ headers }) => headers.etag)).size, 3);
+  t.equal((await get("/pages/default", { "accept-encoding": "br;q=0, gzip;q=0.5, *;q=0.1" })).headers["content-encoding"], "gzip");
+  t.equal((await get("/pages/default", { "accept-encoding": "identity" })).headers["content-encoding"], undefined);
+  t.equal((await get("/pages/default", { "accept-encoding": "gzip", "if-none-match": String(brotli.headers.etag) })).statusCode, 304, "the same state in another coding");
+});
+
+test("public routes are LOCAL, wait for a session, and need no key", async (t) => {
+  const { get, data } = await publicServer(t);
+  for (const level of ["GLOBAL_QUORUM", "LOCAL_QUORUM", "SOMETHING"]) {
+    t.equal((await get("/pages/default", { "consistency-level": level })).statusCode, 400);
+    t.equal((await get(`/pages/default?consistency=${level}`)).statusCode, 400);
+  }
+  t.equal((await get("/pages/default", { "consistency-level": "LOCAL", "session-token": data.token() })).statusCode, 200);
+  const ahead = data.tokenOf({ "eu-west-1.1": 7 });
+  t.equal((await get("/pages/default", { "session-token": ahead, "session-wait": "0" })).statusCode, 503);
+  t.equal((await get("/pages/nowhere")).statusCode, 404);
+  t.equal((await get("/pages/nowhere")).json().type, "/problems/not-found");
+});
+
+test("a page answers at the root of its own hosts; the default page at every other", async (t) => {
+  const { get, data } = await publicServer(t);
+  data.write(pageKey("other"), [set("custom_domains", ["status.example.com"])]);
+  const pageAt = async (url: string, headers: Record<string, string>) => {
+    const answer = await get(url, headers);
+    return answer.json().page ?? answer.json().detail;
+  };
+  // The names are read when the page's change is durable, a turn later.
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(await pageAt("/", { host: "Status.Example.com:8443" }), "other");
+  t.equal(await pageAt("/?x=1", { host: "status.example.com" }), undefined, "an unknown parameter is refused there as at the path");
+  t.equal(await pageAt("/api/v2/components.json", { host: "status.example.com" }), "other");
+  t.equal(await pageAt("/pages/default", { host: "status.example.com" }), "default", "paths that name a page are taken as they are");
+  for (const host of ["127.0.0.1:8081", "localhost", "elsewhere.example.org"]) t.equal(await pageAt("/", { host }), "default", host);
+  t.equal(await pageAt("/", { host: "127.0.0.1", "x-forwarded-host": "status.example.com" }), "default", "who asks cannot name the host");
+  t.equal((await get("/healthz", { host: "status.example.com" })).statusCode, 200);
+  t.equal((await get("/v1/pages/default", { host: "status.example.com" })).statusCode, 404);
+});
+
+test("behind a proxy that is trusted the forwarded host counts", async (t) => {
+  const { get, data } = await publicServer(t, true);
+  data.write(pageKey("other"), [set("custom_domains", ["status.example.com"])]);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal((await get("/", { host: "10.0.0.1", "x-forwarded-host": "status.example.com, inner" })).json().page, "other");
+});
