@@ -7,12 +7,18 @@ import { isFault } from "./core/errors.js";
 import { keyOf } from "./core/document.js";
 import { limits as builtInLimits, type Limits } from "./core/limits.js";
 import { routes as accessRoutes } from "./features/access/routes.js";
+import { presentGroup } from "./features/components/component-group.js";
+import { presentComponent } from "./features/components/component.js";
 import { routes as componentRoutes } from "./features/components/routes.js";
+import { presentIncident } from "./features/incidents/incident.js";
 import { routes as incidentRoutes } from "./features/incidents/routes.js";
 import { dueTransitions } from "./features/maintenances/commands.js";
+import { presentMaintenance } from "./features/maintenances/maintenance.js";
 import { routes as maintenanceRoutes } from "./features/maintenances/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
+import { presentPage } from "./features/pages/page.js";
 import { routes as pageRoutes } from "./features/pages/routes.js";
+import { statusPageRoutes } from "./features/status-page/routes.js";
 import { FoldingThread } from "./folding-thread.js";
 import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
 import { ReplicaNode } from "./node.js";
@@ -133,6 +139,8 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
   };
 }
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes];
+const statusPages = statusPageRoutes({ page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance });
+
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, statusPages];
 
 export const assembly: Assembly = { startReplica, features };

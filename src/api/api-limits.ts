@@ -21,6 +21,7 @@ export const apiLimits = {
   rateLimitTracked: 20_000,
   compressAboveBytes: 8 * 1024,
   eventLoopDelayMsMax: 1_000,
+  cutOffLookMs: 500,
   retryAfterSeconds: 1,
   publicCacheBytes: 64 * 1024 * 1024,
   componentHistoriesMax: 10_000,

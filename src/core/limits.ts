@@ -49,6 +49,8 @@ export const limits = {
   publicEventsShownMax: 200,
   publicBarDays: 90,
   publicPastDays: 14,
+  publicTroubledFreshMs: 60_000,
+  publicNameLengthMax: 128,
   publicCancelledKeptMs: 30 * 86_400_000,
   markdownKeptBytes: 4 * 1024 * 1024,
   // health

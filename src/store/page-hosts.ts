@@ -9,7 +9,8 @@ export class PageHosts {
   private byHost: ReadonlyMap<string, string> = new Map();
   private readonly leave: () => void;
   private again = false;
-  private reading: Promise<void> | undefined;
+  private isReading = false;
+  private reading: Promise<void> = Promise.resolve();
 
   constructor(private readonly data: DataPlane) {
     this.leave = data.feed.follow({
@@ -27,7 +28,7 @@ export class PageHosts {
 
   /** Resolves when what was known at the call is taken in. */
   async settled(): Promise<void> {
-    while (this.reading !== undefined) await this.reading;
+    while (this.isReading) await this.reading;
   }
 
   /** `host`: the value of a Host header, with or without a port; undefined if it was not sent. */
@@ -38,26 +39,32 @@ export class PageHosts {
 
   private refresh(): void {
     this.again = true;
-    this.reading ??= this.read().finally(() => {
-      this.reading = undefined;
-    });
+    if (this.isReading) return;
+    this.isReading = true;
+    this.reading = this.read();
   }
 
   private async read(): Promise<void> {
-    while (this.again) {
-      this.again = false;
-      const pages = await this.data.read({
-        documents: [],
-        render: (snapshot) => snapshot.list("~", "page").map(({ key, id, createdMs }) => ({ id, createdMs, domains: snapshot.document(key)?.value("custom_domains") })),
-      }, { level: "LOCAL" });
-      if (isFault(pages)) return;
-      const byHost = new Map<string, string>();
-      // Two pages may claim a host in two regions at once: everywhere the older page has it.
-      const oldestFirst = pages.value.sort((a, b) => a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1));
-      for (const { id, domains } of oldestFirst) {
-        for (const domain of Array.isArray(domains) ? domains : []) if (!byHost.has(String(domain))) byHost.set(String(domain), id);
-      }
-      this.byHost = byHost;
+    try {
+      while (this.again) await this.readOnce();
+    } finally {
+      this.isReading = false;
     }
+  }
+
+  private async readOnce(): Promise<void> {
+    this.again = false;
+    const pages = await this.data.read({
+      documents: [],
+      render: (snapshot) => snapshot.list("~", "page").map(({ key, id, createdMs }) => ({ id, createdMs, domains: snapshot.document(key)?.value("custom_domains") })),
+    }, { level: "LOCAL" });
+    if (isFault(pages)) return;
+    const byHost = new Map<string, string>();
+    // Two pages may claim a host in two regions at once: everywhere the older page has it.
+    const oldestFirst = pages.value.sort((a, b) => a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1));
+    for (const { id, domains } of oldestFirst) {
+      for (const domain of Array.isArray(domains) ? domains : []) if (!byHost.has(String(domain))) byHost.set(String(domain), id);
+    }
+    this.byHost = byHost;
   }
 }

@@ -106,6 +106,12 @@ export interface RouteContext {
    */
   publish<P = undefined>(request: RouteRequest, reply: RouteReply, representation: Representation<P>): Promise<never>;
 
+  /**
+   * Since when this replica hears from so few others that what it shows may be out of date, RFC 3339; null while all is well. Looked at
+   * twice a second at most.
+   */
+  cutOffSince(): string | null;
+
   /** Answers with a problem document. */
   fail(request: RouteRequest, reply: RouteReply, fault: Fault): Promise<never>;
 

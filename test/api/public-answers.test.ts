@@ -136,7 +136,7 @@ test("a page answers at the root of its own hosts; the default page at every oth
   // The names are read when the page's change is durable, a turn later.
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(await pageAt("/", { host: "Status.Example.com:8443" }), "other");
-  t.equal(await pageAt("/?x=1", { host: "status.example.com" }), undefined, "an unknown parameter is refused there as at the path");
+  t.equal(await pageAt("/?x=1", { host: "status.example.com" }), "The query is not valid: #/x is not a field that a client may set here.", "an unknown parameter is refused there as at the path");
   t.equal(await pageAt("/api/v2/components.json", { host: "status.example.com" }), "other");
   t.equal(await pageAt("/pages/default", { host: "status.example.com" }), "default", "paths that name a page are taken as they are");
   for (const host of ["127.0.0.1:8081", "localhost", "elsewhere.example.org"]) t.equal(await pageAt("/", { host }), "default", host);

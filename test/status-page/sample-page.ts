@@ -4,7 +4,7 @@ import { Language, type LanguageCode } from "../../src/features/status-page/lang
 import type { PublicComponent, PublicEvent, PublicGroup, PublicModel, PublicPage, PublicUpdate } from "../../src/features/status-page/public-page.js";
 import { themeOf } from "../../src/features/status-page/theme.js";
 import type { ViewContext } from "../../src/features/status-page/view-context.js";
-import { dayAfter } from "../../src/features/status-page/zoned-time.js";
+import { dayAfter } from "../../src/store/zoned-days.js";
 
 export const NOW = "2026-11-25T21:40:00.000Z";
 const AGO = (hours: number) => new Date(Date.parse(NOW) - hours * 3_600_000).toISOString();

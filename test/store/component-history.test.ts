@@ -86,7 +86,8 @@ test("the fold is the same in whatever order independent changes come, and its s
       ["us", "eu", "ap"].forEach((other, index) => {
         if (sees[index] === true) for (const [origin, seq] of Object.entries(known[other] ?? {})) context[origin] = Math.max(context[origin] ?? 0, seq);
       });
-      const seq = (seqs[region] = (seqs[region] ?? 0) + 1);
+      const seq = (seqs[region] ?? 0) + 1;
+      seqs[region] = seq;
       changes.push(change(region, seq, ms + skewMs, { ...context }, { op: "create", section: "" }, set(status)));
       context[`${region}-1.1`] = seq;
     }

@@ -1,6 +1,7 @@
 /** The files that pages load: read once, named by their content, so that a cache may keep them for ever. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { INDICATORS, type Indicator } from "./overall-status.js";
 import type { AssetPaths } from "./view-context.js";
 
@@ -12,6 +13,9 @@ export interface Asset {
   readonly path: string;
   readonly type: string;
   readonly body: Buffer;
+  /** Compressed; null where that saves nothing (pictures). */
+  readonly gzip: Buffer | null;
+  readonly brotli: Buffer | null;
 }
 
 const COLORS: Readonly<Record<Indicator, string>> = { none: "#1f9a63", maintenance: "#3c74d6", minor: "#b98000", major: "#d9611c", critical: "#cf2f2a" };
@@ -23,7 +27,8 @@ function iconOf(indicator: Indicator): string {
 
 function named(name: string, extension: string, type: string, body: Buffer): Asset {
   const hash = createHash("sha256").update(body).digest("hex").slice(0, 12);
-  return { path: `/assets/${name}-${hash}.${extension}`, type, body };
+  const isText = extension !== "png";
+  return { path: `/assets/${name}-${hash}.${extension}`, type, body, gzip: isText ? gzipSync(body, { level: 9 }) : null, brotli: isText ? brotliCompressSync(body) : null };
 }
 
 const read = (name: string): Buffer => readFileSync(new URL(name, FOLDER));
@@ -31,7 +36,7 @@ const read = (name: string): Buffer => readFileSync(new URL(name, FOLDER));
 export interface Assets extends AssetPaths {
   readonly all: ReadonlyMap<string, Asset>;
   /** The widget for other sites; served at a path of the page. */
-  readonly embed: Buffer;
+  readonly embed: string;
 }
 
 /** Throws if the files are not there: then the program is not whole. */
@@ -43,6 +48,6 @@ export function loadAssets(): Assets {
   const of = (kind: ReadonlyMap<string, Asset>, indicator: string) => kind.get(indicator)?.path ?? "";
   return {
     style: style.path, script: script.path, icon: (indicator) => of(icons, indicator), preview: (indicator) => of(previews, indicator),
-    all: new Map([style, script, ...icons.values(), ...previews.values()].map((asset) => [asset.path, asset])), embed: read("embed.js"),
+    all: new Map([style, script, ...icons.values(), ...previews.values()].map((asset) => [asset.path, asset])), embed: read("embed.js").toString(),
   };
 }

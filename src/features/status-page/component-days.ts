@@ -1,4 +1,5 @@
 /** What a component went through, day by day, as the bars and the calendar show it. */
+import { uptimeOfSeconds } from "../../store/component-history.js";
 import { COMPONENT_STATUSES } from "../../store/conflicts.js";
 import type { ComponentStatusName } from "../../store/resource-schemas.js";
 
@@ -13,9 +14,6 @@ export interface ComponentDay {
 export type DaysOfComponent = (component: string, firstDay: string, lastDay: string) => readonly ComponentDay[];
 
 export type DayState = ComponentStatusName | "no_data";
-
-/** What counts as an outage when a share of uptime is told: a partial one counts for a third. Source: Statuspage's uptime calculation. */
-const DOWNTIME_SHARE: Readonly<Partial<Record<ComponentStatusName, number>>> = { major_outage: 1, partial_outage: 0.3 };
 
 /** The worst that a day saw. */
 export function stateOfDay({ seconds }: ComponentDay): DayState {
@@ -33,13 +31,7 @@ export function troublesOfDay({ seconds }: ComponentDay): { status: ComponentSta
 
 /** A share of one, of the time that anything is known of; undefined if there is none. */
 export function uptimeOf(days: readonly ComponentDay[]): number | undefined {
-  let known = 0;
-  let down = 0;
-  for (const { seconds } of days) {
-    for (const status of COMPONENT_STATUSES) {
-      known += seconds[status] ?? 0;
-      down += (seconds[status] ?? 0) * (DOWNTIME_SHARE[status] ?? 0);
-    }
-  }
-  return known === 0 ? undefined : 1 - down / known;
+  const sum = { operational: 0, under_maintenance: 0, degraded_performance: 0, partial_outage: 0, major_outage: 0, no_data: 0 };
+  for (const { seconds } of days) for (const status of COMPONENT_STATUSES) sum[status] += seconds[status] ?? 0;
+  return uptimeOfSeconds(sum) ?? undefined;
 }

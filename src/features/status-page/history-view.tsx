@@ -5,7 +5,7 @@ import type { Indicator } from "./overall-status.js";
 import { Shell } from "./page-shell.js";
 import type { PublicEvent } from "./public-page.js";
 import type { ViewContext } from "./view-context.js";
-import { dayOf } from "./zoned-time.js";
+import { dayOf } from "../../store/zoned-days.js";
 
 export interface HistoryViewProps {
   readonly context: ViewContext;

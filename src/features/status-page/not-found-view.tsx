@@ -1,9 +1,10 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 /** What a browser sees where there is no page, incident or maintenance of that address. */
+import { htmlDocument } from "./html-document.js";
 import type { Language } from "./language.js";
 import type { AssetPaths } from "./view-context.js";
 
-export function NotFoundView({ language, assets, home }: { language: Language; assets: AssetPaths; home: string | null }) {
+function NotFoundView({ language, assets, home }: { language: Language; assets: AssetPaths; home: string | null }) {
   const { texts } = language;
   return (
     <html lang={language.code} dir={language.direction}>
@@ -26,4 +27,9 @@ export function NotFoundView({ language, assets, home }: { language: Language; a
       </body>
     </html>
   );
+}
+
+/** The page as a text. `home`: where its link leads; null: nowhere. */
+export function notFoundDocument(language: Language, assets: AssetPaths, home: string | null): string {
+  return htmlDocument(<NotFoundView language={language} assets={assets} home={home} />);
 }

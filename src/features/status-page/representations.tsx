@@ -3,49 +3,34 @@
  * Every public representation of a page: what it is called, what it depends on beside the documents, and how it is made of one snapshot. Pure: the same snapshot,
  * the same view and the same variant give the same bytes, so that a cache may keep them until something of them changes.
  */
-import { createHash } from "node:crypto";
 import { Fault } from "../../core/errors.js";
 import { limits } from "../../core/limits.js";
 import type { Snapshot } from "../../store/data-plane.js";
+import type { Publication } from "../../store/public-cache.js";
 import { badgeOf, badgeOfComponent, badgeSvg, shieldsJson, type Badge } from "./badge.js";
-import type { DaysOfComponent } from "./component-days.js";
+import type { ComponentDay, DaysOfComponent } from "./component-days.js";
 import { EventView } from "./event-view.js";
 import { feedOf } from "./feeds.js";
 import { HistoryView } from "./history-view.js";
-import { contentSecurityPolicy, htmlDocument } from "./html-document.js";
+import { htmlDocument, pageHeaders } from "./html-document.js";
 import { Language, type LanguageCode } from "./language.js";
 import { calendarOf } from "./maintenance-calendar.js";
 import { overallIndicator } from "./overall-status.js";
 import {
-  firstEventMs, readCancelled, readEventOfId, readEvents, readEventsBetween, readModel, type EventKind, type Presenters, type PublicModel,
+  firstEventMs, readCancelled, readEventOfId, readEvents, readEventsBetween, readModel, readPage, type EventKind, type Presenters, type PublicModel,
 } from "./public-page.js";
 import { STATUSPAGE_LIST_MAX, StatuspageFormat } from "./statuspage-format.js";
 import { StatusView } from "./status-view.js";
 import { themeOf } from "./theme.js";
 import { UptimeView } from "./uptime-view.js";
 import type { AssetPaths, ViewContext } from "./view-context.js";
-import { dayAfter, dayBeginsMs, dayOf, monthAfter } from "./zoned-time.js";
-
-/** A representation as it is sent. */
-export interface Representation {
-  readonly type: string;
-  readonly body: string;
-  /** Beside the type: what belongs to this body (its content security policy, its language). */
-  readonly headers: Readonly<Record<string, string>>;
-  /** RFC 3339. */
-  readonly lastModified: string;
-  /** What it shows, for purging: `page/<id>`, `component/<id>`, `incident/<id>`, `maintenance/<id>`. */
-  readonly surrogateKeys: readonly string[];
-  /** When it is to be made anew although nothing was written, ms since the epoch: its day ends. */
-  readonly validUntilMs: number;
-}
+import { dayAfter, dayOf, startOfDay } from "../../store/zoned-days.js";
+import { monthAfter } from "./zoned-time.js";
 
 /** What a representation depends on that is no document. */
 export interface Variant {
   /** What stands before the page's paths: empty on a host of its own. */
   readonly base: string;
-  /** `https://status.example.com`: where the request came to. Used only where the page names no address of its own. */
-  readonly origin: string;
   readonly language: LanguageCode;
   readonly region: string;
   readonly cutOffSince: string | null;
@@ -54,10 +39,12 @@ export interface Variant {
 export interface Surroundings {
   readonly presenters: Presenters;
   readonly assets: AssetPaths;
-  /** What components went through, from the same state as the snapshot. `timeZone`: whose days. */
-  daysOf(snapshot: Snapshot, page: string, timeZone: string): DaysOfComponent;
   readonly subscribing: boolean;
 }
+
+/** Days of each component, by its id; what a view with bars is prepared with. */
+export type History = ReadonlyMap<string, readonly ComponentDay[]>;
+export const NO_HISTORY: History = new Map();
 
 /** A representation's name and parameters. */
 export type View =
@@ -67,38 +54,55 @@ export type View =
   | { readonly name: "badge.svg" | "badge.json"; readonly component: string | null };
 
 /** Views in a language; the others are the same in all. */
-export const HTML_VIEWS: ReadonlySet<View["name"]> = new Set(["status", "history", "uptime", "incident", "maintenance"]);
+const HTML_VIEWS: ReadonlySet<View["name"]> = new Set(["status", "history", "uptime", "incident", "maintenance"]);
 
 const MONTHS_SHOWN = 3;
+const MONTH = /^(?:19[7-9]|2\d\d)\d-(?:0[1-9]|1[0-2])$/;
 const HTML = "text/html; charset=utf-8";
 const JSON_TYPE = "application/json; charset=utf-8";
 
 const noPage = () => new Fault("not-found", "There is no such page.");
 const nothing = (what: string) => new Fault("not-found", `There is no such ${what}.`);
 
+export function isHtml({ name }: View): boolean {
+  return HTML_VIEWS.has(name);
+}
+
+/** The first and the last day whose history a view shows; undefined if it shows none. */
+export function historyRange(snapshot: Snapshot, pageId: string, view: View, presenters: Presenters): { from: string; to: string; timeZone: string } | undefined {
+  const read = readPage(snapshot, presenters, pageId);
+  if (read === undefined || !(view.name === "status" || "month" in view)) return undefined;
+  const { timeZone } = read.page;
+  const today = dayOf(snapshot.atMs, timeZone);
+  if (!("month" in view)) return { from: dayAfter(today, 1 - limits.publicBarDays), to: today, timeZone };
+  if (view.name === "history") return undefined;
+  const month = view.month !== null && MONTH.test(view.month) && view.month <= today.slice(0, 7) ? view.month : today.slice(0, 7);
+  return { from: `${monthAfter(month, 1 - MONTHS_SHOWN)}-01`, to: dayAfter(`${monthAfter(month, 1)}-01`, -1), timeZone };
+}
+
 /** Makes a representation; Fault `not-found` where there is nothing to show. */
-export function represent(snapshot: Snapshot, pageId: string, view: View, variant: Variant, surroundings: Surroundings): Representation | Fault {
+export function represent(snapshot: Snapshot, pageId: string, view: View, variant: Variant, surroundings: Surroundings, history: History = NO_HISTORY): Publication | Fault {
   const model = readModel(snapshot, surroundings.presenters, pageId);
   if (model === undefined) return noPage();
-  return new Rendering(snapshot, model, variant, surroundings).of(view);
+  return new Rendering(snapshot, model, variant, surroundings, history).of(view);
 }
 
 class Rendering {
   private readonly zone: string;
   private readonly today: string;
-  private readonly shown = new Set<string>();
 
   constructor(
     private readonly snapshot: Snapshot,
     private readonly model: PublicModel,
     private readonly variant: Variant,
     private readonly surroundings: Surroundings,
+    private readonly known: History,
   ) {
     this.zone = model.page.timeZone;
     this.today = dayOf(model.atMs, this.zone);
   }
 
-  of(view: View): Representation | Fault {
+  of(view: View): Publication | Fault {
     switch (view.name) {
       case "status": return this.status();
       case "history": return this.history(view.month);
@@ -108,7 +112,7 @@ class Rendering {
       case "atom": return this.text("application/atom+xml; charset=utf-8", feedOf(this.feedInput()).atom1());
       case "rss": return this.text("application/rss+xml; charset=utf-8", feedOf(this.feedInput()).rss2());
       case "calendar": return this.calendar();
-      case "robots": return this.text("text/plain; charset=utf-8", `User-agent: *\nAllow: /\nSitemap: ${this.url}/sitemap.xml\n`);
+      case "robots": return this.text("text/plain; charset=utf-8", `User-agent: *\nAllow: /\n${this.model.page.url === null ? "" : `Sitemap: ${this.url}/sitemap.xml\n`}`);
       case "sitemap": return this.sitemap();
       case "badge.svg":
       case "badge.json": return this.badge(view.name, view.component);
@@ -116,9 +120,9 @@ class Rendering {
     }
   }
 
-  /** Where the page lives, absolute. */
+  /** Where the page lives: absolute, or a path where it names no address, so that the bytes are the same whoever asks. */
   private get url(): string {
-    return this.model.page.url ?? `${this.variant.origin}${this.variant.base}`;
+    return this.model.page.url ?? `/pages/${this.model.page.id}`;
   }
 
   private context(): ViewContext {
@@ -128,43 +132,39 @@ class Rendering {
     return { page, theme: themeOf(page.theme), language: new Language(language, page.timeZone), base, region, cutOffSince, assets, subscribing };
   }
 
-  private text(type: string, body: string, headers: Readonly<Record<string, string>> = {}): Representation {
+  private text(contentType: string, body: string, headers: Readonly<Record<string, string>> = {}): Publication {
     const { model } = this;
-    const keys = [`page/${model.page.id}`, ...model.components.map(({ id }) => `component/${id}`), ...[...model.openIncidents, ...model.activeMaintenances, ...model.upcomingMaintenances].map(({ kind, id }) => `${kind}/${id}`), ...this.shown];
-    return { type, body, headers, lastModified: model.updatedAt, surrogateKeys: [...new Set(keys)], validUntilMs: dayBeginsMs(dayAfter(this.today), this.zone) };
+    const midnightMs = startOfDay(dayAfter(this.today), this.zone);
+    // While something is wrong, today's seconds of it grow.
+    const isTroubled = model.components.some(({ status }) => status !== "operational");
+    return { contentType, body, headers, freshUntilMs: isTroubled && contentType === HTML ? Math.min(midnightMs, model.atMs + limits.publicTroubledFreshMs) : midnightMs };
   }
 
-  private html(context: ViewContext, body: string): Representation {
-    return this.text(HTML, body, {
-      "content-security-policy": contentSecurityPolicy(context.theme), "content-language": this.variant.language, "referrer-policy": "strict-origin-when-cross-origin", vary: "Accept-Language, Accept-Encoding",
-    });
+  private html(context: ViewContext, body: string): Publication {
+    return { ...this.text(HTML, body, { ...pageHeaders(context.theme), "content-language": this.variant.language }), vary: "Accept-Language" };
   }
 
   private between(fromMs: number, untilMs: number) {
-    const events = readEventsBetween(this.snapshot, this.surroundings.presenters, this.model.page.id, fromMs, untilMs);
-    for (const { kind, id } of events) this.shown.add(`${kind}/${id}`);
-    return events;
+    return readEventsBetween(this.snapshot, this.surroundings.presenters, this.model.page.id, fromMs, untilMs);
   }
 
   private daysOf(): DaysOfComponent {
-    return this.surroundings.daysOf(this.snapshot, this.model.page.id, this.zone);
+    return (component, first, last) => (this.known.get(component) ?? []).filter(({ day }) => day >= first && day <= last);
   }
 
-  private status(): Representation {
+  private status(): Publication {
     const context = this.context();
     const { publicPastDays: pastDays, publicBarDays: barDays } = limits;
     const open = new Set(this.model.openIncidents.map(({ id }) => id));
-    const past = this.between(dayBeginsMs(dayAfter(this.today, 1 - pastDays), this.zone), Number.POSITIVE_INFINITY).filter(({ kind, id }) => kind !== "incident" || !open.has(id));
+    const past = this.between(startOfDay(dayAfter(this.today, 1 - pastDays), this.zone), Number.POSITIVE_INFINITY).filter(({ kind, id }) => kind !== "incident" || !open.has(id));
     return this.html(context, htmlDocument(<StatusView context={context} model={this.model} past={past} daysOf={this.daysOf()} barDays={barDays} pastDays={pastDays} />));
   }
 
-  private event(kind: EventKind, id: string): Representation | Fault {
+  private event(kind: EventKind, id: string): Publication | Fault {
     const event = readEventOfId(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, id);
     if (event === undefined) return nothing(kind);
-    this.shown.add(`${kind}/${id}`);
     const context = this.context();
-    const html = this.html(context, htmlDocument(<EventView context={context} event={event} indicator={overallIndicator(this.model)} />));
-    return { ...html, lastModified: [event.updatedAt, html.lastModified].sort()[1] ?? html.lastModified };
+    return this.html(context, htmlDocument(<EventView context={context} event={event} indicator={overallIndicator(this.model)} />));
   }
 
   /** Three months up to one, the latest unless told; a month that the page has nothing of, because it was before or is yet to come, is not found. */
@@ -173,7 +173,7 @@ class Rendering {
     const month = last ?? now;
     const firstMs = firstEventMs(this.snapshot, this.model.page.id) ?? this.model.atMs;
     const first = dayOf(firstMs, this.zone).slice(0, 7);
-    if (!/^\d{4}-(?:0[1-9]|1[0-2])$/.test(month) || month > now || (month < first && month !== now)) return nothing("month");
+    if (!MONTH.test(month) || month > now || (month < first && month !== now)) return nothing("month");
     const months = [month];
     for (let back = 1; back < MONTHS_SHOWN; back++) months.push(monthAfter(month, -back));
     const earlier = monthAfter(month, -MONTHS_SHOWN);
@@ -181,15 +181,15 @@ class Rendering {
     return { months, earlier: earlier >= first ? earlier : null, later: month === now ? null : ([later, now].sort()[0] ?? now) };
   }
 
-  private history(month: string | null): Representation | Fault {
+  private history(month: string | null): Publication | Fault {
     const range = this.months(month);
     if (range instanceof Fault) return range;
     const context = this.context();
-    const months = range.months.map((each) => ({ month: each, events: this.between(dayBeginsMs(`${each}-01`, this.zone), dayBeginsMs(`${monthAfter(each, 1)}-01`, this.zone)) }));
+    const months = range.months.map((each) => ({ month: each, events: this.between(startOfDay(`${each}-01`, this.zone), startOfDay(`${monthAfter(each, 1)}-01`, this.zone)) }));
     return this.html(context, htmlDocument(<HistoryView context={context} indicator={overallIndicator(this.model)} months={months} earlier={range.earlier} later={range.later} />));
   }
 
-  private uptime(month: string | null): Representation | Fault {
+  private uptime(month: string | null): Publication | Fault {
     const range = this.months(month);
     if (range instanceof Fault) return range;
     const context = this.context();
@@ -197,23 +197,21 @@ class Rendering {
   }
 
   private latest(kind: EventKind) {
-    const events = readEvents(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, STATUSPAGE_LIST_MAX);
-    for (const { id } of events) this.shown.add(`${kind}/${id}`);
-    return events;
+    return readEvents(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, STATUSPAGE_LIST_MAX);
   }
 
   private feedInput() {
     return { model: this.model, events: [...this.latest("incident"), ...this.latest("maintenance")], url: this.url };
   }
 
-  private calendar(): Representation {
+  private calendar(): Publication {
     const { model, snapshot, surroundings } = this;
     return this.text("text/calendar; charset=utf-8", calendarOf({
       model, maintenances: readEvents(snapshot, surroundings.presenters, model.page.id, "maintenance", limits.publicEventsShownMax), cancelled: readCancelled(snapshot, model.page.id), url: this.url,
     }));
   }
 
-  private json(name: Exclude<View["name"], "status" | "history" | "uptime" | EventKind | "badge.svg" | "badge.json" | "atom" | "rss" | "calendar" | "robots" | "sitemap">): Representation {
+  private json(name: Exclude<View["name"], "status" | "history" | "uptime" | EventKind | "badge.svg" | "badge.json" | "atom" | "rss" | "calendar" | "robots" | "sitemap">): Publication {
     const { model } = this;
     const format = new StatuspageFormat({ model, url: this.url });
     const made = () => {
@@ -231,14 +229,14 @@ class Rendering {
     return this.text(JSON_TYPE, JSON.stringify(made()));
   }
 
-  private badge(name: "badge.svg" | "badge.json", id: string | null): Representation | Fault {
+  private badge(name: "badge.svg" | "badge.json", id: string | null): Publication | Fault {
     const component = this.model.components.find((one) => one.id === id);
     if (id !== null && component === undefined) return nothing("component");
     const badge: Badge = component === undefined ? badgeOf(this.model.page.name, overallIndicator(this.model)) : badgeOfComponent(component.name, component.status);
     return name === "badge.json" ? this.text(JSON_TYPE, JSON.stringify(shieldsJson(badge))) : this.text("image/svg+xml; charset=utf-8", badgeSvg(badge), { "content-security-policy": "default-src 'none'; sandbox" });
   }
 
-  private sitemap(): Representation {
+  private sitemap(): Publication {
     const entries = [
       { path: "", at: this.model.updatedAt }, { path: "/history", at: this.model.updatedAt }, { path: "/uptime", at: null },
       ...this.latest("incident").map(({ id, updatedAt }) => ({ path: `/incidents/${id}`, at: updatedAt })), ...this.latest("maintenance").map(({ id, updatedAt }) => ({ path: `/maintenances/${id}`, at: updatedAt })),
@@ -247,9 +245,4 @@ class Rendering {
     const body = entries.map(({ path, at }) => `<url><loc>${escaped(this.url + path)}</loc>${at === null ? "" : `<lastmod>${at}</lastmod>`}</url>`).join("");
     return this.text("application/xml; charset=utf-8", `<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">${body}</urlset>\n`);
   }
-}
-
-/** Strong, without quotes: of the bytes. */
-export function etagOf({ body, headers }: Pick<Representation, "body" | "headers">): string {
-  return createHash("sha256").update(JSON.stringify(headers)).update(body).digest("base64url").slice(0, 22);
 }

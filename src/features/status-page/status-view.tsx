@@ -8,7 +8,7 @@ import { Moment, Shell, Sign, statusOfIndicator } from "./page-shell.js";
 import { blocksOf, type PublicComponent, type PublicEvent, type PublicModel } from "./public-page.js";
 import { UptimeBars } from "./uptime-bars.js";
 import type { ViewContext } from "./view-context.js";
-import { dayAfter, dayOf } from "./zoned-time.js";
+import { dayAfter, dayOf } from "../../store/zoned-days.js";
 
 export interface StatusViewProps {
   readonly context: ViewContext;

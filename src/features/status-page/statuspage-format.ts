@@ -16,10 +16,9 @@ const DESCRIPTIONS: Readonly<Record<Indicator, string>> = {
   none: "All Systems Operational", maintenance: "Service Under Maintenance", minor: "Minor Service Outage", major: "Partial System Outage", critical: "Major Service Outage",
 };
 
-/** `incidents`, `maintenances`: the latest, whatever their state; needed for the lists of all. */
 export interface StatuspageInput {
   readonly model: PublicModel;
-  /** Where the page is reached: its own `url`, else the address of this replica's copy. */
+  /** Where the page is reached: its own `url`, else its path. */
   readonly url: string;
 }
 
@@ -80,11 +79,11 @@ export class StatuspageFormat {
   }
 
   private event(event: PublicEvent): Fields {
-    const { model, url } = this.input;
+    const { model } = this.input;
     const named = event.components.flatMap(({ id }) => model.components.find((component) => component.id === id) ?? []);
     return {
       id: event.id, name: event.name, status: event.status, created_at: this.time(event.createdAt), updated_at: this.time(event.updatedAt), monitoring_at: this.time(event.monitoringAt),
-      resolved_at: this.time(event.endedAt), impact: event.impact, shortlink: new URL(event.shortlink, `${new URL(url).origin}/`).href, started_at: this.time(event.startedAt), page_id: model.page.id,
+      resolved_at: this.time(event.endedAt), impact: event.impact, shortlink: event.shortlink, started_at: this.time(event.startedAt), page_id: model.page.id,
       incident_updates: event.updates.map((update) => this.update(update, event)), components: named.map((component) => this.component(component)), reminder_intervals: null,
       ...(event.kind === "maintenance" ? { scheduled_for: this.time(event.scheduledFor), scheduled_until: this.time(event.scheduledUntil) } : {}),
     };

@@ -8,7 +8,8 @@ import { blocksOf, type PublicComponent, type PublicModel } from "./public-page.
 import { Legend } from "./status-view.js";
 import { classOfDay, troublesInWords } from "./uptime-bars.js";
 import type { ViewContext } from "./view-context.js";
-import { dayOf, daysOfMonth } from "./zoned-time.js";
+import { dayOf } from "../../store/zoned-days.js";
+import { daysOfMonth } from "./zoned-time.js";
 
 export interface UptimeViewProps {
   readonly context: ViewContext;

@@ -1,6 +1,6 @@
-/** Calendar days, months and timestamps in a page's time zone. Pure: every time is given. */
+/** Months and timestamps in a page's time zone, and formats that are made once. Days: `store/zoned-days.ts`. */
+import { dayAfter } from "../../store/zoned-days.js";
 
-const DAY_MS = 86_400_000;
 const FORMATS_MAX = 100;
 
 const formats = new Map<string, Intl.DateTimeFormat>();
@@ -42,25 +42,6 @@ export function zonedTimestamp(rfc3339: string, timeZone: string): string {
   const minutes = Math.round(Math.abs(offsetMs) / 60_000);
   const two = (value: number) => String(value).padStart(2, "0");
   return `${text.slice(0, -1)}${offsetMs < 0 ? "-" : "+"}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
-}
-
-/** The calendar day of a time in a zone: `2026-11-25`. */
-export function dayOf(atMs: number, timeZone: string): string {
-  return new Date(wallMs(atMs, timeZone)).toISOString().slice(0, 10);
-}
-
-/** A day so many days later. */
-export function dayAfter(day: string, days = 1): string {
-  return new Date(Date.parse(`${day}T00:00:00Z`) + days * DAY_MS).toISOString().slice(0, 10);
-}
-
-/** When a day begins in a zone, ms since the epoch. */
-export function dayBeginsMs(day: string, timeZone: string): number {
-  const wall = Date.parse(`${day}T00:00:00Z`);
-  let atMs = wall - zoneOffsetMs(wall, timeZone);
-  // The offset at that time may be another one than at the first guess.
-  atMs = wall - zoneOffsetMs(atMs, timeZone);
-  return atMs;
 }
 
 /** `2026-11` and so many months later. */
