@@ -26,8 +26,26 @@ function contentOf(event: PublicEvent, language: Language): string {
   return event.postmortem === null ? parts.join("\n") : `<p><strong>${language.texts.postmortem}</strong></p>${htmlOfMarkdown(event.postmortem.body)}\n${parts.join("\n")}`;
 }
 
+/** Atom's titles and summaries are HTML, as the library writes them. */
+function asHtml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** RSS does not say whether they are HTML: what would be a tag must be none either way. */
+function asEither(text: string): string {
+  return text.replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+export function atomOf(input: FeedInput): string {
+  return feedOf(input, asHtml).atom1();
+}
+
+export function rssOf(input: FeedInput): string {
+  return feedOf(input, asEither).rss2();
+}
+
 /** In English, the language of feeds; latest change first. */
-export function feedOf({ model, events, url }: FeedInput): Feed {
+function feedOf({ model, events, url }: FeedInput, written: (text: string) => string): Feed {
   const { page } = model;
   const language = new Language("en", page.timeZone);
   const feed = new Feed({
@@ -40,9 +58,9 @@ export function feedOf({ model, events, url }: FeedInput): Feed {
     const last = event.updates[0];
     const status = statusInWords(event, event.status, language);
     feed.addItem({
-      id: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, guid: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, title: xmlSafe(event.name), link: `${url}${pathOfEvent(event)}`,
-      date: new Date(event.updatedAt), published: new Date(event.createdAt), category: [{ name: event.kind }, { name: event.impact }],
-      description: xmlSafe(last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`), content: xmlSafe(contentOf(event, language)),
+      id: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, guid: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, title: written(xmlSafe(event.name)), link: `${url}${pathOfEvent(event)}`,
+      date: new Date(event.updatedAt), published: new Date(event.createdAt), category: [...new Set<string>([event.kind, event.impact])].map((name) => ({ name })),
+      description: written(xmlSafe(last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`)), content: xmlSafe(contentOf(event, language)),
     });
   }
   return feed;

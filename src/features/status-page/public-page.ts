@@ -27,7 +27,7 @@ export type MaintenanceStatusName = "scheduled" | "in_progress" | "verifying" | 
 export interface PublicPage {
   readonly id: string;
   readonly name: string;
-  /** Where the page lives, without a slash at its end; null: at its path on any region. */
+  /** Where the page lives (its `url`, else its first domain), without a slash at its end; null: at its path on any region. */
   readonly url: string | null;
   readonly timeZone: string;
   readonly description: string | null;
@@ -123,9 +123,10 @@ export function readPage(snapshot: Snapshot, presenters: Presenters, page: strin
   if (document === undefined) return undefined;
   const resource = presenters.page(document);
   const theme = resource["theme"];
+  const domain = Array.isArray(resource["custom_domains"]) ? text(resource["custom_domains"][0]) : "";
   return {
     page: {
-      id: document.id, name: text(resource["name"]) || document.id, url: textOrNull(resource["url"])?.replace(/\/+$/, "") ?? null, timeZone: text(resource["time_zone"]) || "UTC",
+      id: document.id, name: text(resource["name"]) || document.id, url: textOrNull(resource["url"])?.replace(/\/+$/, "") ?? (domain === "" ? null : `https://${domain}`), timeZone: text(resource["time_zone"]) || "UTC",
       description: textOrNull(resource["description"]), supportUrl: textOrNull(resource["support_url"]),
       theme: typeof theme === "object" && theme !== null && !Array.isArray(theme) ? theme as { readonly [key: string]: Json } : {},
     },
@@ -261,5 +262,6 @@ export function blocksOf(model: Pick<PublicModel, "groups" | "components">): Blo
     ...model.groups.map((group) => ({ group, components: shown.filter(({ groupId }) => groupId === group.id), position: group.position, id: group.id })).filter(({ components }) => components.length > 0),
     ...shown.filter(({ groupId }) => groupId === null).map((component) => ({ group: null, components: [component] as const, position: component.position, id: component.id })),
   ];
-  return blocks.sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1));
+  // Positions of groups and of components are counted apart: at the same place the component comes first.
+  return blocks.sort((a, b) => a.position - b.position || Number(a.group !== null) - Number(b.group !== null) || (a.id < b.id ? -1 : 1));
 }

@@ -10,7 +10,7 @@ import type { Publication } from "../../store/public-cache.js";
 import { badgeOf, badgeOfComponent, badgeSvg, shieldsJson, type Badge } from "./badge.js";
 import type { ComponentDay, DaysOfComponent } from "./component-days.js";
 import { EventView } from "./event-view.js";
-import { feedOf } from "./feeds.js";
+import { atomOf, rssOf } from "./feeds.js";
 import { HistoryView } from "./history-view.js";
 import { htmlDocument, pageHeaders } from "./html-document.js";
 import { Language, type LanguageCode } from "./language.js";
@@ -29,6 +29,8 @@ import { monthAfter } from "./zoned-time.js";
 
 /** What a representation depends on that is no document. */
 export interface Variant {
+  /** `http://127.0.0.1:8081` where the request came by a loopback address, else empty: for a page that names no address, so that its feeds can be tried. */
+  readonly origin: string;
   /** What stands before the page's paths: empty on a host of its own. */
   readonly base: string;
   readonly language: LanguageCode;
@@ -109,8 +111,8 @@ class Rendering {
       case "uptime": return this.uptime(view.month);
       case "incident":
       case "maintenance": return this.event(view.name, view.id);
-      case "atom": return this.text("application/atom+xml; charset=utf-8", feedOf(this.feedInput()).atom1());
-      case "rss": return this.text("application/rss+xml; charset=utf-8", feedOf(this.feedInput()).rss2());
+      case "atom": return this.text("application/atom+xml; charset=utf-8", atomOf(this.feedInput()));
+      case "rss": return this.text("application/rss+xml; charset=utf-8", rssOf(this.feedInput()));
       case "calendar": return this.calendar();
       case "robots": return this.text("text/plain; charset=utf-8", `User-agent: *\nAllow: /\n${this.model.page.url === null ? "" : `Sitemap: ${this.url}/sitemap.xml\n`}`);
       case "sitemap": return this.sitemap();
@@ -120,9 +122,9 @@ class Rendering {
     }
   }
 
-  /** Where the page lives: absolute, or a path where it names no address, so that the bytes are the same whoever asks. */
+  /** Where the page lives, absolute. A host that the request names by itself is not believed: the bytes are kept for all. */
   private get url(): string {
-    return this.model.page.url ?? `/pages/${this.model.page.id}`;
+    return this.model.page.url ?? `${this.variant.origin || "http://localhost"}/pages/${this.model.page.id}`;
   }
 
   private context(): ViewContext {

@@ -69,7 +69,7 @@ class StatusPages {
     const forPeople = isHtml(view);
     const language = forPeople ? languageOf(request) : "en";
     const variant: Variant = {
-      base: request.originalUrl.startsWith(`/pages/${page}`) ? `/pages/${page}` : "", language, region: forPeople ? this.ownRegion() : "", cutOffSince: forPeople ? this.context.cutOffSince() : null,
+      origin: forPeople ? "" : loopbackOrigin(request), base: request.originalUrl.startsWith(`/pages/${page}`) ? `/pages/${page}` : "", language, region: forPeople ? this.ownRegion() : "", cutOffSince: forPeople ? this.context.cutOffSince() : null,
     };
     return this.context.publish<History>(request, reply, {
       page, name: nameOf(view, variant, forPeople),
@@ -110,6 +110,10 @@ class StatusPages {
   }
 }
 
+function loopbackOrigin({ headers: { host } }: RouteRequest): string {
+  return typeof host === "string" && /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/.test(host) ? `http://${host}` : "";
+}
+
 function languageOf(request: RouteRequest): LanguageCode {
   const asked = (request.query as { readonly lang?: string }).lang;
   if (asked !== undefined && isLanguage(asked)) return asked;
@@ -121,7 +125,8 @@ function languageOf(request: RouteRequest): LanguageCode {
 function nameOf(view: View, variant: Variant, forPeople: boolean): string {
   const parameter = "month" in view ? view.month : "id" in view ? view.id : "component" in view ? view.component : null;
   const parts = [view.name, parameter?.slice(0, limits.publicNameLengthMax) ?? ""];
-  if (forPeople) parts.push(variant.base === "" ? "host" : "path", variant.language, variant.cutOffSince ?? "");
+  if (!forPeople) parts.push(variant.origin);
+  else parts.push(variant.base === "" ? "host" : "path", variant.language, variant.cutOffSince ?? "");
   return parts.join(" ");
 }
 

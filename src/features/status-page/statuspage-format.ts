@@ -18,7 +18,7 @@ const DESCRIPTIONS: Readonly<Record<Indicator, string>> = {
 
 export interface StatuspageInput {
   readonly model: PublicModel;
-  /** Where the page is reached: its own `url`, else its path. */
+  /** Where the page is reached: its own `url`, else an address of this copy. */
   readonly url: string;
 }
 
@@ -66,7 +66,7 @@ export class StatuspageFormat {
   private allComponents(): Fields[] {
     const { groups, components } = this.input.model;
     const top = [...groups.map((group) => ({ at: group, group })), ...components.filter(({ groupId }) => groupId === null).map((component) => ({ at: component, group: null, component }))]
-      .sort((a, b) => a.at.position - b.at.position || (a.at.id < b.at.id ? -1 : 1));
+      .sort((a, b) => a.at.position - b.at.position || Number(a.group !== null) - Number(b.group !== null) || (a.at.id < b.at.id ? -1 : 1));
     return top.flatMap((entry) => (entry.group === null ? [this.component(entry.component)] : [this.group(entry.group), ...components.filter(({ groupId }) => groupId === entry.group.id).map((one) => this.component(one))]));
   }
 
@@ -79,11 +79,11 @@ export class StatuspageFormat {
   }
 
   private event(event: PublicEvent): Fields {
-    const { model } = this.input;
+    const { model, url } = this.input;
     const named = event.components.flatMap(({ id }) => model.components.find((component) => component.id === id) ?? []);
     return {
       id: event.id, name: event.name, status: event.status, created_at: this.time(event.createdAt), updated_at: this.time(event.updatedAt), monitoring_at: this.time(event.monitoringAt),
-      resolved_at: this.time(event.endedAt), impact: event.impact, shortlink: event.shortlink, started_at: this.time(event.startedAt), page_id: model.page.id,
+      resolved_at: this.time(event.endedAt), impact: event.impact, shortlink: new URL(event.shortlink, url).href, started_at: this.time(event.startedAt), page_id: model.page.id,
       incident_updates: event.updates.map((update) => this.update(update, event)), components: named.map((component) => this.component(component)), reminder_intervals: null,
       ...(event.kind === "maintenance" ? { scheduled_for: this.time(event.scheduledFor), scheduled_until: this.time(event.scheduledUntil) } : {}),
     };
