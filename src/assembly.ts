@@ -7,9 +7,10 @@ import { isFault } from "./core/errors.js";
 import { keyOf } from "./core/document.js";
 import { limits as builtInLimits, type Limits } from "./core/limits.js";
 import { routes as accessRoutes } from "./features/access/routes.js";
-import { presentGroup } from "./features/components/component-group.js";
 import { presentComponent } from "./features/components/component.js";
+import { presentGroup } from "./features/components/component-group.js";
 import { routes as componentRoutes } from "./features/components/routes.js";
+import { eventRoutes } from "./features/events/routes.js";
 import { presentIncident } from "./features/incidents/incident.js";
 import { routes as incidentRoutes } from "./features/incidents/routes.js";
 import { dueTransitions } from "./features/maintenances/commands.js";
@@ -139,8 +140,9 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
   };
 }
 
-const statusPages = statusPageRoutes({ page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance });
+/** How each room shows its documents, for rooms that show those of others. */
+const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance };
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, statusPages];
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, eventRoutes(presenters), statusPageRoutes(presenters)];
 
 export const assembly: Assembly = { startReplica, features };

@@ -130,7 +130,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         trustProxy: false,
         publicCaching: publicCachingDefaults,
       },
-      ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },
+      ports: { data: replica.data, clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics, onDefect, forwarder },
       features: assembly.features,
     });
     opened.push({ name: "http", close: () => drain(app) });

@@ -12,6 +12,7 @@ import type {
 import type { Fold } from "./store/log-trimmer.js";
 import type { Metrics } from "./store/metrics.js";
 import { Feed } from "./store/feed.js";
+import type { LogItem } from "./store/page-events.js";
 import { ReplicaEngine, type Doubt } from "./store/replica-engine.js";
 import { decodeToken } from "./store/session-token.js";
 
@@ -213,6 +214,10 @@ export class ReplicaNode implements DataPlane {
 
   async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
     return this.engine === undefined ? this.fault : this.engine.changes(key);
+  }
+
+  async latest(most: number): Promise<readonly LogItem[] | Fault> {
+    return this.engine === undefined ? this.fault : this.engine.latest(most);
   }
 
   parseToken(token: string): Vector | undefined {

@@ -1,7 +1,7 @@
 /** What the HTTP side must be told and given. */
 import type { FastifyBaseLogger, FastifyPluginAsync } from "fastify";
 import type { InvariantViolation } from "../core/errors.js";
-import type { Clock, Forwarder, Random } from "../core/ports.js";
+import type { Clock, Forwarder, Random, Timers } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
 import type { RouteOptions } from "../store/route-context.js";
 import type { PromMetrics } from "./metrics.js";
@@ -40,6 +40,7 @@ export const apiDefaults = { publicCaching: publicCachingDefaults, requestsPerKe
 export interface ApiPorts {
   readonly data: DataPlane;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: FastifyBaseLogger;
   readonly metrics: PromMetrics;

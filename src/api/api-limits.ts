@@ -26,4 +26,13 @@ export const apiLimits = {
   publicCacheBytes: 64 * 1024 * 1024,
   componentHistoriesMax: 10_000,
   acceptEncodingsKept: 1_000,
+  eventStreamsMax: 20_000,
+  eventStreamsPerAddressMax: 12_000,
+  eventEntriesKept: 20_000,
+  eventBackfillMax: 1_000,
+  eventBufferBytes: 256 * 1024,
+  eventHeartbeatMs: 15_000,
+  eventRetryMs: 2_000,
+  /** How long a stream that was ended may take to read what is under way. */
+  eventCloseMs: 5_000,
 } as const;

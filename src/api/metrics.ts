@@ -130,6 +130,13 @@ export function clusterGauges(metrics: Metrics, data: DataPlane): void {
   metrics.gauge("statusmesh_voting", "1 if the replica votes.", [], () => [[data.cluster().voting ? 1 : 0]]);
 }
 
+/** Open event streams, and what went over them. */
+export function eventStreamMetrics(metrics: Metrics, streams: { readonly open: number; readonly sent: number; readonly tooSlow: number }): void {
+  metrics.gauge("statusmesh_event_streams", "Open event streams.", [], () => [[streams.open]]);
+  metrics.gauge("statusmesh_event_streams_told", "Events told since the start, each counted once.", [], () => [[streams.sent]]);
+  metrics.gauge("statusmesh_event_streams_too_slow", "Streams ended because the client did not read, since the start.", [], () => [[streams.tooSlow]]);
+}
+
 export function metricsRoute(app: FastifyInstance, metrics: PromMetrics): void {
   app.get("/metrics", { config: { public: true, unreplicated: true }, schema: { tags: ["operations"], summary: "Metrics (OpenMetrics)", response: { 200: { description: "All metrics as text.", content: { "application/openmetrics-text": { schema: { type: "string" } } } } } } }, async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),

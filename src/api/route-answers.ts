@@ -1,12 +1,14 @@
 /** Implements `RouteContext`: from a handler's query or command to an answer with every header that the contract names. */
 import type {} from "@fastify/compress";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { type Fault, isFault } from "../core/errors.js";
+import { Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { ClusterStatus, Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
+import type { PageEvent } from "../store/page-events.js";
 import type { Representation } from "../store/public-cache.js";
-import { renderedList, type Caller, type ListPage, type ListPosition, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
+import { requirePage } from "../store/resource.js";
+import { renderedList, type Caller, type ListPage, type ListPosition, type PresentEvent, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
 import { entityTagsOf, isNotModified } from "./consistency.js";
@@ -14,6 +16,7 @@ import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
+import type { EventStreams, StreamStart } from "./event-stream.js";
 import type { Publisher } from "./publisher.js";
 import { callerOf, readingOf, recordLatency } from "./route-call.js";
 import { bearerToken, type SecretHasher } from "./secrets.js";
@@ -30,6 +33,7 @@ export interface RouteAnswersPorts {
   readonly authenticator: Authenticator;
   readonly forwarding: Forwarding | undefined;
   readonly publisher: Publisher;
+  readonly streams: EventStreams;
 }
 
 /** The features see requests and replies by their outlines; here they are Fastify's. */
@@ -107,6 +111,32 @@ export class RouteAnswers implements RouteContext {
       this.cut = { lookedAtMs: nowMs, since };
     }
     return this.cut.since;
+  }
+
+  async stream(routeRequest: RouteRequest, routeReply: RouteReply, page: string, present: PresentEvent): Promise<never> {
+    const request = fastifyRequest(routeRequest);
+    const reply = fastifyReply(routeReply);
+    const start = this.startOf(request);
+    if (isFault(start)) return this.refuse(reply, start, null);
+    const missing = await this.data.read({ documents: [], render: (snapshot) => requirePage(snapshot, page) ?? true }, readingOf(request));
+    const fault = isFault(missing) ? missing : this.ports.streams.answer(request, reply, page, start, present);
+    return fault === undefined ? this.sent(reply) : this.refuse(reply, fault, null);
+  }
+
+  /** Where a client wants to go on. Browsers send the header; who cannot set one names it in the query. */
+  private startOf(request: FastifyRequest): StreamStart | Fault {
+    const header = request.headers["last-event-id"];
+    const named = typeof header === "string" && header !== "" ? header : undefined;
+    const asked = named ?? (request.query as { readonly last_event_id?: string }).last_event_id;
+    if (asked === undefined || asked === "") return "now";
+    const position = this.data.parseToken(asked);
+    if (position !== undefined) return position;
+    // A browser repeats what it was given, and could do nothing about a refusal.
+    return named === undefined ? new Fault("malformed", "last_event_id is none that a region gave.") : "unreadable";
+  }
+
+  events(page: string): Promise<readonly PageEvent[]> {
+    return this.ports.streams.events(page);
   }
 
   async fail(routeRequest: RouteRequest, reply: RouteReply, fault: Fault): Promise<never> {

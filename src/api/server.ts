@@ -14,12 +14,13 @@ import { Authenticator } from "./authentication.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
+import { EventStreams } from "./event-stream.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
 import { Forwarding } from "./forwarding.js";
 import { greet, guardRoutes, type GuardedRoute } from "./guard.js";
 import { healthRoutes } from "./health.js";
 import { acceptJsonBodies } from "./json-body.js";
-import { clusterGauges, metricsRoute, RequestLatency } from "./metrics.js";
+import { clusterGauges, eventStreamMetrics, metricsRoute, RequestLatency } from "./metrics.js";
 import { PagePaths } from "./page-paths.js";
 import { errorHandler } from "./problem.js";
 import { publicCacheMetrics, Publisher } from "./publisher.js";
@@ -80,6 +81,10 @@ export async function buildServer({ config, ports, features, hasher = new Secret
 
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
   app.addHook("onRoute", (route) => paths.reserve(route.url));
+  const streams = new EventStreams({ data, timers: ports.timers, clock, region: config.region, log: ports.log });
+  eventStreamMetrics(ports.metrics, streams);
+  // Before the server waits for its connections to end.
+  app.addHook("preClose", () => streams.close());
   app.addHook("onClose", () => {
     for (const part of [cache, history, hosts]) part.close();
   });
@@ -98,6 +103,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     data, clock, random: ports.random, hasher, authenticator,
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
     publisher: new Publisher(data, cache, clock, config.region, config.publicCaching),
+    streams,
   });
   publicCacheMetrics(ports.metrics, cache);
   healthRoutes(app, data);

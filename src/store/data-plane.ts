@@ -8,6 +8,7 @@ import type { Hlc } from "../core/hlc.js";
 import type { Vector } from "../core/vector.js";
 import type { DocumentReader } from "./document-reader.js";
 import type { ChangeFeed } from "./feed.js";
+import type { LogItem } from "./page-events.js";
 
 export const CONSISTENCY_LEVELS = ["LOCAL", "LOCAL_QUORUM", "GLOBAL_QUORUM"] as const;
 export type ConsistencyLevel = (typeof CONSISTENCY_LEVELS)[number];
@@ -189,6 +190,8 @@ export interface DataPlane {
   history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault>;
   /** Every change of a document, deleted or not, in an order in which each follows all that it depends on. LOCAL. */
   changes(key: string): Promise<readonly DocumentChange[] | Fault>;
+  /** The latest entries of the log, at most so many, in order of arrival. */
+  latest(most: number): Promise<readonly LogItem[] | Fault>;
   /** Tells what has become durable here. */
   readonly feed: ChangeFeed;
   /** The vector of a session token of any region; undefined if it is malformed. */

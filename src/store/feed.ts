@@ -19,10 +19,19 @@ export interface DurableChange {
   readonly entry: { readonly origin: string; readonly seq: number } | undefined;
 }
 
+export interface SilentEntry {
+  readonly origin: string;
+  readonly seq: number;
+  readonly document: string;
+  readonly dot: Dot;
+}
+
 export interface FeedBatch {
   readonly changes: readonly DurableChange[];
+  /** Changes and silent entries that stand in a log, in its order. */
+  readonly entries: readonly (DurableChange | SilentEntry)[];
   /** Log entries that say nothing new: a decided change that another log has told, kept answers, quarantine. */
-  readonly silent: readonly { readonly origin: string; readonly seq: number }[];
+  readonly silent: readonly SilentEntry[];
   /** What is durable here with this batch. */
   readonly vector: Vector;
 }
@@ -52,7 +61,7 @@ interface Staged {
 export class Feed implements ChangeFeed {
   vector: Vector = EMPTY_VECTOR;
   private readonly listeners = new Set<FeedListener>();
-  private staged: (Staged | { readonly batch: number; readonly silent: { readonly origin: string; readonly seq: number } })[] = [];
+  private staged: (Staged | { readonly batch: number; readonly silent: SilentEntry })[] = [];
 
   constructor(private readonly failed: (error: unknown) => void) {}
 
@@ -76,26 +85,31 @@ export class Feed implements ChangeFeed {
   /** A log took an entry, which told the change of `dot` if it was applied just before. */
   logged(batch: number, entry: { readonly origin: string; readonly seq: number }, document: string, dot: Dot): void {
     const last = this.staged.at(-1);
-    const position = { origin: entry.origin, seq: entry.seq };
-    if (last !== undefined && "change" in last && last.entry === undefined && last.document === document && last.dot.origin === dot.origin && last.dot.seq === dot.seq) last.entry = position;
-    else this.staged.push({ batch, silent: position });
+    if (last !== undefined && "change" in last && last.entry === undefined && last.document === document && last.dot.origin === dot.origin && last.dot.seq === dot.seq) last.entry = { origin: entry.origin, seq: entry.seq };
+    else this.staged.push({ batch, silent: { origin: entry.origin, seq: entry.seq, document, dot } });
   }
 
   /** All batches up to this number are durable. */
   flushed(batch: number, vector: Vector): void {
     let count = 0;
     const changes: DurableChange[] = [];
-    const silent: { readonly origin: string; readonly seq: number }[] = [];
+    const silent: SilentEntry[] = [];
+    const entries: (DurableChange | SilentEntry)[] = [];
     for (const item of this.staged) {
       if (item.batch > batch) break;
       count++;
-      if ("silent" in item) silent.push(item.silent);
-      else changes.push(item);
+      if ("silent" in item) {
+        silent.push(item.silent);
+        entries.push(item.silent);
+      } else {
+        changes.push(item);
+        if (item.entry !== undefined) entries.push(item);
+      }
     }
     this.staged.splice(0, count);
     this.vector = vector;
     if (this.listeners.size === 0) return;
-    const told: FeedBatch = { changes, silent, vector };
+    const told: FeedBatch = { changes, entries, silent, vector };
     this.each((listener) => listener.changed(told));
   }
 

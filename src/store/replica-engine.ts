@@ -23,6 +23,7 @@ import { DocumentTable, type DocumentRecord } from "./document-table.js";
 import { LogTrimmer, type Fold } from "./log-trimmer.js";
 import type { Feed } from "./feed.js";
 import type { Histogram, Metrics } from "./metrics.js";
+import type { LogItem } from "./page-events.js";
 import { QuorumCoordinator } from "./quorum-coordinator.js";
 import { ReadPath } from "./read.js";
 import { recover, type Opened } from "./recovery.js";
@@ -78,6 +79,7 @@ export interface EngineEvents {
 
 const IDEMPOTENCY_SWEEP_MS = 600_000;
 const SCRUB_PAUSE_MS = 20;
+const LATEST_AT_ONCE = 500;
 const EVERYTHING = { from: " ", to: "\u{10ffff}" } as const;
 const encoder = new TextEncoder();
 /** Round trip assumed of a peer that has not answered a heartbeat yet, ms. */
@@ -513,6 +515,24 @@ export class ReplicaEngine {
   /** Every change of a document, in an order in which each follows all that it depends on; empty if there is none. */
   async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
     return this.guarded(false, async () => (await this.historyOf.changes(key)).map(({ dot, change }) => ({ dot, change })));
+  }
+
+  /** The latest entries of the log, at most so many, in order of arrival. */
+  latest(most: number): Promise<readonly LogItem[] | Fault> {
+    return this.guarded(false, async () => {
+      const items: LogItem[] = [];
+      const { log } = this;
+      for (let place = Math.max(log.state.tail, log.durableHead - most + 1); place <= log.durableHead; ) {
+        const entries = await log.readFrom(place, LATEST_AT_ONCE);
+        for (const { origin, seq, body } of entries) {
+          const change = log.parse(body);
+          if ("fault" in change) items.push({ origin, seq, document: "", dot: { origin, seq }, change: undefined });
+          else items.push({ origin, seq, document: change.document, dot: log.dotOf(origin, seq, change), change });
+        }
+        place = (entries.at(-1)?.place ?? place + LATEST_AT_ONCE - 1) + 1;
+      }
+      return items;
+    });
   }
 
   token(): string {

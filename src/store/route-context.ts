@@ -9,7 +9,8 @@
  */
 import type { Json } from "../core/change.js";
 import type { Fault } from "../core/errors.js";
-import type { Command, DataPlane, Query } from "./data-plane.js";
+import type { Command, DataPlane, Query, Snapshot } from "./data-plane.js";
+import type { PageEvent } from "./page-events.js";
 import type { Representation } from "./public-cache.js";
 
 /** From least to most. A role includes those before it. */
@@ -27,6 +28,9 @@ export interface RouteAccess {
   /** Touches no replicated state: takes no consistency headers, and answers without them. */
   readonly unreplicated?: boolean;
 }
+
+/** What a stream tells of an event, from the state of now. Synchronous and without side effects. */
+export type PresentEvent = (event: PageEvent, snapshot: Snapshot) => Json;
 
 /** Who asks. */
 export interface Caller {
@@ -111,6 +115,12 @@ export interface RouteContext {
    * twice a second at most.
    */
   cutOffSince(): string | null;
+
+  /** Answers with the server-sent events of a page, from `Last-Event-ID` (or `?last_event_id=`) on; 404 if there is no such page. */
+  stream(request: RouteRequest, reply: RouteReply, page: string, present: PresentEvent): Promise<never>;
+
+  /** A page's latest events that this replica knows of, latest first. */
+  events(page: string): Promise<readonly PageEvent[]>;
 
   /** Answers with a problem document. */
   fail(request: RouteRequest, reply: RouteReply, fault: Fault): Promise<never>;

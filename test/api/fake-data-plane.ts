@@ -12,6 +12,7 @@ import { copyVector, dominates, parseVector, type Vector } from "../../src/core/
 import type {
   AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, DocumentChange, DocumentHeader, HistoryEntry, Query, ReadOptions, ReadResult, Snapshot,
 } from "../../src/store/data-plane.js";
+import type { LogItem } from "../../src/store/page-events.js";
 import { Feed } from "../../src/store/feed.js";
 import { DocumentReader } from "../../src/store/document-reader.js";
 
@@ -100,6 +101,11 @@ export class FakeDataPlane implements DataPlane {
 
   async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
     return this.changed.get(key) ?? [];
+  }
+
+  async latest(most: number): Promise<readonly LogItem[] | Fault> {
+    const all = [...this.changed].flatMap(([document, changes]) => changes.map(({ dot, change }) => ({ origin: dot.origin, seq: dot.seq, document, dot, change })));
+    return all.sort((a, b) => a.seq - b.seq).slice(-most);
   }
 
   parseToken(token: string): Vector | undefined {

@@ -11,6 +11,7 @@ import { buildServer } from "../../src/api/server.js";
 import { Fault, isFault, InvariantViolation } from "../../src/core/errors.js";
 import { keyOf } from "../../src/core/document.js";
 import type { Command } from "../../src/store/data-plane.js";
+import { systemTimers } from "../../src/io/system-clock.js";
 import { Draft } from "../../src/store/document-reader.js";
 import { rendered, renderedList, type Role, type RouteOptions } from "../../src/store/route-context.js";
 import { listQuery, plainQuery } from "../../src/store/route-schemas.js";
@@ -33,7 +34,7 @@ export async function testServer(t: Pick<Test, "teardown">, config: Partial<ApiC
   const defects: InvariantViolation[] = [];
   const app = await buildServer({
     config: { region: "us-east", replica: "us-east-1", version: "0.0.0", ...apiDefaults, ...config },
-    ports: { data, clock: testClock, random: countingRandom(), log: pino({ level: "silent" }), metrics: new PromMetrics({ process: false }), onDefect: (error) => defects.push(error) },
+    ports: { data, clock: testClock, timers: systemTimers, random: countingRandom(), log: pino({ level: "silent" }), metrics: new PromMetrics({ process: false }), onDefect: (error) => defects.push(error) },
     features,
     hasher,
   });

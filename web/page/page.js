@@ -144,8 +144,10 @@ function changed() {
 function follow(path) {
   stream = new EventSource(path);
   stream.onopen = () => changed();
-  stream.onmessage = () => changed();
-  for (const name of ["change", "incident", "maintenance", "component", "page", "reset"]) stream.addEventListener(name, () => changed());
+  for (const what of ["page", "component", "component_group", "incident", "incident_update", "maintenance", "maintenance_update"]) {
+    for (const done of ["created", "updated", "deleted"]) stream.addEventListener(`${what}.${done}`, () => changed());
+  }
+  stream.addEventListener("reset", () => changed());
   // A stream that was refused is not tried again by the browser.
   stream.onerror = () => {
     if (stream?.readyState === 2) setTimeout(() => follow(path), ASK_MS);

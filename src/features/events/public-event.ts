@@ -1,0 +1,92 @@
+/** What a stream tells of an event: the document's public form, as it is now, and the state of the whole page. */
+import type { Json } from "../../core/change.js";
+import { hlcTime } from "../../core/hlc.js";
+import { keyOf, parseKey } from "../../core/document.js";
+import { COMPONENT_STATUSES } from "../../store/conflicts.js";
+import type { Snapshot } from "../../store/data-plane.js";
+import type { DocumentReader } from "../../store/document-reader.js";
+import type { PageEvent } from "../../store/page-events.js";
+import { lookUp, pageKey, type Resource } from "../../store/resource.js";
+
+/** How the other rooms show their documents; handed in, since rooms do not import each other. */
+export interface Presenters {
+  page(document: DocumentReader): Resource;
+  component(document: DocumentReader, snapshot: Snapshot): Resource;
+  group(document: DocumentReader): Resource;
+  incident(document: DocumentReader, snapshot: Snapshot): Resource;
+  maintenance(document: DocumentReader, snapshot: Snapshot): Resource;
+}
+
+const COMMON = ["id", "page_id", "name", "created_at", "updated_at"] as const;
+/** Members of the API's resources that are for everyone. What is not named here is not public. */
+const PUBLIC: Readonly<Record<string, readonly string[]>> = {
+  page: [...COMMON, "url", "time_zone", "description", "support_url", "theme"],
+  component: [...COMMON, "description", "group_id", "position", "status", "show_uptime", "only_show_if_degraded"],
+  "component-group": [...COMMON, "description", "position", "collapsed"],
+  incident: [...COMMON, "status", "impact", "started_at", "monitoring_at", "resolved_at", "shortlink", "components", "incident_updates"],
+  maintenance: [...COMMON, "status", "impact", "scheduled_for", "scheduled_until", "started_at", "completed_at", "shortlink", "components", "incident_updates"],
+};
+const PUBLIC_UPDATE = ["id", "incident_id", "status", "body", "affected_components", "created_at", "display_at", "updated_at"] as const;
+
+function only(resource: Resource, names: readonly string[]): Resource {
+  return Object.fromEntries(names.filter((name) => resource[name] !== undefined).map((name) => [name, resource[name] ?? null]));
+}
+
+function publicUpdates(resource: Resource): Resource[] {
+  const updates = resource["incident_updates"];
+  return Array.isArray(updates) ? updates.map((update) => only(update as Resource, PUBLIC_UPDATE)) : [];
+}
+
+function publicForm(presenters: Presenters, document: DocumentReader, snapshot: Snapshot): Resource {
+  const { type } = document;
+  const resource = type === "page" ? presenters.page(document) : type === "component" ? presenters.component(document, snapshot)
+    : type === "component-group" ? presenters.group(document) : type === "incident" ? presenters.incident(document, snapshot) : presenters.maintenance(document, snapshot);
+  const shown = only(resource, PUBLIC[type] ?? []);
+  if (type !== "incident" && type !== "maintenance") return shown;
+  const postmortem = resource["postmortem"] as Resource | null | undefined;
+  const published = postmortem != null && postmortem["status"] === "published" ? { postmortem: { body: postmortem["body"] ?? "", published_at: postmortem["published_at"] ?? null } } : {};
+  return { ...shown, incident_updates: publicUpdates(resource), ...published };
+}
+
+const INDICATORS = ["none", "maintenance", "minor", "major", "critical"] as const;
+const DESCRIPTIONS: Readonly<Record<(typeof INDICATORS)[number], string>> = {
+  none: "All Systems Operational", maintenance: "Service Under Maintenance", minor: "Partially Degraded Service", major: "Partial System Outage", critical: "Major System Outage",
+};
+
+/** The page in one word: the worst of its components. */
+function overall(snapshot: Snapshot, page: string): Resource {
+  let worst = 0;
+  for (const { key } of snapshot.list(page, "component")) {
+    const status = snapshot.document(key)?.value("status");
+    worst = Math.max(worst, (COMPONENT_STATUSES as readonly Json[]).indexOf(status ?? null));
+  }
+  const indicator = INDICATORS[worst] ?? "none";
+  return { indicator, description: DESCRIPTIONS[indicator] };
+}
+
+/** `data` of an event: who, what, when; the resource in its public form (null once it is gone), and the page's status. */
+export function presentEvent(presenters: Presenters, event: PageEvent, snapshot: Snapshot): Json {
+  const { type, id } = parseKey(event.document);
+  const document = lookUp(snapshot, event.document);
+  const resource = document === undefined ? null : publicForm(presenters, document, snapshot);
+  const name = type.replace("-", "_");
+  const update = event.section === "" || resource === null ? null
+    : ((resource["incident_updates"] as readonly Resource[]).find((one) => one["id"] === event.section) ?? null);
+  return {
+    event_id: event.id, type: event.type, page_id: event.page, at: hlcTime(event.hlc), id: event.section === "" ? id : event.section,
+    [name]: resource, ...(event.section === "" ? {} : { [`${name}_id`]: id, update }),
+    status: snapshot.document(pageKey(event.page)) === undefined ? null : overall(snapshot, event.page),
+  };
+}
+
+/** An entry of the event log, for those with a key. */
+export function logEntry(event: PageEvent): Resource {
+  const { type, id } = parseKey(event.document);
+  return {
+    id: event.id, type: event.type, at: hlcTime(event.hlc), hlc: event.hlc, region: event.region, page_id: event.page, resource_type: type.replace("-", "_"), resource_id: id,
+    update_id: event.section === "" ? null : event.section,
+  };
+}
+
+/** Key of the page, for what must be there. */
+export const pageOf = (page: string): string => keyOf("~", "page", page);
