@@ -52,6 +52,7 @@ export const limits = {
   publicTroubledFreshMs: 60_000,
   publicNameLengthMax: 128,
   publicCancelledKeptMs: 30 * 86_400_000,
+  publicCancelledMax: 50,
   markdownKeptBytes: 4 * 1024 * 1024,
   // health
   scrubEveryMs: 6 * 3_600_000,

@@ -10,6 +10,8 @@ const ASK_MS = 20_000;
 const WARN_MS = 60_000;
 /** Visitors of one page do not ask all at once when something changes, ms. */
 const SPREAD_MS = 400;
+/** Longer than a cache without purges keeps a page, ms. */
+const CACHED_MS = 6_000;
 
 let heardAt = Date.now();
 /** @type {EventSource | undefined} */
@@ -100,18 +102,21 @@ function lay(old, fresh) {
 let isAsking = false;
 let isAskedAgain = false;
 
+/** Seconds that a cache has had what was got. */
 async function refresh() {
   if (isAsking) {
     isAskedAgain = true;
-    return;
+    return 0;
   }
   isAsking = true;
+  let age = 0;
   try {
     const answer = await fetch(location.href, { cache: "no-cache", headers: { accept: "text/html" } });
     if (answer.ok || answer.status === 404) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       // A cache on the way says how long it has had the answer.
-      heardAt = Date.now() - 1_000 * Number(answer.headers.get("age") ?? 0);
+      age = Number(answer.headers.get("age") ?? 0);
+      heardAt = Date.now() - 1_000 * age;
       prepare(fresh);
       const [main, freshMain] = [document.querySelector("main"), fresh.querySelector("main")];
       if (main !== null && freshMain !== null) lay(main, freshMain);
@@ -128,16 +133,18 @@ async function refresh() {
       void refresh();
     }
   }
+  return age;
 }
 
 let isDue = false;
-function changed() {
+function changed(afterMs = Math.random() * SPREAD_MS) {
   if (isDue) return;
   isDue = true;
-  setTimeout(() => {
+  setTimeout(async () => {
     isDue = false;
-    void refresh();
-  }, Math.random() * SPREAD_MS);
+    // What a cache on the way gave may be from before the change.
+    if ((await refresh()) > 0 && afterMs < CACHED_MS) changed(CACHED_MS);
+  }, afterMs);
 }
 
 /** @param {string} path */

@@ -5,7 +5,8 @@
 import type { Json } from "../../core/change.js";
 import { keyOf } from "../../core/document.js";
 import { limits } from "../../core/limits.js";
-import type { Snapshot } from "../../store/data-plane.js";
+import { hlcTime } from "../../core/hlc.js";
+import type { DocumentChange, Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
 import { lookUp, pageKey, type Resource } from "../../store/resource.js";
 import type { ComponentStatusName } from "../../store/resource-schemas.js";
@@ -220,13 +221,29 @@ export interface CancelledMaintenance {
   readonly updatedAt: string;
 }
 
-/** Maintenances that were deleted, the latest first, unless they would be long over. */
-export function readCancelled(snapshot: Snapshot, page: string): CancelledMaintenance[] {
-  const since = new Date(snapshot.atMs - limits.publicCancelledKeptMs).toISOString();
-  return (snapshot.remains?.(page, "maintenance") ?? [])
-    .map((document) => ({ id: document.id, name: document.text("name"), scheduledFor: document.text("scheduled_for"), scheduledUntil: document.text("scheduled_until"), updatedAt: document.updatedAt }))
-    .filter(({ scheduledFor, scheduledUntil }) => scheduledFor !== "" && scheduledUntil > since)
-    .sort((a, b) => (a.scheduledFor < b.scheduledFor ? 1 : -1)).slice(0, limits.publicEventsShownMax);
+/** Ids of maintenances that were deleted, the latest deletion first. */
+export function deletedMaintenances(snapshot: Snapshot, page: string): string[] {
+  const remains = [...(snapshot.remains?.(page, "maintenance") ?? [])].sort((a, b) => (a.updatedHlc < b.updatedHlc ? 1 : -1));
+  return remains.slice(0, limits.publicCancelledMax).map(({ id }) => id);
+}
+
+/**
+ * What a deleted maintenance was, from all its changes: nothing else is kept of it. Of concurrent values the later one, as everywhere. Undefined if it is long over.
+ */
+export function cancelledOf(id: string, changes: readonly DocumentChange[], atMs: number): CancelledMaintenance | undefined {
+  const latest = new Map<string, { readonly hlc: string; readonly value: Json }>();
+  let updated = "";
+  for (const { change: { hlc, operations } } of changes) {
+    if (hlc > updated) updated = hlc;
+    for (const operation of operations) {
+      if (operation.op !== "set" || operation.section !== "" || hlc <= (latest.get(operation.field)?.hlc ?? "")) continue;
+      latest.set(operation.field, { hlc, value: operation.value });
+    }
+  }
+  const of = (field: string) => text(latest.get(field)?.value);
+  const [scheduledFor, scheduledUntil] = [of("scheduled_for"), of("scheduled_until")];
+  if (scheduledFor === "" || updated === "" || Date.parse(scheduledUntil) < atMs - limits.publicCancelledKeptMs) return undefined;
+  return { id, name: of("name"), scheduledFor, scheduledUntil, updatedAt: hlcTime(updated) };
 }
 
 /** The earliest time that the page has anything of, ms since the epoch: its first incident or component. */

@@ -17,7 +17,7 @@ import { Language, type LanguageCode } from "./language.js";
 import { calendarOf } from "./maintenance-calendar.js";
 import { overallIndicator } from "./overall-status.js";
 import {
-  firstEventMs, readCancelled, readEventOfId, readEvents, readEventsBetween, readModel, readPage, type EventKind, type Presenters, type PublicModel,
+  firstEventMs, readEventOfId, readEvents, readEventsBetween, readModel, readPage, type CancelledMaintenance, type EventKind, type Presenters, type PublicModel,
 } from "./public-page.js";
 import { STATUSPAGE_LIST_MAX, StatuspageFormat } from "./statuspage-format.js";
 import { StatusView } from "./status-view.js";
@@ -44,9 +44,15 @@ export interface Surroundings {
   readonly subscribing: boolean;
 }
 
-/** Days of each component, by its id; what a view with bars is prepared with. */
-export type History = ReadonlyMap<string, readonly ComponentDay[]>;
-export const NO_HISTORY: History = new Map();
+/** What a view is prepared with, since no snapshot holds it. */
+export interface Prepared {
+  /** Of each component, by its id; for views with bars. */
+  readonly days: ReadonlyMap<string, readonly ComponentDay[]>;
+  /** For the calendar. */
+  readonly cancelled: readonly CancelledMaintenance[];
+}
+
+const UNPREPARED: Prepared = { days: new Map(), cancelled: [] };
 
 /** A representation's name and parameters. */
 export type View =
@@ -83,10 +89,10 @@ export function historyRange(snapshot: Snapshot, pageId: string, view: View, pre
 }
 
 /** Makes a representation; Fault `not-found` where there is nothing to show. */
-export function represent(snapshot: Snapshot, pageId: string, view: View, variant: Variant, surroundings: Surroundings, history: History = NO_HISTORY): Publication | Fault {
+export function represent(snapshot: Snapshot, pageId: string, view: View, variant: Variant, surroundings: Surroundings, prepared: Prepared = UNPREPARED): Publication | Fault {
   const model = readModel(snapshot, surroundings.presenters, pageId);
   if (model === undefined) return noPage();
-  return new Rendering(snapshot, model, variant, surroundings, history).of(view);
+  return new Rendering(snapshot, model, variant, surroundings, prepared).of(view);
 }
 
 class Rendering {
@@ -98,7 +104,7 @@ class Rendering {
     private readonly model: PublicModel,
     private readonly variant: Variant,
     private readonly surroundings: Surroundings,
-    private readonly known: History,
+    private readonly prepared: Prepared,
   ) {
     this.zone = model.page.timeZone;
     this.today = dayOf(model.atMs, this.zone);
@@ -151,7 +157,7 @@ class Rendering {
   }
 
   private daysOf(): DaysOfComponent {
-    return (component, first, last) => (this.known.get(component) ?? []).filter(({ day }) => day >= first && day <= last);
+    return (component, first, last) => (this.prepared.days.get(component) ?? []).filter(({ day }) => day >= first && day <= last);
   }
 
   private status(): Publication {
@@ -209,7 +215,7 @@ class Rendering {
   private calendar(): Publication {
     const { model, snapshot, surroundings } = this;
     return this.text("text/calendar; charset=utf-8", calendarOf({
-      model, maintenances: readEvents(snapshot, surroundings.presenters, model.page.id, "maintenance", limits.publicEventsShownMax), cancelled: readCancelled(snapshot, model.page.id), url: this.url,
+      model, maintenances: readEvents(snapshot, surroundings.presenters, model.page.id, "maintenance", limits.publicEventsShownMax), cancelled: this.prepared.cancelled, url: this.url,
     }));
   }
 

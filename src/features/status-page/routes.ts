@@ -1,9 +1,10 @@
 /** Every public route of a page, under `/pages/:page` (and by Host at the root, see `api/page-paths.ts`), and the files that pages load. */
 import { Type, type TSchema } from "typebox";
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import { Fault } from "../../core/errors.js";
+import { keyOf } from "../../core/document.js";
+import { Fault, isFault } from "../../core/errors.js";
 import { limits } from "../../core/limits.js";
-import type { Publication } from "../../store/public-cache.js";
+import type { Preparation, Publication } from "../../store/public-cache.js";
 import { notFound } from "../../store/resource.js";
 import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
 import type { RouteContext, RouteOptions, RouteReply, RouteRequest } from "../../store/route-context.js";
@@ -11,8 +12,8 @@ import { loadAssets, type Assets } from "./assets.js";
 import { pageHeaders } from "./html-document.js";
 import { isLanguage, Language, negotiated, type LanguageCode } from "./language.js";
 import { notFoundDocument } from "./not-found-view.js";
-import { readPage, type Presenters } from "./public-page.js";
-import { historyRange, isHtml, NO_HISTORY, represent, type History, type Surroundings, type Variant, type View } from "./representations.js";
+import { cancelledOf, deletedMaintenances, readPage, type CancelledMaintenance, type Presenters } from "./public-page.js";
+import { historyRange, isHtml, represent, type Prepared, type Surroundings, type Variant, type View } from "./representations.js";
 import { BadgeAnswer, ComponentsAnswer, IncidentsAnswer, MaintenancesAnswer, StatusAnswer, SummaryAnswer } from "./statuspage-schemas.js";
 
 const tags = ["public"];
@@ -71,15 +72,26 @@ class StatusPages {
     const variant: Variant = {
       origin: forPeople ? "" : loopbackOrigin(request), base: request.originalUrl.startsWith(`/pages/${page}`) ? `/pages/${page}` : "", language, region: forPeople ? this.ownRegion() : "", cutOffSince: forPeople ? this.context.cutOffSince() : null,
     };
-    return this.context.publish<History>(request, reply, {
+    return this.context.publish<Prepared>(request, reply, {
       page, name: nameOf(view, variant, forPeople),
-      prepare: async (preparation) => {
-        const range = await preparation.look((snapshot) => historyRange(snapshot, page, view, this.surroundings.presenters));
-        return range === undefined ? NO_HISTORY : preparation.uptimeOfAll(range.from, range.to, range.timeZone);
-      },
-      render: (snapshot, history) => represent(snapshot, page, view, variant, this.surroundings, history),
+      prepare: (preparation) => this.prepare(preparation, page, view),
+      render: (snapshot, prepared) => represent(snapshot, page, view, variant, this.surroundings, prepared),
       ...(forPeople ? { missing: () => this.missing(language, view.name === "status" ? null : variant.base || "/") } : {}),
     });
+  }
+
+  private async prepare(preparation: Preparation, page: string, view: View): Promise<Prepared> {
+    const range = await preparation.look((snapshot) => historyRange(snapshot, page, view, this.surroundings.presenters));
+    const days: Prepared["days"] = range === undefined ? new Map() : await preparation.uptimeOfAll(range.from, range.to, range.timeZone);
+    const cancelled: CancelledMaintenance[] = [];
+    const deleted = view.name === "calendar" ? await preparation.look((snapshot) => deletedMaintenances(snapshot, page)) : [];
+    for (const id of deleted) {
+      const changes = await this.context.data.changes(keyOf(page, "maintenance", id));
+      if (isFault(changes)) throw changes;
+      const one = cancelledOf(id, changes, preparation.atMs);
+      if (one !== undefined) cancelled.push(one);
+    }
+    return { days, cancelled };
   }
 
   /** The widget is the same for all pages, and there for those that exist. */
