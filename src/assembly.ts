@@ -71,12 +71,14 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     fold: (snapshot, document, changes) => folding.fold(snapshot, document, changes),
     fatal: options.onDefect,
   });
-  if (hash !== undefined) await adoptRootKey(node, hash, options);
-  const schedule = startSchedule(node, config, options);
+  // An edge writes nothing of its own.
+  const isEdge = config.role === "edge";
+  if (hash !== undefined && !isEdge) await adoptRootKey(node, hash, options);
+  const schedule = isEdge ? undefined : startSchedule(node, config, options);
   return {
     data: node,
     close: async () => {
-      await schedule.stop();
+      await schedule?.stop();
       await node.close();
       await folding[Symbol.asyncDispose]();
     },

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { limits as builtInLimits } from "./core/limits.js";
+import { PURGE_VARIABLES, purgeOf, type PurgeConfig } from "./purge-settings.js";
 import { SettingReader, addressText, type Address } from "./settings.js";
 
 export type { Address } from "./settings.js";
@@ -49,6 +50,10 @@ export interface Config {
   readonly allowPrivateTargets: boolean;
   readonly tls: TlsFiles | "off";
   readonly rateLimit: { readonly perKeyPerSecond: number; readonly perAddressPerSecond: number };
+  /** True if a proxy in front names the client's address and the host that was asked for. */
+  readonly trustProxy: boolean;
+  /** How long others may keep public answers, s. `sharedMaxAgeSeconds` 0: as `maxAgeSeconds`. */
+  readonly publicCaching: { readonly maxAgeSeconds: number; readonly sharedMaxAgeSeconds: number; readonly staleWhileRevalidateSeconds: number; readonly staleIfErrorSeconds: number };
   /** Origins that browsers may call the API from; `*` for all; empty for none. */
   readonly cors: readonly string[];
   readonly limits: Readonly<Record<LimitName, number>>;
@@ -73,7 +78,7 @@ export interface ConfigSource {
   readonly workingFolder: string;
 }
 
-export type ConfigResult = { readonly config: Config; readonly rootKey: string | undefined } | { readonly faults: readonly string[] };
+export type ConfigResult = { readonly config: Config; readonly rootKey: string | undefined; readonly purge: PurgeConfig | undefined } | { readonly faults: readonly string[] };
 
 export const ROOT_KEY_LENGTH_MIN = 16;
 const ROOT_KEY_LENGTH_MAX = 512;
@@ -85,7 +90,7 @@ const INTERVAL_MS_MAX = 24 * 3_600_000;
 
 const SETTINGS = [
   "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "peers", "antiEntropyIntervalMs", "clusterId",
-  "allowPrivateTargets", "tls", "rateLimit", "cors", "limits", "logLevel",
+  "allowPrivateTargets", "tls", "rateLimit", "cors", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
 ] as const;
 
 /** Variables that are no settings of a region file. */
@@ -105,8 +110,9 @@ export function readConfig(source: ConfigSource): ConfigResult {
   const reader = new SettingReader(parsed, source.environment, source.file);
   const config = configOf(reader, source);
   const rootKey = rootKeyOf(source, reader);
-  reader.refuseUnknown(SETTINGS, OTHER_VARIABLES);
-  return config === undefined || reader.faults.length > 0 ? { faults: reader.faults } : { config: deepFreeze(config), rootKey };
+  const purge = purgeOf(reader, source.environment, source.workingFolder);
+  reader.refuseUnknown(SETTINGS, [...OTHER_VARIABLES, ...PURGE_VARIABLES]);
+  return config === undefined || reader.faults.length > 0 ? { faults: reader.faults } : { config: deepFreeze(config), rootKey, purge };
 }
 
 function configOf(reader: SettingReader, source: ConfigSource): Config | undefined {
@@ -126,6 +132,8 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   }));
   const cors = reader.texts("cors");
   for (const origin of cors) if (origin !== "*" && !isOrigin(origin)) reader.fault(`cors: "${origin}" is no origin such as https://status.example.com, and not *.`);
+  const trustProxy = reader.flag("trustProxy", false);
+  const publicCaching = publicCachingOf(reader);
   const logLevel = reader.choice("logLevel", LOG_LEVELS, "info");
   const limits = limitsOf(reader);
   const drafts = peersOf(reader);
@@ -138,7 +146,17 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
     peers[id] = { region: draft.region, role: draft.role, mesh: draft.mesh, http: draft.http, voter: votes.has(id) };
   }
   const voter = votes.has(replica);
-  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, cors, limits, logLevel };
+  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, limits, logLevel };
+}
+
+function publicCachingOf(reader: SettingReader): Config["publicCaching"] {
+  return reader.group("publicCaching", ["maxAgeSeconds", "sharedMaxAgeSeconds", "staleWhileRevalidateSeconds", "staleIfErrorSeconds"], (group) => {
+    const seconds = (name: string, fallback: number): number => group.integer(name, { min: 0, max: 365 * 86_400, fallback });
+    return {
+      maxAgeSeconds: seconds("maxAgeSeconds", 5), sharedMaxAgeSeconds: seconds("sharedMaxAgeSeconds", 0),
+      staleWhileRevalidateSeconds: seconds("staleWhileRevalidateSeconds", 60), staleIfErrorSeconds: seconds("staleIfErrorSeconds", 7 * 86_400),
+    };
+  });
 }
 
 function dataFolderOf(reader: SettingReader, source: ConfigSource): string | undefined {

@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
-import { publicCachingDefaults, type FeatureRoutes } from "./api/api-config.js";
+import type { EdgeConfig, FeatureRoutes } from "./api/api-config.js";
 import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
 import { addressText, type Config } from "./config.js";
@@ -12,9 +12,13 @@ import type { Clock, Random, Storage, Timers, Transport } from "./core/ports.js"
 import { GrpcMesh } from "./io/grpc-mesh.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
 import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
+import { HttpSender } from "./io/http-sender.js";
+import { cloudflare, cloudfront, fastly, ownCache } from "./io/purge-targets.js";
 import { createLog, type Logger } from "./io/log.js";
 import { systemClock, systemRandom, systemTimers } from "./io/system-clock.js";
+import type { PurgeConfig } from "./purge-settings.js";
 import type { DataPlane } from "./store/data-plane.js";
+import { purgeCaches, type PurgeTarget } from "./store/purge.js";
 import type { Metrics } from "./store/metrics.js";
 
 export interface ReopenableStorage extends Storage {
@@ -61,6 +65,8 @@ export interface Assembly {
 
 export interface RunOptions {
   readonly rootKey: string | undefined;
+  /** The shared caches to tell of changes, with their secrets. */
+  readonly purge?: PurgeConfig | undefined;
   readonly rebuild: boolean;
   readonly version: string;
   /** While this file exists, writes fail as if the disk were full. For tests. */
@@ -116,6 +122,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
     const world = { clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics };
     const replica = await assembly.startReplica({ config, storage, witness, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
     opened.push({ name: "replica", close: () => replica.close() });
+    if (options.purge !== undefined) opened.push({ name: "purges", close: purgesOf(options.purge, replica, log, metrics) });
     const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
     opened.push({ name: "forwarder", close: () => forwarder.close() });
     const app = await buildServer({
@@ -127,8 +134,9 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         requestsPerAddress: config.rateLimit.perAddressPerSecond,
         voters: votersNearest(config),
         cors: config.cors,
-        trustProxy: false,
-        publicCaching: publicCachingDefaults,
+        trustProxy: config.trustProxy,
+        publicCaching: { ...config.publicCaching, sharedMaxAgeSeconds: config.publicCaching.sharedMaxAgeSeconds || null },
+        ...(config.role === "edge" ? { edge: regionsOf(config) } : {}),
       },
       ports: { data: replica.data, clock: systemClock, timers: systemTimers, random: systemRandom, log, metrics, onDefect, forwarder },
       features: assembly.features,
@@ -153,6 +161,28 @@ function votersNearest(config: Config): readonly string[] {
   if (config.voter) return [];
   const voters = Object.entries(config.peers).filter(([, peer]) => peer.voter);
   return [...voters.filter(([, peer]) => peer.region === config.region), ...voters.filter(([, peer]) => peer.region !== config.region)].map(([id]) => id);
+}
+
+/** Tells the shared caches of changes from now on; the returned call ends it. */
+function purgesOf(purge: PurgeConfig, replica: RunningReplica, log: Logger, metrics: Metrics): () => Promise<void> {
+  const targets: PurgeTarget[] = purge.caches.map((url, index) => ownCache(`cache-${index + 1}`, url));
+  if (purge.fastly !== undefined) targets.push(fastly(purge.fastly));
+  if (purge.cloudflare !== undefined) targets.push(cloudflare(purge.cloudflare));
+  if (purge.cloudfront !== undefined) targets.push(cloudfront({ ...purge.cloudfront, nowMs: () => systemClock.now() }));
+  const sender = new HttpSender();
+  const end = purgeCaches(replica.data.feed, targets, {
+    sender, clock: systemClock, timers: systemTimers, random: systemRandom, metrics, warn: (event, text) => log.warn(event, text),
+  });
+  return async () => {
+    end();
+    await sender.close();
+  };
+}
+
+/** For an edge: who takes its writes. */
+function regionsOf(config: Config): EdgeConfig {
+  const regions = Object.entries(config.peers).filter(([, peer]) => peer.role === "region");
+  return { regions: regions.map(([id]) => id), voters: regions.filter(([, peer]) => peer.voter).map(([id]) => id) };
 }
 
 /** Writes a small private file; resolves to what it held before. */

@@ -22,6 +22,15 @@ export interface ApiConfig {
   /** True if a proxy in front names the client's address, and the host that was asked for (`X-Forwarded-For`, `-Host`, `-Proto`). */
   readonly trustProxy: boolean;
   readonly publicCaching: PublicCaching;
+  /** Set at an edge. */
+  readonly edge?: EdgeConfig;
+}
+
+export interface EdgeConfig {
+  /** Replicas that take writes. */
+  readonly regions: readonly string[];
+  /** Those of them that vote. */
+  readonly voters: readonly string[];
 }
 
 /** How long others may keep public answers, s. Source: RFC 9111, RFC 5861. */

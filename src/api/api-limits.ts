@@ -26,6 +26,8 @@ export const apiLimits = {
   publicCacheBytes: 64 * 1024 * 1024,
   componentHistoriesMax: 10_000,
   acceptEncodingsKept: 1_000,
+  edgeAnswerMs: 5_000,
+  edgeCatchUpMs: 1_500,
   eventStreamsMax: 20_000,
   eventStreamsPerAddressMax: 12_000,
   eventEntriesKept: 20_000,

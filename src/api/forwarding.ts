@@ -6,7 +6,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Fault, FAULT_CODES, type FaultDetail } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { ForwardedAnswer, ForwardedRequest, Forwarder } from "../core/ports.js";
-import type { Committed, Forward } from "../store/data-plane.js";
+import type { Committed, ConsistencyLevel, Forward } from "../store/data-plane.js";
 import { PROBLEM_TYPE } from "./problem.js";
 
 /** Holds the operation id, or `-` where a replica without a vote passes a request on. */
@@ -49,9 +49,7 @@ export class Forwarding {
     for (const voter of this.voters) {
       const answer = await this.forwarder.send(voter, outlineOf(request, "-", timeoutMs), timeoutMs + WAY_MS);
       if (answer !== undefined) {
-        reply.code(answer.status);
-        for (const name of ANSWER_HEADERS) if (answer.headers[name] !== undefined) reply.header(name, answer.headers[name]);
-        reply.send(answer.status === 204 || answer.status === 304 ? undefined : answer.body);
+        relay(reply, answer);
         return true;
       }
       // A write may have taken effect at a voter that did not answer: it must not be tried at another one.
@@ -61,6 +59,13 @@ export class Forwarding {
   }
 }
 
+/** Answers with what another replica answered. */
+export function relay(reply: FastifyReply, answer: ForwardedAnswer): void {
+  reply.code(answer.status);
+  for (const name of ANSWER_HEADERS) if (answer.headers[name] !== undefined) reply.header(name, answer.headers[name]);
+  reply.send(answer.status === 204 || answer.status === 304 ? undefined : answer.body);
+}
+
 /** How often a request was passed on before it came here. */
 function hopsOf(request: FastifyRequest): number {
   if (request.headers[FORWARDED_HEADER] === undefined) return 0;
@@ -68,13 +73,14 @@ function hopsOf(request: FastifyRequest): number {
   return Number.isInteger(hops) && hops > 0 ? hops : HOPS_MAX;
 }
 
-function outlineOf(request: FastifyRequest, operation: string, timeoutMs: number): ForwardedRequest {
+/** A request as it is passed on. */
+export function outlineOf(request: FastifyRequest, operation: string, timeoutMs: number, level: ConsistencyLevel = "GLOBAL_QUORUM"): ForwardedRequest {
   const headers: Record<string, string> = { [FORWARDED_HEADER]: operation, [HOPS_HEADER]: String(hopsOf(request) + 1) };
   for (const name of PASSED_HEADERS) {
     const value = request.headers[name];
     if (typeof value === "string") headers[name] = value;
   }
-  headers["consistency-level"] = "GLOBAL_QUORUM";
+  headers["consistency-level"] = level;
   headers["quorum-timeout"] = String(Math.round(Math.min(limits.quorumTimeoutMaxMs, Math.max(limits.quorumTimeoutMinMs, timeoutMs))));
   const body = request.body === undefined || request.body === null ? undefined : JSON.stringify(request.body);
   return { method: request.method as ForwardedRequest["method"], path: request.url, headers, body };

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
+import type { ComponentHistory, DayUptime } from "../store/component-history.js";
 import type { ClusterStatus, Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import type { PageEvent } from "../store/page-events.js";
 import type { Representation } from "../store/public-cache.js";
@@ -16,6 +17,7 @@ import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
+import type { EdgeForwarding } from "./edge-forwarding.js";
 import type { EventStreams, StreamStart } from "./event-stream.js";
 import type { Publisher } from "./publisher.js";
 import { callerOf, readingOf, recordLatency } from "./route-call.js";
@@ -34,6 +36,9 @@ export interface RouteAnswersPorts {
   readonly forwarding: Forwarding | undefined;
   readonly publisher: Publisher;
   readonly streams: EventStreams;
+  /** Set at an edge. */
+  readonly edge: EdgeForwarding | undefined;
+  readonly componentHistory: ComponentHistory;
 }
 
 /** The features see requests and replies by their outlines; here they are Fastify's. */
@@ -135,6 +140,10 @@ export class RouteAnswers implements RouteContext {
     return named === undefined ? new Fault("malformed", "last_event_id is none that a region gave.") : "unreadable";
   }
 
+  uptime(page: string, component: string, fromDay: string, toDay: string, timeZone: string, nowMs: number): Promise<readonly DayUptime[] | Fault> {
+    return this.ports.componentHistory.uptimeOf(page, component, fromDay, toDay, timeZone, nowMs);
+  }
+
   events(page: string): Promise<readonly PageEvent[]> {
     return this.ports.streams.events(page);
   }
@@ -194,6 +203,11 @@ export class RouteAnswers implements RouteContext {
   }
 
   private async passOn(request: FastifyRequest, reply: FastifyReply, options: ReadOptions): Promise<boolean> {
+    if (this.ports.edge?.takes(request, options) === true) {
+      const fault = await this.ports.edge.carry(request, reply, options);
+      if (fault !== undefined) this.refuse(reply, fault, options);
+      return true;
+    }
     if (options.level !== "GLOBAL_QUORUM" || this.ports.forwarding === undefined) return false;
     return this.ports.forwarding.passOn(request, reply, options.quorumTimeoutMs ?? limits.quorumTimeoutMs);
   }

@@ -14,6 +14,7 @@ import { Authenticator } from "./authentication.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
+import { EdgeForwarding } from "./edge-forwarding.js";
 import { EventStreams } from "./event-stream.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
 import { Forwarding } from "./forwarding.js";
@@ -104,6 +105,8 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
     publisher: new Publisher(data, cache, clock, config.region, config.publicCaching),
     streams,
+    edge: config.edge === undefined || ports.forwarder === undefined ? undefined : new EdgeForwarding({ data, forwarder: ports.forwarder, random: ports.random }, config.edge),
+    componentHistory: history,
   });
   publicCacheMetrics(ports.metrics, cache);
   healthRoutes(app, data);

@@ -25,7 +25,7 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   const source = { file: path.resolve(options.config), environment: process.env, workingFolder: process.cwd() };
   const result = readConfig(options.data === undefined ? source : { ...source, data: options.data });
   if ("faults" in result) throw new CommandFault(result.faults, EXIT_CONFIG);
-  const { config, rootKey } = result;
+  const { config, rootKey, purge } = result;
   const rebuild = options.rebuild === true;
   const missing = rebuild ? undefined : rootKeyFault(rootKey, await isFreshFolder(config.data), config.data);
   if (missing !== undefined) throw new CommandFault([missing], EXIT_CONFIG);
@@ -33,7 +33,7 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   try {
     // Loaded only here: the other commands start without the weight of a replica.
     const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
-    return await runNode(config, { rootKey, rebuild, version: programVersion(), diskFullFile, stop }, assembly);
+    return await runNode(config, { rootKey, purge, rebuild, version: programVersion(), diskFullFile, stop }, assembly);
   } catch (error) {
     throw new CommandFault([error instanceof Error ? error.message : String(error)]);
   }

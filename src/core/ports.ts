@@ -111,3 +111,23 @@ export interface Forwarder {
   /** Undefined if there was no whole answer within `timeoutMs`; what the request did there is unknown then. Never rejects. */
   send(replica: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer | undefined>;
 }
+
+export interface OutboundRequest {
+  /** Any method of HTTP, such as PURGE. */
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+export interface OutboundAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Sends requests to servers outside of the cluster. */
+export interface Sender {
+  /** Undefined if there was no answer within `timeoutMs`. Never rejects. */
+  send(request: OutboundRequest, timeoutMs: number): Promise<OutboundAnswer | undefined>;
+}

@@ -59,7 +59,8 @@ export function eventsOf(change: Change): readonly PageEvent[] {
   for (const section of [...bySection.keys()].sort()) {
     if (section !== "" && !WITH_UPDATES.has(type)) continue;
     const type_ = `${name}${section === "" ? "" : "_update"}.${happened(bySection.get(section) ?? [])}`;
-    events.push({ id: `${change.hlc}-${events.length}`, type: type_, page, document: change.document, section, hlc: change.hlc, region: change.region });
+    // Changes of one request share a stamp: the document tells them apart.
+    events.push({ id: `${change.hlc}.${type}.${id}.${events.length}`, type: type_, page, document: change.document, section, hlc: change.hlc, region: change.region });
   }
   return events;
 }

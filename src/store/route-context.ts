@@ -9,6 +9,7 @@
  */
 import type { Json } from "../core/change.js";
 import type { Fault } from "../core/errors.js";
+import type { DayUptime } from "./component-history.js";
 import type { Command, DataPlane, Query, Snapshot } from "./data-plane.js";
 import type { PageEvent } from "./page-events.js";
 import type { Representation } from "./public-cache.js";
@@ -118,6 +119,9 @@ export interface RouteContext {
 
   /** Answers with the server-sent events of a page, from `Last-Event-ID` (or `?last_event_id=`) on; 404 if there is no such page. */
   stream(request: RouteRequest, reply: RouteReply, page: string, present: PresentEvent): Promise<never>;
+
+  /** `ComponentHistory.uptimeOf`: what each day was made of. */
+  uptime(page: string, component: string, fromDay: string, toDay: string, timeZone: string, nowMs: number): Promise<readonly DayUptime[] | Fault>;
 
   /** A page's latest events that this replica knows of, latest first. */
   events(page: string): Promise<readonly PageEvent[]>;

@@ -68,7 +68,9 @@ function mayImport(from: string, to: string): boolean {
     case "io":
       return target === "core" || target === "generated";
     case "config.ts":
-      return target === "core" || target === "settings.ts";
+      return target === "core" || target === "settings.ts" || target === "purge-settings.ts";
+    case "purge-settings.ts":
+      return target === "settings.ts";
     case "folding-thread.ts":
     case "folding-worker.ts":
       return target === "store";

@@ -1,13 +1,13 @@
 /** The page in a real Chromium, over real replicas: what a visitor sees, with and without scripts, and what axe finds. Skipped where Debian's `chromium` is not installed. */
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 import t from "tap";
 import { until, World } from "../contract/contract-world.js";
 
 const CHROMIUM = "/usr/bin/chromium";
 const skip = existsSync(CHROMIUM) ? false : "Chromium is not installed (Debian: apt-get install chromium)";
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 const DEADLINE_MS = 60_000;
 const ATTACK = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script> [a](javascript:document.title='hit') **bold**`;
 

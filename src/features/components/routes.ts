@@ -9,6 +9,7 @@ import { conflict, historyEntry, listOf, listQuery, plainQuery } from "../../sto
 import { createComponent, deleteComponent, patchComponent, resolveComponentConflict } from "./commands.js";
 import { ComponentCreate, ComponentPatch, ComponentResource, presentComponent } from "./component.js";
 import { groupRoutes } from "./group-routes.js";
+import { uptimeRoutes } from "./uptime-routes.js";
 
 const TYPE = "component" as const;
 const base = "/v1/pages/:page/components";
@@ -46,4 +47,5 @@ export const routes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { con
     (request, reply) => context.commit(request, reply, resolveComponentConflict(request.params.page, request.params.id, request.params.field, request.body.value as Json)));
 
   await app.register(groupRoutes, { context });
+  await app.register(uptimeRoutes, { context });
 };

@@ -1,0 +1,87 @@
+/** A real edge beside three real regions. */
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { test, type Test } from "tap";
+import { EventReader } from "./event-reader.js";
+import { ReplicaProcess, type Json } from "./replica-process.js";
+import { settled, World } from "./world.js";
+
+/** Its id sorts before those of the regions, so it dials them, and they need not know where it listens. */
+const EDGE = "an-edge-1";
+
+async function worldWithEdge(t: Pick<Test, "teardown">, settings: Readonly<Record<string, Json>> = {}): Promise<{ world: World; edge: ReplicaProcess }> {
+  const world = await World.prepare(t, { settings: { tls: "off", ...settings } });
+  for (const region of ["us-east", "eu-west", "ap-south"] as const) {
+    const { peers } = await world.readConfig(region);
+    await world.writeConfig(region, { peers: { ...(peers as { [id: string]: Json }), [EDGE]: { region: "an-edge", role: "edge", mesh: "127.0.0.1:9", http: "http://127.0.0.1:9" } } });
+  }
+  await world.startAll();
+  const file = path.join(world.folder, "edge.json");
+  const peers = Object.fromEntries(world.all.map((node) => [node.id, { region: node.region, mesh: `127.0.0.1:${node.meshPort}`, http: node.http }]));
+  const data = path.join(world.folder, "data", EDGE);
+  await writeFile(file, JSON.stringify({
+    replica: EDGE, region: "an-edge", role: "edge", http: "127.0.0.1:0", mesh: "127.0.0.1:0", data, peers, clusterId: "process-tests", tls: "off", ...settings,
+  }));
+  const edge = new ReplicaProcess(EDGE, "an-edge", file, data, {});
+  t.teardown(() => edge.dispose());
+  await edge.start();
+  await world.voting(30_000);
+  return { world, edge };
+}
+
+test("an edge hands writes and quorum reads to a region, and its caller reads what it wrote; it never writes and never votes", async (t) => {
+  const { world, edge } = await worldWithEdge(t);
+  const made = await edge.post("/v1/pages/default/incidents", { name: "Through the edge" });
+  t.equal(made.status, 201);
+  const one = `/v1/pages/default/incidents/${String(made.body["id"])}`;
+  t.equal((await edge.get(one)).body["name"], "Through the edge", "read-your-writes at the edge, without a token");
+  t.equal((await edge.get(one, { token: made.token })).status, 200);
+  const decided = await edge.patch(one, { name: "Decided" }, { level: "GLOBAL_QUORUM", ifMatch: made.etag });
+  t.equal(decided.status, 200);
+  t.equal(decided.headers["consistency-level"], "GLOBAL_QUORUM");
+  t.equal((await edge.get(one, { level: "GLOBAL_QUORUM" })).body["name"], "Decided");
+  t.equal((await edge.patch(one, { name: "Too late" }, { ifMatch: made.etag })).status, 412, "refusals of the region are passed on");
+  t.equal((await edge.delete(one, { key: null })).status, 401);
+  const cluster = await edge.cluster();
+  t.equal(cluster.voting, false);
+  t.notOk(Object.keys(cluster.vector).some((origin) => origin.startsWith(EDGE)), "no change has its origin at the edge");
+  t.ok(!Object.keys((await world.us.cluster()).vector).some((origin) => origin.startsWith(EDGE)));
+});
+
+test("with the nearest region gone an edge hands writes to the next; with all gone it serves on, read-only, across a restart", async (t) => {
+  const { world, edge } = await worldWithEdge(t);
+  const component = await edge.post("/v1/pages/default/components", { name: "API" });
+  t.equal(component.status, 201);
+  const reader = new EventReader(() => edge.http);
+  t.teardown(() => reader.close());
+  await settled("the stream is open", () => reader.of("ready").length === 1, 30_000);
+  await world.us.kill();
+  const second = await edge.post("/v1/pages/default/components", { name: "Web" });
+  t.equal(second.status, 201, second.text);
+  await settled("the stream tells it", () => reader.of("component.created").some(({ data }) => data["id"] === second.body["id"]), 20_000);
+  await world.eu.kill();
+  await world.ap.kill();
+  const refused = await edge.post("/v1/pages/default/components", { name: "Nobody" }, { patienceMs: 60_000 });
+  t.equal(refused.status, 503);
+  t.match(refused.body["outcome"], /unknown|rejected/);
+  t.equal((await edge.get(`/v1/pages/default/components/${String(second.body["id"])}`)).status, 200);
+  await edge.stop();
+  await edge.start();
+  t.equal((await edge.get(`/v1/pages/default/components/${String(second.body["id"])}`)).body["name"], "Web");
+  t.equal((await edge.get("/readyz", { key: null })).status, 200);
+  t.equal((await edge.post("/v1/pages/default/components", { name: "Nobody" })).status, 503);
+});
+
+test("an edge that is away holds up neither trimming nor a quorum, and catches up when it is back", async (t) => {
+  const { world, edge } = await worldWithEdge(t, { limits: { logEntriesKept: 20, trimEveryMs: 100 } });
+  const made = await world.us.post("/v1/pages/default/incidents", { name: "Long" });
+  const one = `/v1/pages/default/incidents/${String(made.body["id"])}`;
+  await settled("the edge has it", async () => (await edge.get(one)).status === 200);
+  await edge.kill();
+  for (let n = 0; n < 60; n++) await world.us.post(`${one}/updates`, { body: `Update ${n}` });
+  await settled("the log is trimmed without the edge", async () => ((await world.us.metric("statusmesh_log_entries")) ?? 1_000) <= 30, 30_000);
+  t.equal((await world.us.patch(one, { name: "Decided" }, { level: "GLOBAL_QUORUM" })).status, 200);
+  await edge.start();
+  await settled("the edge has caught up", async () => (await edge.cluster()).merkle_root === (await world.us.cluster()).merkle_root, 30_000);
+  t.equal((await edge.get(one)).body["name"], "Decided");
+});
