@@ -47,7 +47,9 @@ function undeclared() {
 
 function unused() {
   const faults = production.filter((name) => !inProduct.has(name)).map((name) => `no file of src imports ${name}`);
-  for (const name of development) if (!TOOLS.has(name) && !inTools.has(name)) faults.push(`no test, bench or script imports ${name}`);
+  // Types are used where their package is.
+  const isUsed = (name) => TOOLS.has(name) || inTools.has(name) || (name.startsWith("@types/") && (inTools.has(name.slice(7)) || inProduct.has(name.slice(7))));
+  for (const name of development) if (!isUsed(name)) faults.push(`no test, bench or script imports ${name}`);
   return faults;
 }
 

@@ -28,6 +28,7 @@ export const apiLimits = {
   eventLoopSampleMs: 1_000,
   /** Requests are shed once the event loop has been late for this long. */
   shedAfterMs: 2_000,
+  cutOffLookMs: 500,
   retryAfterSeconds: 1,
   publicCacheBytes: 64 * 1024 * 1024,
   componentHistoriesMax: 10_000,

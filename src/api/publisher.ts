@@ -64,7 +64,7 @@ export class Publisher {
       if (!isFault(error)) throw error;
       answer = error;
     }
-    if (isFault(answer)) return sendProblem(reply.header("access-control-allow-origin", "*"), answer) as never;
+    if (isFault(answer)) return this.refuse(reply.header("access-control-allow-origin", "*"), answer, representation) as never;
     const coding = answer.body.length < CODED_ABOVE_BYTES ? "identity" : this.codingOf(request.headers["accept-encoding"]);
     const bytes = await this.cache.coded(representation.page, representation.name, answer, coding);
     const block = { headers: this.headersOf(answer, coding, bytes), bytes };
@@ -72,6 +72,15 @@ export class Publisher {
     if (answer.body.length < CODED_ABOVE_BYTES) for (const other of ["gzip", "br"]) answer.made.set(other, block);
     this.send(request, reply, answer, block);
     return reply as never;
+  }
+
+  private refuse<P>(reply: FastifyReply, fault: Fault, representation: Representation<P>): FastifyReply {
+    const missing = fault.code === "not-found" ? representation.missing?.() : undefined;
+    if (missing === undefined) return sendProblem(reply, fault);
+    recordLatency(reply.request, 404);
+    for (const [name, value] of Object.entries(missing.headers ?? {})) reply.header(name, value);
+    if (missing.vary !== undefined) reply.header("vary", missing.vary);
+    return reply.code(404).header("cache-control", "no-cache").type(missing.contentType).send(missing.body);
   }
 
   private send(request: FastifyRequest, reply: FastifyReply, answer: PublicAnswer, block: Block): void {

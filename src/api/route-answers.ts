@@ -6,8 +6,8 @@ import { keyOf } from "../core/document.js";
 import { Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
-import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import type { ComponentHistory, DayUptime } from "../store/component-history.js";
+import type { ClusterStatus, Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import type { PageEvent } from "../store/page-events.js";
 import type { Representation } from "../store/public-cache.js";
 import { requirePage, SYSTEM } from "../store/resource.js";
@@ -106,6 +106,18 @@ export class RouteAnswers implements RouteContext {
 
   publish<P = undefined>(routeRequest: RouteRequest, routeReply: RouteReply, representation: Representation<P>): Promise<never> {
     return this.ports.publisher.publish(fastifyRequest(routeRequest), fastifyReply(routeReply), representation);
+  }
+
+  private cut: { readonly lookedAtMs: number; readonly since: string | null } | undefined;
+
+  cutOffSince(): string | null {
+    const { clock, data } = this.ports;
+    const nowMs = clock.monotonic();
+    if (this.cut === undefined || nowMs - this.cut.lookedAtMs >= apiLimits.cutOffLookMs) {
+      const since = isCutOff(data.cluster()) ? (this.cut?.since ?? new Date(clock.now()).toISOString()) : null;
+      this.cut = { lookedAtMs: nowMs, since };
+    }
+    return this.cut.since;
   }
 
   async stream(routeRequest: RouteRequest, routeReply: RouteReply, page: string, present: PresentEvent): Promise<never> {
@@ -246,4 +258,10 @@ function sendCommitted(reply: FastifyReply, committed: Committed, options: ReadO
   if (committed.replayed) reply.header("idempotent-replayed", "true");
   if (committed.body === null) return reply.send();
   return reply.header("content-type", committed.status < 400 ? JSON_TYPE : PROBLEM_TYPE).send(committed.body);
+}
+
+/** Alone, on a disk that takes nothing in, or without so many others that the rest may have gone on without this replica. */
+function isCutOff({ degradation: { level }, peers }: ClusterStatus): boolean {
+  const down = peers.filter(({ state }) => state === "down").length;
+  return level >= 4 || (level === 3 && 2 * down >= peers.length + 1);
 }

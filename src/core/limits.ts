@@ -52,6 +52,16 @@ export const limits = {
   quorumOperationsMax: 10_000,
   quorumMessagesHeld: 1_000,
   operationIdsRemembered: 256,
+  // public pages
+  publicEventsScannedMax: 2_000,
+  publicEventsShownMax: 200,
+  publicBarDays: 90,
+  publicPastDays: 14,
+  publicTroubledFreshMs: 60_000,
+  publicNameLengthMax: 128,
+  publicCancelledKeptMs: 30 * 86_400_000,
+  publicCancelledMax: 50,
+  markdownKeptBytes: 4 * 1024 * 1024,
   // health
   scrubEveryMs: 6 * 3_600_000,
   laggingAfterMs: 60_000,

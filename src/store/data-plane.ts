@@ -40,6 +40,8 @@ export interface Snapshot {
   taken(key: string): boolean;
   /** The living documents of a type, in list order: (created, id) descending for incidents and maintenances, else (position, id). */
   list(partition: string, type: string): readonly DocumentHeader[];
+  /** What is left of the documents of a type that were deleted, in no order: as they were last. Absent where nobody asks for it. */
+  remains?(partition: string, type: string): readonly DocumentReader[];
 }
 
 export interface PlannedChange {

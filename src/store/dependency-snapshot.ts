@@ -35,4 +35,11 @@ export class DependencySnapshot implements Snapshot {
     this.note(listName(partition, type));
     return this.snapshot.list(partition, type);
   }
+
+  remains(partition: string, type: string): readonly DocumentReader[] {
+    this.note(listName(partition, type));
+    const found = this.snapshot.remains?.(partition, type) ?? [];
+    for (const { touchedMs } of found) this.touchedMs = Math.max(this.touchedMs, touchedMs);
+    return found;
+  }
 }

@@ -75,6 +75,8 @@ export class DocumentTable {
   private readonly listBatches = new Map<string, number>();
   private loadedBytes = 0;
   private livingCount = 0;
+  /** Deleted documents by (partition, type). */
+  private readonly graves = new Map<string, Set<DocumentRecord>>();
 
   constructor(
     private readonly storage: Storage,
@@ -133,6 +135,18 @@ export class DocumentTable {
 
   list(partition: string, type: string): readonly DocumentRecord[] {
     return this.lists.get(`${partition}/${type}`) ?? [];
+  }
+
+  /** The documents of a type that were deleted, in no order. */
+  deleted(partition: string, type: string): readonly DocumentRecord[] {
+    return [...(this.graves.get(`${partition}/${type}`) ?? [])];
+  }
+
+  private bury(record: DocumentRecord): void {
+    const name = `${record.partition}/${record.type}`;
+    const graves = this.graves.get(name) ?? new Set();
+    if (record.deleted) this.graves.set(name, graves.add(record));
+    else graves.delete(record);
   }
 
   /** Number of the last batch with a change to a list or to one of its documents. */
@@ -232,6 +246,7 @@ export class DocumentTable {
     record.touched = state.touched;
     record.born = state.root?.born ?? null;
     record.deleted = state.deleted;
+    this.bury(record);
     const alive = state.alive;
     const createdMs = record.born === null ? 0 : hlcMs(record.born.hlc);
     const position = alive ? positionOf(state) : 0;
@@ -288,6 +303,7 @@ export class DocumentTable {
     };
     this.fill(record, text);
     this.records.set(key, record);
+    this.bury(record);
     if (record.alive) {
       const name = `${partition}/${type}`;
       const list = this.lists.get(name);
@@ -314,11 +330,13 @@ export class DocumentTable {
     record.stagedBatch = 0;
     record.revision++;
     if (isPage(record)) this.rules.delete(record.id);
+    record.deleted = false;
     if (text === undefined) this.records.delete(record.key);
     else {
       this.fill(record, text);
       if (record.alive) this.enlist(record);
     }
+    this.bury(record);
     this.listBatches.delete(`${record.partition}/${record.type}`);
   }
 

@@ -49,6 +49,8 @@ export interface Representation<P = undefined> {
   prepare?(preparation: Preparation): Promise<P>;
   /** Synchronous and without side effects; may run more than once. A Fault is answered and not kept. */
   render(snapshot: Snapshot, prepared: P): Publication | Fault;
+  /** What is sent with the status 404 instead of a problem, where `render` finds nothing: a page for people. Not kept. */
+  missing?(): Publication;
 }
 
 export type Coding = "identity" | "gzip" | "br";

@@ -120,6 +120,12 @@ export interface RouteContext {
    */
   publish<P = undefined>(request: RouteRequest, reply: RouteReply, representation: Representation<P>): Promise<never>;
 
+  /**
+   * Since when this replica hears from so few others that what it shows may be out of date, RFC 3339; null while all is well. Looked at
+   * twice a second at most.
+   */
+  cutOffSince(): string | null;
+
   /** Answers with the server-sent events of a page, from `Last-Event-ID` (or `?last_event_id=`) on; 404 if there is no such page. */
   stream(request: RouteRequest, reply: RouteReply, page: string, present: PresentEvent): Promise<never>;
 

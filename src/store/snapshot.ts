@@ -69,6 +69,18 @@ export class TurnSnapshot implements Snapshot {
     return list;
   }
 
+  remains(partition: string, type: string): readonly DocumentReader[] {
+    const records = this.table.deleted(partition, type);
+    this.listed = true;
+    this.batch = Math.max(this.batch, this.table.listBatch(partition, type));
+    const missing = records.find((record) => this.table.body(record) === undefined);
+    if (missing !== undefined) {
+      this.lists.push(records);
+      throw new NotLoaded(missing.key);
+    }
+    return records.flatMap(({ state }) => (state?.root?.born == null ? [] : new DocumentReader(state)));
+  }
+
   private look(key: string): DocumentRecord | undefined {
     const record = this.table.find(key);
     this.dependencies.set(key, record?.revision ?? -1);

@@ -175,6 +175,7 @@ export class FakeDataPlane implements DataPlane {
       },
       taken: (key) => this.documents.get(key)?.root?.born != null || this.documents.get(key)?.deleted === true,
       list: (partition, type) => this.list(partition, type),
+      remains: (partition, type) => [...this.documents.values()].filter((state) => state.deleted && state.partition === partition && state.type === type).map((state) => new DocumentReader(state)),
     };
   }
 

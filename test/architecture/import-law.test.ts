@@ -33,7 +33,8 @@ function readTree(root: string): Tree {
   for (const [from, text] of files) {
     for (const [, type, named, dynamic] of text.matchAll(statement)) {
       const target = named ?? dynamic ?? "";
-      const to = target.startsWith(".") ? path.posix.join(path.posix.dirname(from), target).replace(/\.js$/, ".ts") : target;
+      const file = target.startsWith(".") ? path.posix.join(path.posix.dirname(from), target).replace(/\.js$/, ".ts") : target;
+      const to = files.has(file) || !files.has(`${file}x`) ? file : `${file}x`;
       imports.push({ from, to, typeOnly: type !== undefined });
     }
   }

@@ -6,7 +6,15 @@ import { routes as incidents } from "../../src/features/incidents/routes.js";
 import { routes as maintenances } from "../../src/features/maintenances/routes.js";
 import { routes as monitors } from "../../src/features/monitors/routes.js";
 import { routes as pages } from "../../src/features/pages/routes.js";
+import { presentGroup } from "../../src/features/components/component-group.js";
+import { presentComponent } from "../../src/features/components/component.js";
+import { presentIncident } from "../../src/features/incidents/incident.js";
+import { presentMaintenance } from "../../src/features/maintenances/maintenance.js";
+import { presentPage } from "../../src/features/pages/page.js";
+import { statusPageRoutes } from "../../src/features/status-page/routes.js";
 import { ROOT_KEY, testServer, type TestServer } from "../api/test-server.js";
+
+const statusPages = statusPageRoutes({ page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance });
 
 export interface Reply {
   readonly status: number;
@@ -25,7 +33,7 @@ export interface Client extends TestServer {
 }
 
 export async function featureServer(t: Pick<Test, "teardown">): Promise<Client> {
-  const server = await testServer(t, {}, [pages, components, incidents, maintenances, monitors, access]);
+  const server = await testServer(t, {}, [pages, components, incidents, maintenances, monitors, access, statusPages]);
   const call: Client["call"] = async (method, path, body, headers = {}) => {
     const response = await server.app.inject({
       method, url: path, headers: { authorization: `Bearer ${ROOT_KEY}`, ...headers }, ...(body === undefined ? {} : { payload: body as object }),

@@ -15,7 +15,8 @@ export class TestAuthority {
 
   /** `days`: how long it holds. */
   static async create(days = 1): Promise<TestAuthority> {
-    x509.cryptoProvider.set(webcrypto);
+    // The types of a browser and of Node name the same thing differently.
+    x509.cryptoProvider.set(webcrypto as unknown as Crypto);
     const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",

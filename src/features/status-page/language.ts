@@ -1,0 +1,109 @@
+/** Which language a visitor is answered in, and how that language writes times, numbers and counts. */
+import { arabic } from "./texts/arabic.js";
+import { english } from "./texts/english.js";
+import { french } from "./texts/french.js";
+import { german } from "./texts/german.js";
+import { japanese } from "./texts/japanese.js";
+import { portuguese } from "./texts/portuguese.js";
+import { spanish } from "./texts/spanish.js";
+import type { Plural, Texts } from "./texts/texts.js";
+import { dateFormat } from "./zoned-time.js";
+
+const TEXTS = { en: english, ar: arabic, de: german, es: spanish, fr: french, ja: japanese, pt: portuguese } as const;
+
+export type LanguageCode = keyof typeof TEXTS;
+export const LANGUAGES = Object.keys(TEXTS) as LanguageCode[];
+const RIGHT_TO_LEFT: ReadonlySet<string> = new Set(["ar"]);
+/** Longer lists of languages than any browser sends are cut. */
+const HEADER_LENGTH_MAX = 500;
+
+export function isLanguage(code: string): code is LanguageCode {
+  return Object.hasOwn(TEXTS, code);
+}
+
+/** The best of `Accept-Language`, English if it names none of ours. Source: RFC 9110, RFC 4647 (lookup). */
+export function negotiated(header: string | undefined): LanguageCode {
+  let best: LanguageCode = "en";
+  let bestQuality = 0;
+  for (const part of (header ?? "").slice(0, HEADER_LENGTH_MAX).split(",")) {
+    const [range = "", ...parameters] = part.trim().toLowerCase().split(";");
+    const quality = Number(parameters.find((parameter) => parameter.trim().startsWith("q="))?.trim().slice(2) ?? 1);
+    const code = range.split("-", 1)[0] ?? "";
+    if (!isLanguage(code) || !(quality > bestQuality && quality <= 1)) continue;
+    best = code;
+    bestQuality = quality;
+  }
+  return best;
+}
+
+const plurals = new Map<string, Intl.PluralRules>();
+
+export class Language {
+  readonly direction: "ltr" | "rtl";
+  readonly texts: Texts;
+
+  constructor(readonly code: LanguageCode, readonly timeZone: string) {
+    this.texts = TEXTS[code];
+    this.direction = RIGHT_TO_LEFT.has(code) ? "rtl" : "ltr";
+  }
+
+  private format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+    return dateFormat(this.code, this.timeZone, options);
+  }
+
+  /** Day and time, as in `25 Nov 2026, 21:40 UTC`. */
+  moment(rfc3339: string): string {
+    return this.format({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" }).format(Date.parse(rfc3339));
+  }
+
+  /** A calendar day, such as `2026-11-25`, in words. */
+  day(day: string, options: Intl.DateTimeFormatOptions = { day: "numeric", month: "long", year: "numeric" }): string {
+    return dateFormat(this.code, "UTC", options).format(Date.parse(`${day}T00:00:00Z`));
+  }
+
+  /** Several calendar days, as in `12 – 18 November 2026`. */
+  days(first: string, last: string): string {
+    if (first === last) return this.day(first);
+    return dateFormat(this.code, "UTC", { day: "numeric", month: "long", year: "numeric" }).formatRange(Date.parse(`${first}T00:00:00Z`), Date.parse(`${last}T00:00:00Z`));
+  }
+
+  month(month: string): string {
+    return this.day(`${month}-01`, { month: "long", year: "numeric" });
+  }
+
+  number(value: number): string {
+    return new Intl.NumberFormat(this.code).format(value);
+  }
+
+  /** A share of one, never rounded up to a whole that it is not. */
+  percent(share: number): string {
+    const floored = Math.floor(share * 10_000) / 10_000;
+    return new Intl.NumberFormat(this.code, { style: "percent", minimumFractionDigits: share === 1 ? 0 : 2, maximumFractionDigits: 2 }).format(floored);
+  }
+
+  counted(forms: Plural, n: number, values: Readonly<Record<string, string>> = {}): string {
+    let rules = plurals.get(this.code);
+    if (rules === undefined) {
+      rules = new Intl.PluralRules(this.code);
+      plurals.set(this.code, rules);
+    }
+    return filled(forms[rules.select(n)] ?? forms.other, { n: this.number(n), ...values });
+  }
+
+  /** A span of time in its largest unit or two: minutes below an hour, hours and minutes below a day, days and hours above. */
+  span(seconds: number): string {
+    const minutes = Math.max(1, Math.round(seconds / 60));
+    const hours = Math.floor(minutes / 60);
+    const days = Math.floor(hours / 24);
+    const { texts } = this;
+    const join = (...parts: (string | false)[]) => new Intl.ListFormat(this.code, { type: "unit", style: "short" }).format(parts.filter((part) => part !== false));
+    if (hours === 0) return this.counted(texts.minutes, minutes);
+    if (days === 0) return join(this.counted(texts.hours, hours), minutes % 60 > 0 && this.counted(texts.minutes, minutes % 60));
+    return join(this.counted(texts.days, days), hours % 24 > 0 && this.counted(texts.hours, hours % 24));
+  }
+}
+
+/** Fills `{name}` in a text. */
+export function filled(text: string, values: Readonly<Record<string, string>>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+}

@@ -1,0 +1,51 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+/** Ninety days of a component as bars, and what they say in words. */
+import { stateOfDay, troublesOfDay, uptimeOf, type ComponentDay, type DayState } from "./component-days.js";
+import type { Language } from "./language.js";
+
+/** Class names of the bars: there are thousands on a page. */
+const CLASS: Readonly<Record<DayState, string>> = { operational: "o", under_maintenance: "w", degraded_performance: "d", partial_outage: "p", major_outage: "m", no_data: "n" };
+/** Disrupted days that the text alternative names one by one. */
+const NAMED_MAX = 5;
+
+export function classOfDay(day: ComponentDay): string {
+  return CLASS[stateOfDay(day)];
+}
+
+/** `Partial outage 12 minutes, Degraded 1 hour`. */
+export function troublesInWords(day: ComponentDay, language: Language): string {
+  return troublesOfDay(day).map(({ status, seconds }) => `${language.texts.component[status]} ${language.span(seconds)}`).join(", ");
+}
+
+function alternative(days: readonly ComponentDay[], language: Language): string {
+  const { texts } = language;
+  const uptime = uptimeOf(days);
+  if (uptime === undefined) return `${texts.component.no_data}. ${language.days(days[0]?.day ?? "", days.at(-1)?.day ?? "")}`;
+  const troubled = days.filter((day) => troublesOfDay(day).length > 0).reverse();
+  const unknown = days.filter((day) => stateOfDay(day) === "no_data").length;
+  const named = troubled.slice(0, NAMED_MAX).map((day) => `${language.day(day.day)}: ${troublesInWords(day, language)}`);
+  const head = `${language.counted(texts.uptimeOver, days.length, { percent: language.percent(uptime) })}, ${troubled.length === 0 ? texts.noTroubledDays : language.counted(texts.troubledDays, troubled.length)}`;
+  const noData = unknown === 0 ? [] : [`${texts.component.no_data}: ${language.counted(texts.days, unknown)}`];
+  return [head, ...named, ...noData, ...(troubled.length > NAMED_MAX ? ["…"] : [])].join("; ");
+}
+
+export function UptimeBars({ days, language }: { days: readonly ComponentDay[]; language: Language }) {
+  const { texts } = language;
+  const uptime = uptimeOf(days);
+  return (
+    <>
+      <div class="bars" role="img" aria-label={alternative(days, language)} data-end={days.at(-1)?.day ?? ""}>
+        {days.map((day) => {
+          const words = troublesInWords(day, language);
+          return <i key={day.day} class={classOfDay(day)} {...(words === "" ? {} : { "data-t": words })} />;
+        })}
+      </div>
+      <p class="bars-foot" aria-hidden="true">
+        <span class="long">{language.counted(texts.daysAgo, days.length)}</span>
+        <span class="short">{language.counted(texts.daysAgo, Math.min(30, days.length))}</span>
+        <span class="share">{uptime === undefined ? texts.component.no_data : language.percent(uptime)}</span>
+        <span>{texts.today}</span>
+      </p>
+    </>
+  );
+}

@@ -1,0 +1,163 @@
+/** The page in a real Chromium, over real replicas: what a visitor sees, with and without scripts, and what axe finds. Skipped where Debian's `chromium` is not installed. */
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import t from "tap";
+import { until, World } from "../contract/contract-world.js";
+
+const CHROMIUM = "/usr/bin/chromium";
+const skip = existsSync(CHROMIUM) ? false : "Chromium is not installed (Debian: apt-get install chromium)";
+const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+const DEADLINE_MS = 60_000;
+const ATTACK = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script> [a](javascript:document.title='hit') **bold**`;
+
+t.setTimeout(300_000);
+
+interface AxeResults {
+  readonly violations: readonly { readonly id: string; readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[] }[];
+}
+
+interface Site {
+  readonly world: World;
+  readonly browser: Browser;
+  readonly east: string;
+  readonly west: string;
+  readonly ids: { readonly api: string; readonly europe: string; readonly incident: string };
+}
+
+let site: Site | undefined;
+
+async function start(): Promise<Site> {
+  const world = await World.start({ running: ["us-east", "eu-west"] });
+  const east = world.client("us-east");
+  const made = async (path: string, body: unknown) => String((await east.post(`/v1/pages/default${path}`, body)).body.id);
+  await until("the replica takes writes", async () => (await east.patch("/v1/pages/default", { name: "Sample Cloud", description: "How the sample cloud is doing.", theme: { brand_color: "#ffcc00" }, support_url: "https://example.com/support" })).status === 200, DEADLINE_MS);
+  const group = await made("/component-groups", { name: "Regions" });
+  const [api, europe] = [await made("/components", { name: "API" }), await made("/components", { name: "Europe", group_id: group })];
+  await made("/components", { name: "Website" });
+  const over = await made("/incidents", { name: "Over", components: { [api]: "major_outage" }, body: "Broken" });
+  await east.patch(`/v1/pages/default/incidents/${over}`, { status: "resolved", body: "Mended" });
+  const incident = await made("/incidents", { name: "Slow <b>answers</b>", body: ATTACK, components: { [europe]: "degraded_performance" } });
+  await made("/maintenances", { name: "Upgrade", scheduled_for: "2040-01-01T10:00:00Z", scheduled_until: "2040-01-01T11:00:00Z", body: "Soon", components: { [api]: "under_maintenance" } });
+  const west = world.client("eu-west");
+  await until("the other region holds it", async () => (await west.get("/pages/default/api/v2/summary.json")).body?.scheduled_maintenances?.length === 1, DEADLINE_MS);
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  return { world, browser, east: east.base, west: west.base, ids: { api, europe, incident } };
+}
+
+t.before(async () => {
+  if (skip === false) site = await start();
+});
+
+t.teardown(async () => {
+  await site?.browser.close();
+  await site?.world.stop();
+});
+
+function running(): Site {
+  if (site === undefined) throw new Error("the site does not run");
+  return site;
+}
+
+async function open(path: string, options: BrowserContextOptions = {}): Promise<{ page: Page; complaints: string[]; close: () => Promise<void> }> {
+  const { browser, east } = running();
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/favicon|status of 404/.test(message.text())) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(path.startsWith("http") ? path : `${east}${path}`, { timeout: DEADLINE_MS });
+  return { page, complaints, close: () => context.close() };
+}
+
+const PHONE: BrowserContextOptions = { viewport: { width: 375, height: 700 }, hasTouch: true, isMobile: true };
+
+t.test("axe finds nothing: light, dark, on a phone, from right to left, on every page", { skip }, async (t) => {
+  const { ids } = running();
+  const views: readonly [name: string, path: string, options: BrowserContextOptions][] = [
+    ["light", "/pages/default", {}], ["dark", "/pages/default", { colorScheme: "dark" }], ["phone", "/pages/default", PHONE], ["right to left", "/pages/default", { locale: "ar" }],
+    ["dark phone, right to left", "/pages/default", { ...PHONE, colorScheme: "dark", locale: "ar" }], ["incident", `/pages/default/incidents/${ids.incident}`, {}], ["incident, dark", `/pages/default/incidents/${ids.incident}`, { colorScheme: "dark" }],
+    ["history", "/pages/default/history", {}], ["uptime", "/pages/default/uptime", {}], ["uptime, dark phone", "/pages/default/uptime", { ...PHONE, colorScheme: "dark" }], ["not found", "/pages/nowhere", {}],
+  ];
+  for (const [name, path, options] of views) {
+    const { page, complaints, close } = await open(path, { ...options, bypassCSP: true });
+    await page.evaluate(AXE);
+    const results = await page.evaluate(async () => (await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run()));
+    t.same(results.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(" | ")}`), [], name);
+    t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), `${name}: nothing is wider than the window`);
+    t.same(complaints, [], `${name}: the browser complains of nothing`);
+    await close();
+  }
+});
+
+t.test("what was sent as Markdown runs no script, anywhere", { skip }, async (t) => {
+  const { ids, west } = running();
+  for (const path of ["/pages/default", `/pages/default/incidents/${ids.incident}`, "/pages/default/history", `${west}/`]) {
+    const { page, complaints, close } = await open(path);
+    await page.locator("strong", { hasText: "bold" }).first().waitFor();
+    t.not(await page.title(), "hit", path);
+    t.equal(await page.locator("main img, main script, main a[href^=javascript]").count(), 0);
+    t.same(complaints, [], "the content security policy had nothing to do");
+    await close();
+  }
+});
+
+t.test("the page is complete without scripts", { skip }, async (t) => {
+  const { page, close } = await open("/pages/default", { javaScriptEnabled: false, locale: "de" });
+  t.equal(await page.locator("html").getAttribute("lang"), "de");
+  t.equal(await page.locator("h1").textContent(), "Einige Systeme sind beeinträchtigt");
+  for (const text of ["API", "Europe", "Website", "Slow <b>answers</b>", "Upgrade", "Over", "Mended"]) t.ok(await page.getByText(text).first().isVisible(), text);
+  t.equal(await page.locator(".bars").count(), 3);
+  t.equal(await page.locator(".bars").first().locator("i").count(), 90);
+  t.match(await page.locator(".bars").first().getAttribute("aria-label"), /verfügbar in 90 Tagen|Keine Daten/);
+  t.match(await page.locator(".fresh").textContent(), /us-east/, "it says who serves");
+  t.match(await page.locator(".fresh time").first().textContent(), /UTC/, "and times in the page's zone");
+  await close();
+});
+
+t.test("times are shown in the visitor's zone", { skip }, async (t) => {
+  const { page, close } = await open("/pages/default", { timezoneId: "Asia/Tokyo", locale: "en-GB" });
+  const time = page.locator("#upcoming .window time").first();
+  t.match(await time.textContent(), /1 Jan 2040.*19:00|Jan 1, 2040.*7:00\sPM/, "ten o'clock UTC is seven in the evening there");
+  t.match(await page.locator("footer").textContent(), /your time zone/);
+  await close();
+});
+
+t.test("an incident posted in another region is seen without a reload, and what was unfolded and focused stays so", { skip }, async (t) => {
+  const { world, ids } = running();
+  const { page, complaints, close } = await open("/pages/default");
+  await page.evaluate(() => {
+    (globalThis as unknown as { kept: boolean }).kept = true;
+  });
+  await page.locator("details summary").focus();
+  await page.locator("details summary").press("Enter");
+  t.equal(await page.locator("details").getAttribute("open"), null, "the visitor folded the group");
+  const answer = await world.client("eu-west").post("/v1/pages/default/incidents", { name: "Lost packets", body: "We look into it", components: { [ids.api]: "major_outage" } });
+  t.equal(answer.status, 201);
+  await page.getByRole("heading", { name: "Lost packets" }).waitFor();
+  await page.locator("h1", { hasText: "Major outage" }).waitFor();
+  t.match(await page.locator(`#component-${ids.api} .status`).textContent(), /Major outage/);
+  t.equal(await page.evaluate(() => (globalThis as unknown as { kept?: boolean }).kept), true, "it is the same document");
+  t.equal(await page.locator("details").getAttribute("open"), null, "the group is still folded");
+  t.equal(await page.evaluate(() => document.activeElement?.localName), "summary", "the focus is where it was");
+  t.match(await page.locator("link#icon").getAttribute("href"), /icon-critical/);
+  t.match(await page.locator(".checked").textContent(), /Up to date \d+ seconds? ago/);
+  await world.client("eu-west").patch(`/v1/pages/default/incidents/${answer.body.id}`, { status: "resolved", body: "Found them" });
+  await page.locator("#incidents", { hasText: "Lost packets" }).waitFor({ state: "detached" });
+  await page.locator("#past", { hasText: "Found them" }).waitFor();
+  t.same(complaints, []);
+  await close();
+});
+
+t.test("the widget shows the state of the page on another site", { skip }, async (t) => {
+  const { east } = running();
+  const { page, close } = await open("about:blank".replace("about:blank", `${running().west}/robots.txt`));
+  await page.setContent(`<!doctype html><title>Other site</title><p>Before</p><script src="${east}/pages/default/embed.js"></script>`);
+  const answered = await page.waitForResponse((response) => response.url().endsWith("/api/v2/status.json"), { timeout: DEADLINE_MS });
+  t.equal(answered.status(), 200, "other origins may ask");
+  await page.waitForFunction(() => (document.querySelector("script")?.nextElementSibling as HTMLElement | null)?.offsetWidth ?? 0 > 40);
+  await close();
+});

@@ -1,0 +1,205 @@
+/** The page as text: whole, valid, small, in every language; what it leaves out. Over the fake data plane, and from samples. */
+import { createHash } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import { HtmlValidate } from "html-validate";
+import { h } from "preact";
+import t from "tap";
+import { htmlDocument } from "../../src/features/status-page/html-document.js";
+import { isLanguage, LANGUAGES, Language, negotiated } from "../../src/features/status-page/language.js";
+import { overallIndicator } from "../../src/features/status-page/overall-status.js";
+import { StatusView } from "../../src/features/status-page/status-view.js";
+import { contrast, themeOf } from "../../src/features/status-page/theme.js";
+import { monthAfter, daysOfMonth, zonedTimestamp } from "../../src/features/status-page/zoned-time.js";
+import { at, featureServer, type Client } from "../features/feature-server.js";
+import { component, group, sampleContext, sampleDays, sampleModel, samplePast } from "./sample-page.js";
+
+const validator = new HtmlValidate({
+  extends: ["html-validate:recommended"],
+  rules: {
+    // Matters of taste, or of how the text is laid out.
+    "long-title": "off", "no-trailing-whitespace": "off", "void-style": "off", "no-inline-style": "error", "doctype-style": "off", "prefer-native-element": "off", "attribute-boolean-style": "off", "attribute-empty-style": "off",
+    // `aria-label` is allowed on everything with a role.
+    "aria-label-misuse": ["error", { allowAnyNamable: true }], "require-sri": "off", "text-content": "off", "no-raw-characters": "off",
+  },
+});
+
+async function complaintsOf(html: string): Promise<string[]> {
+  const report = await validator.validateString(html);
+  return report.results.flatMap(({ messages }) => messages.map(({ ruleId, message, line, column }) => `${ruleId}: ${message} (${line}:${column}) ${html.split("\n")[line - 1]?.slice(column - 1, column + 80)}`));
+}
+
+const view = (more: Partial<Parameters<typeof StatusView>[0]> = {}) =>
+  htmlDocument(h(StatusView, { context: sampleContext(), model: sampleModel, past: samplePast, daysOf: sampleDays, barDays: 90, pastDays: 14, ...more }) as never);
+
+async function ready(server: Client): Promise<Client> {
+  while ((await server.app.inject("/pages/default/badge.json")).statusCode === 503) await new Promise((resolve) => setTimeout(resolve, 50));
+  return server;
+}
+
+t.test("the page is valid HTML in every language, and says what is what in that language", async (t) => {
+  for (const code of LANGUAGES) {
+    const html = view({ context: sampleContext(code, { cutOffSince: "2026-11-25T21:30:00.000Z" }) });
+    t.same(await complaintsOf(html), [], code);
+    t.match(html, new RegExp(`<html lang="${code}" dir="${code === "ar" ? "rtl" : "ltr"}">`));
+    t.match(html, new Language(code, "UTC").texts.overall.major);
+    t.notMatch(html, /\{(?:n|time|region|percent|from|until|zone)\}/, `${code}: every gap is filled`);
+  }
+});
+
+t.test("fifty components with ninety days each, in ten groups, take less than 40 KB", async (t) => {
+  const groups = Array.from({ length: 10 }, (_none, index) => group(`group-${index}`, `Group number ${index}`, index));
+  const components = Array.from({ length: 50 }, (_none, index) => component(`c${createHash("sha256").update(String(index)).digest("hex").slice(0, 25)}`, `Component number ${index}`, index, { groupId: `group-${index % 10}`, description: `What component ${index} does for those who use it` }));
+  const html = view({ model: { ...sampleModel, groups, components } });
+  t.equal(html.match(/class="bars"/g)?.length, 50);
+  const bytes = gzipSync(html).length;
+  t.ok(bytes < 40 * 1024, `${bytes} bytes of ${html.length}`);
+  t.same(await complaintsOf(html), []);
+});
+
+t.test("bars tell no data from down, and say in words what they show", async (t) => {
+  const html = view();
+  const bars = /<div class="bars" role="img" aria-label="([^"]*)" data-end="2026-11-25">(.*?)<\/div>/.exec(html);
+  const classes = [...(bars?.[2] ?? "").matchAll(/<i class="(\w)"/g)].map(([, name]) => name);
+  t.equal(classes.length, 90);
+  for (const kind of ["o", "d", "p", "m", "w", "n"]) t.ok(classes.includes(kind), `a day of kind ${kind}`);
+  t.match(bars?.[1], /^99\.\d\d% uptime over 90 days, \d+ days with disruptions; November \d+, 2026: .*Major outage 40 minutes.*; No data: \d+ days/);
+});
+
+t.test("a page without components, incidents and history is a page all the same", async (t) => {
+  const html = view({ model: { ...sampleModel, groups: [], components: [], openIncidents: [], activeMaintenances: [], upcomingMaintenances: [] }, past: [] });
+  t.same(await complaintsOf(html), []);
+  t.match(html, /All systems operational/);
+  t.match(html, /No components have been added/);
+  t.match(html, /November 12\s–\s25, 2026<\/h3><p class="quiet-day">No incidents reported/, "quiet days stand together");
+});
+
+t.test("what shows only when degraded, groups, order and bars follow their settings", async (t) => {
+  const server = await ready(await featureServer(t));
+  const { done, app } = server;
+  const make = async (path: string, body: unknown) => String(at(await done("POST", path, body), "id"));
+  const folded = await make("/component-groups", { name: "Folded", collapsed: true, position: 1 });
+  await make("/component-groups", { name: "Empty group", position: 2 });
+  await make("/components", { name: "Inner", group_id: folded });
+  await make("/components", { name: "Second", position: 20, show_uptime: false });
+  await make("/components", { name: "First", position: 10 });
+  const shy = await make("/components", { name: "Shy", only_show_if_degraded: true, position: 30 });
+  const gone = await make("/components", { name: "Gone" });
+  await done("DELETE", `/components/${gone}`);
+  const page = async () => (await app.inject("/pages/default")).body;
+  const before = await page();
+  t.notMatch(before, />(?:Shy|Gone|Empty group)</);
+  t.ok(before.indexOf(">Folded<") < before.indexOf(">First<") && before.indexOf(">First<") < before.indexOf(">Second<"), "in order of position");
+  t.match(before, /<details class="group" id="[^"]*">/, "the folded group is folded");
+  t.equal(before.match(/class="bars"/g)?.length, 2, "bars only where uptime is shown");
+  await done("PATCH", `/components/${shy}`, { status: "degraded_performance" });
+  await done("PATCH", `/components/${at(at(at(await done("GET", "/components"), "data"), 0), "id")}`, { status: "major_outage" });
+  const after = await page();
+  t.match(after, />Shy</, "now it is shown");
+});
+
+t.test("updates stand at the time that they are said to be from", async (t) => {
+  const { done, app } = await ready(await featureServer(t));
+  const id = at(await done("POST", "/incidents", { name: "Late report", body: "Now" }), "id");
+  await done("POST", `/incidents/${id}/updates`, { body: "How it began", display_at: "2020-01-02T03:04:05Z" });
+  const html = (await app.inject(`/pages/default/incidents/${id}`)).body;
+  t.match(html, /datetime="2020-01-02T03:04:05.000Z"/);
+  t.ok(html.indexOf("<p>Now</p>") < html.indexOf("<p>How it began</p>"), "the one from before stands below");
+  t.same(await complaintsOf(html), []);
+});
+
+t.test("every view of a page is valid HTML, by path and at the root of its host", async (t) => {
+  const { done, app } = await ready(await featureServer(t));
+  await done("PATCH", "", { name: "Sample", custom_domains: ["status.example.com"], url: "https://status.example.com" });
+  const api = String(at(await done("POST", "/components", { name: "API" }), "id"));
+  const id = at(await done("POST", "/incidents", { name: "A & <b>", body: "> quoted\n\n- a\n- b\n\n| a | b |\n|---|---|\n| 1 | 2 |", components: { [api]: "partial_outage" } }), "id");
+  for (const path of ["", "/history", "/uptime", `/incidents/${id}`, "/incidents/none"]) {
+    const byPath = await app.inject({ url: `/pages/default${path}`, headers: { accept: "text/html" } });
+    t.same(await complaintsOf(byPath.body), [], path);
+    const byHost = await app.inject({ url: path === "" ? "/" : path, headers: { host: "status.example.com", accept: "text/html" } });
+    t.equal(byHost.statusCode, byPath.statusCode);
+    if (byHost.statusCode === 200) {
+      t.notMatch(byHost.body, /\/pages\/default/, "its own host needs no path");
+      t.match(byHost.body, /data-events="\/events"/);
+      t.match(byPath.body, /data-events="\/pages\/default\/events"/);
+      t.match(byPath.headers, { vary: /Accept-Language/, "content-language": "en", etag: String, "cache-control": /stale-if-error/ });
+    }
+  }
+  const policy = String((await app.inject("/pages/default")).headers["content-security-policy"]);
+  t.notMatch(policy, /unsafe/);
+  const style = /<style>(.*?)<\/style>/.exec((await app.inject("/pages/default")).body)?.[1] ?? "";
+  t.match(policy, createHash("sha256").update(style).digest("base64"), "the theme's declarations are named by their hash");
+});
+
+t.test("a copy that is cut off says since when, and a page that is well does not", async (t) => {
+  const { app, data } = await ready(await featureServer(t));
+  t.notMatch((await app.inject("/pages/default")).body, /class="notice"/);
+  data.level = 4;
+  for (;;) {
+    const { body } = await app.inject("/pages/default");
+    if (body.includes('class="notice"')) {
+      t.match(body, /cut off from the other regions since <time/);
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+});
+
+t.test("files that pages load are kept for ever, and are small", async (t) => {
+  const { app } = await ready(await featureServer(t));
+  const html = (await app.inject("/pages/default")).body;
+  const paths = [...html.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path]) => String(path));
+  t.equal(paths.length, 3);
+  for (const path of paths) {
+    const file = await app.inject({ url: path, headers: { "accept-encoding": "br" } });
+    t.match(file, { statusCode: 200, headers: { "cache-control": /immutable/, "content-encoding": "br" } }, path);
+    t.ok(file.rawPayload.length < 10 * 1024, `${path}: ${file.rawPayload.length} bytes`);
+  }
+  t.equal((await app.inject("/assets/page-000000000000.css")).statusCode, 404);
+});
+
+t.test("a visitor is answered in the best language that the page has", async (t) => {
+  t.equal(negotiated("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5"), "fr");
+  t.equal(negotiated("nl, de;q=0.2, en;q=0.1"), "de");
+  t.equal(negotiated("en;q=0.1, ja"), "ja");
+  t.equal(negotiated("*"), "en");
+  t.equal(negotiated(undefined), "en");
+  t.equal(negotiated(`${"x,".repeat(10_000)}de`), "en", "a list without an end is cut");
+  t.equal(isLanguage("__proto__"), false);
+  const arabic = new Language("ar", "UTC");
+  t.equal(arabic.counted(arabic.texts.hours, 2), "ساعتان");
+  t.equal(new Language("en", "UTC").percent(0.99999), "99.99%", "a share is never rounded up to a whole");
+  const { app } = await ready(await featureServer(t));
+  t.match((await app.inject({ url: "/pages/default?lang=ja", headers: { "accept-language": "de" } })).body, /<html lang="ja"/, "who asks for one gets it");
+});
+
+t.test("no theme makes a page that cannot be read", async (t) => {
+  const rgb = (css: string, name: string, nth: number) => [...css.matchAll(new RegExp(`${name}:#([0-9a-f]{6})`, "g"))][nth]?.[1]?.match(/../g)?.map((digits) => Number.parseInt(digits, 16)) as unknown as [number, number, number];
+  for (const brand_color of ["#ffff00", "#ffffff", "#000000", "#777777", "#fff", "#0f0"]) {
+    const { css } = themeOf({ brand_color });
+    for (const [nth, ground] of [[0, [255, 255, 255]], [1, [0x15, 0x1a, 0x21]]] as const) {
+      t.ok(contrast(rgb(css, "--brand", nth), ground as [number, number, number]) >= 4.5, `${brand_color} as a link`);
+      t.ok(contrast(rgb(css, "--brand", nth), rgb(css, "--on-brand", nth)) >= 4.5, `${brand_color} as a button`);
+    }
+  }
+  const hostile = themeOf({ brand_color: "red;}body{display:none}", logo_url: "javascript:alert(1)", favicon_url: "http://example.com/x.png", logo_dark_url: "data:text/html;base64,AAAA" });
+  t.match(hostile, { logo: null, favicon: null, logoDark: null, pictureOrigins: [] });
+  t.notMatch(hostile.css, /display|red/);
+  t.match(themeOf({ logo_url: "https://cdn.example.com/logo.svg" }), { logo: "https://cdn.example.com/logo.svg", pictureOrigins: ["https://cdn.example.com"] });
+});
+
+t.test("the whole page is as its worst part", async (t) => {
+  const none = { components: [], openIncidents: [], activeMaintenances: [] };
+  t.equal(overallIndicator(none), "none");
+  t.equal(overallIndicator({ ...none, activeMaintenances: sampleModel.activeMaintenances }), "maintenance");
+  t.equal(overallIndicator({ ...none, components: [component("a", "A", 1, { status: "major_outage" })] }), "critical");
+  t.equal(overallIndicator({ ...none, openIncidents: sampleModel.openIncidents }), "major");
+});
+
+t.test("times are written with the offset that the zone has then", async (t) => {
+  t.equal(zonedTimestamp("2026-07-01T12:00:00.123Z", "America/New_York"), "2026-07-01T08:00:00.123-04:00");
+  t.equal(zonedTimestamp("2026-12-01T12:00:00.000Z", "America/New_York"), "2026-12-01T07:00:00.000-05:00");
+  t.equal(zonedTimestamp("2026-12-01T20:00:00.000Z", "Asia/Kathmandu"), "2026-12-02T01:45:00.000+05:45");
+  t.equal(zonedTimestamp("2026-12-01T20:00:00.000Z", "UTC"), "2026-12-01T20:00:00.000Z");
+  t.equal(monthAfter("2026-01", -2), "2025-11");
+  t.equal(daysOfMonth("2028-02").length, 29);
+});
