@@ -1,6 +1,8 @@
 /** Load on real replicas: clients that note what was acknowledged to them, and randomness whose seed is printed. */
 import { Dice } from "../../chaos/dice.js";
-import { explain, type Operation } from "./linearizability.js";
+import { linearizability } from "../../src/sim/checkers/linearizability.js";
+import { HISTORY_FORMAT, outcomeOf, type History, type Operation } from "../../src/sim/history.js";
+import { CHECK_OPTIONS, type Verdict } from "../../src/sim/verdict.js";
 import { settled, type World } from "./world.js";
 import type { Answered, Json, Level, ReplicaProcess } from "../../chaos/replica-process.js";
 
@@ -87,67 +89,69 @@ export class Writers {
 
 /** Clients that read, write and compare-and-set one component's description at GLOBAL_QUORUM, and note what they saw. */
 export class RegisterClients {
-  readonly history: Operation[] = [];
+  /** What was asked and answered so far, in order of the answers. */
+  readonly operations: Operation[] = [];
   private readonly running: Promise<void>[] = [];
   private stopping = false;
   private counter = 0;
+  private asked = 0;
 
   private constructor(
-    private readonly route: string,
+    private readonly id: string,
     private readonly dice: Dice,
   ) {}
 
   static async start(nodes: readonly ReplicaProcess[], clientsPerNode: number, dice: Dice): Promise<RegisterClients> {
     const [first] = nodes;
     if (first === undefined) throw new Error("no replicas");
-    const id = created(await first.post(COMPONENTS, { name: "register", description: "0" }, { level: "GLOBAL_QUORUM" }));
-    const clients = new RegisterClients(`${COMPONENTS}/${id}`, dice);
-    for (const node of nodes) for (let client = 0; client < clientsPerNode; client++) clients.running.push(clients.work(node));
+    const description = "value-0";
+    const invokedAtMs = performance.now();
+    const answer = await first.post(COMPONENTS, { name: "register", description }, { level: "GLOBAL_QUORUM" });
+    const clients = new RegisterClients(created(answer), dice);
+    clients.note(first, { client: "creator", kind: "create", written: { fields: { description } }, invokedAtMs }, answer);
+    for (const node of nodes) for (let client = 0; client < clientsPerNode; client++) clients.running.push(clients.work(node, `${node.id} ${client}`));
     return clients;
   }
 
-  private async work(node: ReplicaProcess): Promise<void> {
+  private async work(node: ReplicaProcess, client: string): Promise<void> {
     while (!this.stopping) {
-      await this.operate(node).catch(() => undefined);
+      await this.operate(node, client);
       await new Promise((resolve) => setTimeout(resolve, this.dice.below(30)));
     }
   }
 
-  private async operate(node: ReplicaProcess): Promise<void> {
+  private async operate(node: ReplicaProcess, client: string): Promise<void> {
     const options = { level: "GLOBAL_QUORUM", quorumTimeout: 1_500, patienceMs: 8_000 } as const;
     const choice = this.dice.uniform();
-    const seen = choice < 0.4 ? undefined : await this.read(node, options);
-    if (choice >= 0.7 || (choice >= 0.4 && seen === undefined)) return;
-    const value = String(++this.counter);
-    const startMs = performance.now();
-    try {
-      const answer = await node.patch(this.route, { description: value }, { ...options, ...(seen === undefined ? {} : { ifMatch: seen.etag }) });
-      const endMs = performance.now();
-      if (answer.status === 200) this.history.push(seen === undefined ? { kind: "write", value, startMs, endMs } : { kind: "swap", from: seen.value, value, startMs, endMs });
-      else if (answer.status === 412 && seen !== undefined) this.history.push({ kind: "refusal", from: seen.value, startMs, endMs });
-      else if (answer.body["outcome"] !== "rejected") this.uncertain(value, seen?.value, startMs);
-    } catch {
-      // No answer came: it may have been written.
-      this.uncertain(value, seen?.value, startMs);
+    const route = `${COMPONENTS}/${this.id}`;
+    let etag: string | undefined;
+    if (choice >= 0.4) {
+      const invokedAtMs = performance.now();
+      const answer = await node.get(route, options).catch(() => undefined);
+      this.note(node, { client, kind: "read", invokedAtMs }, answer);
+      etag = answer?.status === 200 ? answer.etag : undefined;
+      if (choice >= 0.7 || etag === undefined) return;
     }
+    const description = `value-${++this.counter}`;
+    const written = { fields: { description } };
+    const invokedAtMs = performance.now();
+    const answer = await node.patch(route, { description }, { ...options, ...(etag === undefined ? {} : { ifMatch: etag }) }).catch(() => undefined);
+    this.note(node, { client, ...(etag === undefined ? { kind: "update" } : { kind: "compare-and-set", ifMatch: unquoted(etag) }), written, invokedAtMs }, answer);
   }
 
-  private uncertain(value: string, from: string | undefined, startMs: number): void {
-    const endMs = Number.POSITIVE_INFINITY;
-    this.history.push(from === undefined ? { kind: "write", value, startMs, endMs } : { kind: "swap", from, value, startMs, endMs });
-  }
-
-  private async read(node: ReplicaProcess, options: { readonly level: Level; readonly quorumTimeout: number; readonly patienceMs: number }): Promise<{ value: string; etag: string } | undefined> {
-    const startMs = performance.now();
-    const answer = await node.get(this.route, options);
-    if (answer.status !== 200) return undefined;
-    const value = String(answer.body["description"]);
-    this.history.push({ kind: "read", value, startMs, endMs: performance.now() });
-    return { value, etag: answer.etag };
+  /** `answer`: undefined if none came. */
+  private note({ id: replica, region }: ReplicaProcess, asked: Pick<Operation, "client" | "kind" | "written" | "ifMatch" | "invokedAtMs">, answer: Answered | undefined): void {
+    const outcome = outcomeOf(asked.kind, answer?.status, answer?.body["outcome"]);
+    const sight = { found: answer?.status !== 404, fields: { description: String(answer?.body["description"]) }, ...(answer === undefined ? {} : { etag: unquoted(answer.etag) }) };
+    this.operations.push({
+      ...asked, id: ++this.asked, replica, region, level: "GLOBAL_QUORUM", subject: { page: "default", type: "component", id: this.id }, outcome,
+      ...(answer === undefined ? {} : { status: answer.status, returnedAtMs: performance.now() }),
+      ...(outcome === "ok" ? { returned: { sight } } : {}),
+    });
   }
 
   async reaches(count: number, deadlineMs = 20_000): Promise<void> {
-    await settled(`${count} operations are answered`, () => this.history.filter(({ endMs }) => endMs !== Number.POSITIVE_INFINITY).length >= count, deadlineMs);
+    await settled(`${count} operations are answered`, () => this.answered >= count, deadlineMs);
   }
 
   async stop(): Promise<void> {
@@ -155,12 +159,21 @@ export class RegisterClients {
     await Promise.all(this.running);
   }
 
+  /** How many operations took effect or were refused for good. */
   get answered(): number {
-    return this.history.filter(({ endMs }) => endMs !== Number.POSITIVE_INFINITY).length;
+    return this.operations.filter(({ outcome }) => outcome === "ok" || outcome === "precondition").length;
   }
 
-  /** True if some order of the operations explains what all clients saw. */
-  get isLinearizable(): boolean {
-    return explain("0", this.history) !== undefined;
+  /** Whether some order of the operations explains what all clients saw; ETags too. */
+  get verdict(): Verdict {
+    const history: History = {
+      format: HISTORY_FORMAT, run: { instrument: "test", seed: this.dice.seed }, replicas: [], faults: [], final: [],
+      operations: [...this.operations].sort((a, b) => a.invokedAtMs - b.invokedAtMs),
+    };
+    return linearizability.check(history, CHECK_OPTIONS);
   }
+}
+
+function unquoted(etag: string): string {
+  return etag.replace(/^"|"$/g, "");
 }

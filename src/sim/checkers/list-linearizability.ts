@@ -9,6 +9,9 @@ import { isRegister, report, touchedResources } from "./linearizability.js";
 import { searchOrder, type Step } from "./order-search.js";
 import { initialRegister, registerSteps, seen, type RegisterState, type RegisterStep } from "./register.js";
 
+/** A state of a whole scope takes as much room as several of one resource. */
+const STATE_SHARE = 10;
+
 /** The resources of a scope, in the order of its records. */
 interface ScopeState {
   readonly registers: readonly RegisterState[];
@@ -51,13 +54,14 @@ class ScopeCheck {
     const steps: (Step<ScopeState> & { readonly operation: Operation })[] = [];
     for (const [place, record] of this.records.entries()) {
       const first = steps.length;
-      for (const step of registerSteps(record, this.index)) steps.push(this.single(place, step, first));
+      // Lists are steps of their own below; writes come first in the steps of a resource, so their places stay.
+      for (const step of registerSteps(record, this.index)) if (step.operation.kind !== "list") steps.push(this.single(place, step, first));
     }
     for (const list of this.lists) steps.push(this.list(list));
     findings.checked(this.lists.length);
     const registers = this.records.map(initialRegister);
     const initial: ScopeState = { registers, keys: registers.map((register) => this.numberOf(register)) };
-    const result = searchOrder(initial, steps, ({ keys }) => keys.join(), statesMax);
+    const result = searchOrder(initial, steps, ({ keys }) => keys.join(), Math.ceil(statesMax / STATE_SHARE));
     report(findings, `the list ${this.scope} and its resources`, result, (place) => steps[place]?.operation);
   }
 
@@ -80,16 +84,15 @@ class ScopeCheck {
     return { registers: nextRegisters, keys: nextKeys };
   }
 
-  /** A step of one resource; what lists show of it is part of the lists' steps. */
+  /** A step of one resource. `first`: the place of the resource's first step. */
   private single(place: number, step: RegisterStep, first: number): Step<ScopeState> & { readonly operation: Operation } {
     const { after, attempt, ...rest } = step;
-    const asPartOfList = isWholeList(step.operation);
     return {
       ...rest,
       ...(after === undefined ? {} : { after: after + first }),
       attempt: (state) => {
         const register = state.registers[place];
-        if (register === undefined || asPartOfList) return state;
+        if (register === undefined) return state;
         const next = attempt(register);
         if (next === undefined || next === register) return next === undefined ? undefined : state;
         return this.replace(state, [[place, next]]);

@@ -9,8 +9,8 @@
  */
 import type { Json } from "../../core/change.js";
 import { COMPONENT_STATUSES, IMPACTS } from "../../store/conflicts.js";
-import type { Operation, Sight } from "../history.js";
-import { canonical, ownPartOf, type HistoryIndex, type LogicalWrite, type ResourceRecord, type ResourceSight } from "../history-index.js";
+import { scopeName, type Operation, type Sight } from "../history.js";
+import { canonical, ownPartOf, type HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import type { Step } from "./order-search.js";
 
 /** A set: all of its elements if `whole`, else those known to be in and known to be out. */
@@ -112,7 +112,8 @@ function learned(state: RegisterState, { fields = {}, sets = {} }: Sight): Parti
   const newSets: Record<string, KnownSet> = {};
   for (const [set, elements] of Object.entries(sets)) {
     const { whole, inside, outside } = state.sets[set] ?? NO_SET;
-    const shown = new Set(elements);
+    // An update that says nothing comes with a change of status: nobody wrote its text.
+    const shown = new Set(elements.filter((element) => element !== ""));
     if (inside.some((element) => !shown.has(element)) || outside.some((element) => shown.has(element))) return undefined;
     if (!whole) newSets[set] = { whole: true, inside: [...shown].sort(), outside: [] };
     else if (shown.size !== inside.length) return undefined;
@@ -151,9 +152,10 @@ export function registerSteps(record: ResourceRecord, index: HistoryIndex): Regi
   const steps: RegisterStep[] = [];
   const places = new Map<LogicalWrite, number>();
   const sights = record.sights.filter(({ operation }) => operation.level === "GLOBAL_QUORUM");
+  const isKept = hasUnknownTag(record) ? () => true : (write: LogicalWrite) => mayHaveBeenSeen(write, record, index);
   for (const write of record.writes) {
-    const firstSeenMs = firstCertainSight(record, sights, write, index);
-    if (!write.certain && firstSeenMs === NEVER_SEEN && !mayHaveBeenSeen(write, record, sights)) continue;
+    const firstSeenMs = firstCertainSight(record, write, index);
+    if (!write.certain && firstSeenMs === NEVER_SEEN && !isKept(write)) continue;
     const [operation] = write.operations;
     if (operation === undefined) continue;
     const returnedAtMs = Math.min(write.returnedAtMs, firstSeenMs);
@@ -181,8 +183,8 @@ export function registerSteps(record: ResourceRecord, index: HistoryIndex): Regi
   return steps;
 }
 
-/** When an answer that shows what only this write can have written returned; infinite if there is none. */
-function firstCertainSight(record: ResourceRecord, sights: readonly ResourceSight[], write: LogicalWrite, index: HistoryIndex): number {
+/** When an answer that shows what only this write can have written returned, at whichever level; infinite if there is none. */
+function firstCertainSight(record: ResourceRecord, write: LogicalWrite, index: HistoryIndex): number {
   const { fields = {}, added = {} } = write.written;
   const own = (writers: readonly LogicalWrite[]): boolean => writers.length === 1 && writers[0] === write;
   // A resource that was there before the run may have had any value.
@@ -190,7 +192,7 @@ function firstCertainSight(record: ResourceRecord, sights: readonly ResourceSigh
   const names = created ? Object.entries(fields).filter(([field, value]) => own(index.writersOfField(record.name, field, value)) && isTelling(value)) : [];
   const elements = !created ? [] : Object.entries(added).flatMap(([set, items]) => items.filter((item) => own(index.writersOfElement(record.name, set, item))).map((item) => [set, item] as const));
   let firstMs = NEVER_SEEN;
-  for (const { sight, untilMs, after } of sights) {
+  for (const { sight, untilMs, after } of record.sights) {
     if (untilMs >= firstMs || after === write) continue;
     if (names.some(([field, value]) => equals(sight.fields?.[field], value)) || elements.some(([set, item]) => sight.sets?.[set]?.includes(item) === true)) firstMs = untilMs;
   }
@@ -211,11 +213,26 @@ function equals(shown: Json | undefined, value: Json): boolean {
   return shown !== undefined && canonical(shown) === canonical(value);
 }
 
-function mayHaveBeenSeen(write: LogicalWrite, record: ResourceRecord, sights: readonly ResourceSight[]): boolean {
+function mayHaveBeenSeen(write: LogicalWrite, record: ResourceRecord, index: HistoryIndex): boolean {
   const { kind, written: { fields = {}, added = {}, removed = {} } } = write;
-  if (kind === "delete") return sights.some(({ sight }) => !sight.found) || record.refusals.length > 0;
+  const { sights } = record;
+  if (kind === "delete") return sights.some(({ sight }) => !sight.found) || record.refusals.length > 0 || isUnlisted(record, index);
   if (kind === "create") return sights.some(({ sight }) => sight.found) || record.refusals.some(({ status }) => status !== 404) || record.writes.some((other) => other !== write);
   if (Object.values(removed).some((elements) => elements.length > 0)) return true;
   return sights.some(({ sight }) =>
     Object.entries(fields).some(([field, value]) => equals(sight.fields?.[field], value)) || Object.entries(added).some(([set, elements]) => elements.some((element) => sight.sets?.[set]?.includes(element))));
+}
+
+/** True if some list does not show the resource. */
+function isUnlisted({ name, scope }: ResourceRecord, { history }: HistoryIndex): boolean {
+  return history.operations.some(({ kind, subject, returned }) => kind === "list" && scopeName(subject) === scope && returned?.list?.complete === true && returned.list.items.every(({ id }) => `${scope}/${id}` !== name));
+}
+
+/** True if a tag was named, or shown alone, of a state that nobody saw: then any write of unknown outcome may have made it. */
+function hasUnknownTag({ sights, writes }: ResourceRecord): boolean {
+  const known = new Set<string>();
+  const named = new Set<string>();
+  for (const { sight } of sights) if (sight.etag !== undefined) (sight.fields === undefined && sight.sets === undefined ? named : known).add(ownPartOf(sight.etag));
+  for (const { ifMatch } of writes) if (ifMatch !== undefined && ifMatch !== "*") named.add(ifMatch);
+  return [...named].some((tag) => !known.has(tag));
 }
