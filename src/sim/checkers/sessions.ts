@@ -35,7 +35,8 @@ export const sessions: Checker = {
       }
       findings.checked(knowledge.checked);
     }
-    for (const operation of history.operations) checkToken(operation, findings);
+    const lives = latestLives(history);
+    for (const operation of history.operations) checkToken(operation, lives, findings);
     return findings.verdict();
   },
 };
@@ -46,8 +47,15 @@ function guaranteeOf({ operation, ignored, toldBefore }: Staleness): keyof typeo
   return own ? "monotonic writes" : "writes follow reads";
 }
 
+/** `<replica>.` → its latest incarnation that was seen; an origin ends in its incarnation, in base 36. */
+function latestLives({ stamps = [] }: History): ReadonlyMap<string, number> {
+  const lives = new Map<string, number>();
+  for (const { replica, incarnation } of stamps) lives.set(`${replica}.`, Math.max(incarnation, lives.get(`${replica}.`) ?? 0));
+  return lives;
+}
+
 /** A token given back covers the one that came, but for origins of lives that everybody holds completely. */
-function checkToken(operation: Operation, findings: Findings): void {
+function checkToken(operation: Operation, lives: ReadonlyMap<string, number>, findings: Findings): void {
   const before = operation.tokenIn?.vector;
   const after = operation.tokenOut?.vector;
   if (before === undefined || after === undefined || operation.outcome !== "ok") return;
@@ -55,7 +63,9 @@ function checkToken(operation: Operation, findings: Findings): void {
   for (const [origin, seq] of Object.entries(before)) {
     const held = after[origin];
     const replica = origin.slice(0, origin.lastIndexOf(".") + 1);
-    const retired = held === undefined && Object.keys(after).some((other) => other !== origin && other.startsWith(replica));
+    // A new life that has written nothing yet is in no token: then only its clock has shown it.
+    const isPast = (lives.get(replica) ?? 0) > Number.parseInt(origin.slice(replica.length), 36) || Object.keys(after).some((other) => other !== origin && other.startsWith(replica));
+    const retired = held === undefined && isPast;
     if (retired || (held ?? 0) >= seq) continue;
     findings.violation(
       "A session token covers what the token in the request saw.",
