@@ -29,14 +29,14 @@ function damaging(kind: FaultKind, detail: string, damage: (stage: Stage, region
     await node.kill();
     await damage(stage, region);
     await startDamaged(stage, region);
-    stage.notes.set("incarnations", `${incarnation} → ${(await node.cluster()).incarnation}`);
-    return ending(stage, region, () => fault.end());
+    return ending(stage, region, incarnation, () => fault.end());
   };
 }
 
-function ending(stage: Stage, region: RegionName, end: () => void): End {
+function ending(stage: Stage, region: RegionName, incarnation: number, end: () => void): End {
   return async () => {
     await settled(`${region} votes again`, async () => (await stage.world.node(region).cluster()).voting, 60_000);
+    stage.notes.set("incarnations", `${incarnation} → ${(await stage.world.node(region).cluster()).incarnation}`);
     stage.workload.avoid(region, false);
     end();
   };

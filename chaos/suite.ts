@@ -97,7 +97,7 @@ async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, s
     await stamps;
   }
   const history = historyOf(scenario, settings, recorder, world, rest);
-  return { stage, history, checks: checkAll(history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 300_000 }) };
+  return { stage, history, checks: checkAll(history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 100_000 }) };
 }
 
 /** Ends what the scenario has left: links, processes, disks. */

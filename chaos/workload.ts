@@ -25,7 +25,7 @@ const STATUSES = ["operational", "degraded_performance", "partial_outage", "majo
 const IMPACTS = ["minor", "major", "critical"] as const;
 /** Resources that are worked on at a time; older ones are left alone. */
 const POOL = { component: 6, incident: 6, "component-group": 4 } as const;
-/** Lists at GLOBAL_QUORUM must fit on one page to count as one operation. */
+/** Groups that exist at a time, or may: lists at GLOBAL_QUORUM must fit on one page to count as one operation. */
 const GROUPS_MAX = 80;
 
 export class Workload {
@@ -110,12 +110,13 @@ export class Workload {
     const type: ResourceType = this.dice.uniform() < 0.5 ? "component" : "incident";
     const pool = this.pools[type];
     const choice = this.dice.uniform();
-    if (pool.length === 0 || choice < 0.06) return await this.create(client, node, type, level);
+    // Few new ones: what checking a session costs grows with requests times resources.
+    if (pool.length === 0 || (pool.length < POOL[type] && choice < 0.06) || choice < 0.01) return await this.create(client, node, type, level);
     const id = this.dice.pick(pool);
     if (choice < 0.3) return await client.ask(node, { kind: "read", type, id, method: "GET", level });
     if (choice < 0.36) return await client.ask(node, { kind: "list", type, method: "GET", tail: "?limit=100", level });
     if (choice < 0.38) return await client.ask(node, { kind: "history", type, id, method: "GET", tail: "/history?limit=100", level });
-    if (choice < 0.41) return await this.remove(client, node, type, id, level);
+    if (choice < 0.39) return await this.remove(client, node, type, id, level);
     if (choice < 0.48) return await this.resolve(client, node, type, id, level);
     return type === "component" ? await this.editComponent(client, node, id, level) : await this.editIncident(client, node, id, level);
   }
@@ -200,13 +201,17 @@ export class Workload {
     const level = "GLOBAL_QUORUM";
     const pool = this.pools[type];
     const choice = this.dice.uniform();
-    if ((pool.length === 0 || choice < 0.05) && this.groups < GROUPS_MAX) {
+    if ((pool.length === 0 || (pool.length < POOL[type] && choice < 0.05)) && this.groups < GROUPS_MAX) {
       this.groups++;
       return await this.create(client, node, type, level);
     }
     if (choice < 0.1 || pool.length === 0) return await client.ask(node, { kind: "list", type, method: "GET", tail: "?limit=100", level });
     const id = this.dice.pick(pool);
-    if (choice < 0.12) return await this.remove(client, node, type, id, level);
+    if (choice < 0.115) {
+      const told = await this.remove(client, node, type, id, level);
+      if (told.operation.outcome === "ok") this.groups--;
+      return told;
+    }
     if (choice < 0.45) return await client.ask(node, { kind: "read", type, id, method: "GET", level });
     const fields = { description: this.text("description") };
     if (choice < 0.7) return await client.ask(node, { kind: "update", type, id, method: "PATCH", body: fields, level, written: { fields } });
@@ -220,7 +225,7 @@ export class Workload {
   private async twins(): Promise<void> {
     const clients = [this.client("twin-a", undefined), this.client("twin-b", undefined)] as const;
     while (!this.stopping.signal.aborted) {
-      await elapsed(400 + this.dice.below(400), this.stopping.signal);
+      await elapsed(1_000 + this.dice.below(1_000), this.stopping.signal);
       const able = this.open().filter((region) => this.world.node(region).runs);
       if (able.length < 2) continue;
       const [one, other] = [this.dice.pick(able), this.dice.pick(able)];

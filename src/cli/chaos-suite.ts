@@ -2,10 +2,13 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import { CommandFault } from "./terminal.js";
 
 const root = path.resolve(import.meta.dirname, "..", "..");
+/** Of a development package: production code imports none, and starts this one by its place. */
+const loader = path.join(root, "node_modules", "tsx", "dist", "loader.mjs");
 
 interface RunOptions {
   readonly minutes?: string;
@@ -43,13 +46,8 @@ export function addSuiteCommands(chaos: Command): void {
 async function suite(args: readonly string[]): Promise<void> {
   const entry = path.join(root, "chaos", "main.ts");
   if (!existsSync(entry)) throw new CommandFault(["The chaos suite is part of the source checkout, and is not installed here."]);
-  let loader: string;
-  try {
-    loader = import.meta.resolve("tsx");
-  } catch {
-    throw new CommandFault(["The chaos suite needs the development packages: npm install."]);
-  }
-  const child = spawn(process.execPath, ["--import", loader, entry, ...args], { stdio: "inherit" });
+  if (!existsSync(loader)) throw new CommandFault(["The chaos suite needs the development packages: npm install."]);
+  const child = spawn(process.execPath, ["--import", pathToFileURL(loader).href, entry, ...args], { stdio: "inherit" });
   // The child hears them from the terminal too, and ends its cluster before it ends.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
   process.exitCode = await new Promise<number>((resolve, reject) => {

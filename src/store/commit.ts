@@ -32,6 +32,8 @@ export interface CommitParts {
   monotonic(): number;
   newOperation(): string;
   token(): string;
+  /** Origins that tokens leave out. */
+  retired(): ReadonlySet<string>;
   /** A short name for what a text says: URL-safe, at most 43 characters. */
   fingerprint(text: string): string;
 }
@@ -96,8 +98,8 @@ export class CommitPath {
     this.staged++;
     try {
       const result = options.level === "GLOBAL_QUORUM"
-        ? await this.writeAtQuorum(command, options, operation, idempotency)
-        : await this.writeHere(command, options, operation, idempotency);
+        ? await this.writeAtQuorum(command, this.seeing(options), operation, idempotency)
+        : await this.writeHere(command, this.seeing(options), operation, idempotency);
       if (isFault(result)) {
         if (idempotency !== undefined && isFinal(result)) await this.keepFault(command, options, idempotency, result);
         return result;
@@ -109,6 +111,15 @@ export class CommitPath {
     } finally {
       this.staged--;
     }
+  }
+
+  /** Tokens do not name lives that every member holds completely: who gives one back has seen all of them. */
+  private seeing(options: CommitOptions): CommitOptions {
+    const { session } = options;
+    if (session === undefined) return options;
+    const { vector } = this.parts.log;
+    const retired = [...this.parts.retired()].filter((origin) => session[origin] === undefined).map((origin) => [origin, vector[origin] ?? 0] as const);
+    return retired.length === 0 ? options : { ...options, session: { ...session, ...Object.fromEntries(retired) } };
   }
 
   private refusal(): Fault | undefined {

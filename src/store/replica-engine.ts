@@ -172,7 +172,7 @@ export class ReplicaEngine {
     });
     const shared = {
       log: this.log, sessions: this.sessions, quorum: this.quorum, region: this.region, limits, wall: time.now, monotonic: time.monotonic,
-      newOperation: () => `${this.instance}-${(++this.operations).toString(36)}`, token: () => this.token(),
+      newOperation: () => `${this.instance}-${(++this.operations).toString(36)}`, token: () => this.token(), retired: () => this.retired,
     };
     this.reads = new ReadPath(shared);
     this.commits = new CommitPath({ ...shared, reads: this.reads, readOnly: () => this.readOnly(), fingerprint: (text) => this.fingerprint(text) });
