@@ -9,8 +9,10 @@ import { limits as builtInLimits, type Limits } from "./core/limits.js";
 import { routes as accessRoutes } from "./features/access/routes.js";
 import { routes as componentRoutes } from "./features/components/routes.js";
 import { routes as incidentRoutes } from "./features/incidents/routes.js";
+import { createIncident } from "./features/incidents/commands.js";
 import { dueTransitions } from "./features/maintenances/commands.js";
 import { routes as maintenanceRoutes } from "./features/maintenances/routes.js";
+import { routes as monitorRoutes } from "./features/monitors/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
 import { routes as pageRoutes } from "./features/pages/routes.js";
 import { FoldingThread } from "./folding-thread.js";
@@ -18,6 +20,7 @@ import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
 import { ReplicaNode } from "./node.js";
 import type { Command, DataPlane, PlannedChange, Snapshot } from "./store/data-plane.js";
 import { Draft } from "./store/document-reader.js";
+import { startWatch } from "./watch-assembly.js";
 
 /** How often due transitions are looked for, and how much later the regions after the first one act, ms. */
 const SCHEDULE_MS = 1_000;
@@ -66,9 +69,12 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   });
   if (hash !== undefined) await adoptRootKey(node, hash, options);
   const schedule = startSchedule(node, config, options);
+  const watch = config.role === "region" ? await startWatch(node, options, { open: createIncident }) : undefined;
   return {
     data: node,
+    ...(watch === undefined ? {} : { features: [watch.routes] }),
     close: async () => {
+      await watch?.close();
       await schedule.stop();
       await node.close();
       await folding[Symbol.asyncDispose]();
@@ -133,6 +139,6 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
   };
 }
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes];
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes];
 
 export const assembly: Assembly = { startReplica, features };

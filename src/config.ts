@@ -51,6 +51,8 @@ export interface Config {
   readonly rateLimit: { readonly perKeyPerSecond: number; readonly perAddressPerSecond: number };
   /** Origins that browsers may call the API from; `*` for all; empty for none. */
   readonly cors: readonly string[];
+  /** URLs that answer while this region's uplink works, beside the other regions' health. */
+  readonly canaries: readonly string[];
   readonly limits: Readonly<Record<LimitName, number>>;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
@@ -86,7 +88,7 @@ const INTERVAL_MS_MAX = 24 * 3_600_000;
 
 const SETTINGS = [
   "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "peers", "antiEntropyIntervalMs", "clusterId",
-  "allowPrivateTargets", "tls", "rateLimit", "cors", "limits", "logLevel",
+  "allowPrivateTargets", "tls", "rateLimit", "cors", "canaries", "limits", "logLevel",
 ] as const;
 
 /** Variables that are no settings of a region file. */
@@ -127,6 +129,8 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   }));
   const cors = reader.texts("cors");
   for (const origin of cors) if (origin !== "*" && !isOrigin(origin)) reader.fault(`cors: "${origin}" is no origin such as https://status.example.com, and not *.`);
+  const canaries = reader.texts("canaries");
+  for (const url of canaries) if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url)) reader.fault(`canaries: "${url}" is no http or https URL.`);
   const logLevel = reader.choice("logLevel", LOG_LEVELS, "info");
   const limits = limitsOf(reader);
   const drafts = peersOf(reader);
@@ -139,7 +143,7 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
     peers[id] = { region: draft.region, role: draft.role, mesh: draft.mesh, http: draft.http, voter: votes.has(id) };
   }
   const voter = votes.has(replica);
-  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, cors, limits, logLevel };
+  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, cors, canaries, limits, logLevel };
 }
 
 function dataFolderOf(reader: SettingReader, source: ConfigSource): string | undefined {

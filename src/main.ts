@@ -50,6 +50,8 @@ export interface ReplicaOptions {
 
 export interface RunningReplica {
   readonly data: DataPlane;
+  /** Routes of what runs in this replica alone, beside those of the assembly. */
+  readonly features?: readonly FeatureRoutes[];
   /** Finishes what is under way, closes the transport, flushes and closes the storage. */
   close(): Promise<void>;
 }
@@ -136,7 +138,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
         connectionsMax: descriptors.connections,
       },
       ports: { data: replica.data, clock: systemClock, random: systemRandom, log, metrics, onDefect, forwarder },
-      features: assembly.features,
+      features: [...assembly.features, ...(replica.features ?? [])],
     });
     opened.push({ name: "http", close: () => drain(app) });
     await app.listen({ host: config.http.host, port: config.http.port });

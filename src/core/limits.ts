@@ -62,6 +62,38 @@ export const limits = {
 
 export type Limits = typeof limits;
 
+/** Bounds of the watchers: checks, opinions, results. */
+export const watchLimits = {
+  checksAtOnceMax: 500,
+  checksWaitingMax: 20_000,
+  firstCheckWithinMs: 30_000,
+  soonWithinMs: 1_000,
+  canaryFreshMs: 2_000,
+  canaryTimeoutMs: 3_000,
+  runnerSilentMs: 15_000,
+  runnerRestartMs: 1_000,
+  runnerHeapMiB: 512,
+  roundMs: 1_000,
+  slice: 200,
+  monitorsMax: 20_000,
+  opinionAgesOutMs: 20_000,
+  hearingSettlesMs: 3_000,
+  regionStaggerMs: 1_500,
+  resultsFlushMs: 1_000,
+  resultsWaitingMax: 50_000,
+  resultsKeptMs: 48 * 3_600_000,
+  minutesKeptMs: 7 * 86_400_000,
+  hoursKeptMs: 90 * 86_400_000,
+  daysKeptMs: 800 * 86_400_000,
+  sketchBucketsMax: 1_024,
+  resultsPerAnswerMax: 1_000,
+  uptimeDaysMax: 366,
+  fetchTimeoutMs: 2_000,
+  runTimeoutMs: 150_000,
+} as const;
+
+assert(watchLimits.hearingSettlesMs < watchLimits.opinionAgesOutMs, "who is heard is known before opinions age out");
+
 assert(limits.entriesMessageBytes < limits.linkWindowBytes, "a message must fit the window");
 assert(limits.changeBytesMax + limits.entriesMessageBytes < limits.messageBytesMax, "a change must fit a message");
 assert(limits.requestBodyBytes < limits.changeBytesMax, "a request must fit a change");

@@ -2,6 +2,7 @@
  * The only doors to the world. Everything in core and store reaches clock, timers, randomness, disk and network through
  * these, so that the same code runs in production and in the simulator.
  */
+import type { Check, CheckOutcome } from "./check.js";
 import type { Hello, Message } from "./messages.js";
 
 export interface Clock {
@@ -110,4 +111,10 @@ export interface ForwardedAnswer {
 export interface Forwarder {
   /** Undefined if there was no whole answer within `timeoutMs`; what the request did there is unknown then. Never rejects. */
   send(replica: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer | undefined>;
+}
+
+/** Looks at targets. */
+export interface Probe {
+  /** Resolves within `check.timeoutMs` and a little more. Never rejects. */
+  run(check: Check): Promise<CheckOutcome>;
 }

@@ -7,15 +7,13 @@ import path from "node:path";
  * for ever and keeps a thread busy. Rejects with the error of the file system.
  */
 export async function makeFolder(folder: string, mode = 0o777): Promise<void> {
+  if (await isFolder(folder)) return;
+  // From the top down, and what another process makes at the same time is as good.
+  await makeFolder(path.dirname(folder), mode);
   try {
     await mkdir(folder, { mode });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EEXIST" && (await isFolder(folder))) return;
-    const parent = path.dirname(folder);
-    if (code !== "ENOENT" || parent === folder || (await isFolder(parent))) throw error;
-    await makeFolder(parent, mode);
-    await makeFolder(folder, mode);
+    if (!(await isFolder(folder))) throw error;
   }
 }
 

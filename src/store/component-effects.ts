@@ -74,6 +74,11 @@ function saidByOthers(snapshot: Snapshot, component: DocumentReader, claim: stri
   return worst;
 }
 
+/** The worst that incidents and maintenances in effect say of a component; `operational` if none says anything. */
+export function statedOf(snapshot: Snapshot, component: DocumentReader): ComponentStatusName {
+  return saidByOthers(snapshot, component, "");
+}
+
 export interface Course {
   readonly type: "incident" | "maintenance";
   readonly page: string;
@@ -171,6 +176,14 @@ function effectOn(
   if (newStatus === undefined) return { changes };
   const entry: Affected = { id: component.id, name: component.text("name"), old_status: old, new_status: newStatus };
   return { changes, affected: released ? { ...entry, restored: true } : entry };
+}
+
+/** True while a maintenance in effect names the component. */
+export function underMaintenance(snapshot: Snapshot, component: DocumentReader): boolean {
+  return component.elements(CLAIMS).some((claim) => {
+    const subject = claim.startsWith("maintenance/") ? snapshot.document(`${component.partition}/${claim}`) : undefined;
+    return subject !== undefined && inEffect("maintenance", subject.value("status")) && isComponentStatus(subject.value(COMPONENTS + component.id));
+  });
 }
 
 /** What the deletion of a subject does to its components. */

@@ -16,6 +16,11 @@ const RULES: Readonly<Record<string, Readonly<Record<string, RuleName>>>> = {
   component: { status: "worst", position: "lww", show_uptime: "lww", only_show_if_degraded: "lww", group_id: "lww" },
   "component-group": { position: "lww", collapsed: "lww" },
   incident: { status: "incident-status", components: "worst", impact_override: "worst", deliver_notifications: "lww" },
+  monitor: {
+    type: "lww", interval_seconds: "lww", timeout_ms: "lww", retries: "lww", retry_delay_ms: "lww", regions: "lww", quorum: "lww", confirm_seconds: "lww", recover_seconds: "lww",
+    degraded_above_ms: "lww", component_id: "lww", component_status: "lww", open_incident: "lww", depends_on: "lww", paused: "lww",
+  },
+  watch: { opinion: "lww", verdict: "lww" },
   maintenance: { status: "lww", components: "worst", auto_in_progress: "lww", auto_completed: "lww", scheduled_for: "lww", scheduled_until: "lww" },
 };
 

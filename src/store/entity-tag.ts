@@ -5,7 +5,7 @@
  */
 import type { Snapshot } from "./data-plane.js";
 import type { DocumentReader } from "./document-reader.js";
-import { keyOf } from "../core/document.js";
+import { canonical, keyOf } from "../core/document.js";
 
 /** The tag of a document's representation, without quotes. */
 export function entityTag(document: DocumentReader, snapshot: Snapshot): string {
@@ -18,7 +18,7 @@ export function ownPart(tag: string): string {
   return tag.split(".", 1)[0] ?? tag;
 }
 
-/** What the representation shows of other documents: the page's address in links, whether the group still exists, and by which rules of the page it chooses. */
+/** What the representation shows of other documents: the page's address in links, whether the group still exists, a monitor's verdict, and by which rules of the page it chooses. */
 function borrowedText(document: DocumentReader, snapshot: Snapshot): string {
   const shown = shownOfOthers(document, snapshot);
   const rules = document.chosenRules;
@@ -31,8 +31,23 @@ function shownOfOthers(document: DocumentReader, snapshot: Snapshot): string {
     const url = snapshot.document(keyOf("~", "page", partition))?.value("url");
     return typeof url === "string" ? url : "";
   }
+  if (type === "monitor") return borrowedByMonitor(document, snapshot);
   const group = type === "component" ? document.text("group_id") : "";
   return group !== "" && snapshot.document(keyOf(partition, "component-group", group)) === undefined ? "group is gone" : "";
+}
+
+/** The verdict, whether its incident is open, and whether what the monitor refers to is still there. */
+function borrowedByMonitor(document: DocumentReader, snapshot: Snapshot): string {
+  const { partition } = document;
+  const verdict = snapshot.document(keyOf(partition, "watch", document.id))?.value("verdict") ?? null;
+  const incident = typeof verdict === "object" && verdict !== null && "incident" in verdict ? verdict["incident"] : null;
+  const status = typeof incident === "string" ? (snapshot.document(keyOf(partition, "incident", incident))?.value("status") ?? "gone") : "";
+  const isGone = (type: string, field: string): boolean => {
+    const id = document.text(field);
+    return id !== "" && snapshot.document(keyOf(partition, type, id)) === undefined;
+  };
+  const gone = [isGone("component", "component_id"), isGone("monitor", "depends_on")];
+  return verdict === null && !gone.includes(true) ? "" : canonical([verdict, status, gone]);
 }
 
 /** FNV-1a, 32 bits, as hex. */

@@ -106,7 +106,7 @@ t.test("bytes that are no request are answered and hung up on; huge headers get 
     let heard = "";
     socket.setEncoding("utf8").on("data", (data: string) => (heard += data)).on("error", () => {});
     socket.write(text);
-    await once(socket, "close", { signal: AbortSignal.timeout(5_000) });
+    await once(socket, "close", { signal: AbortSignal.timeout(30_000) });
     return heard;
   };
   const nonsense = await say("HELLO THERE\r\n\r\n");
@@ -120,8 +120,8 @@ t.test("closing ends idle connections at once", async (t) => {
   const { port } = app.server.address() as AddressInfo;
   const socket = connect(port, "127.0.0.1");
   socket.write("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-  await once(socket, "data", { signal: AbortSignal.timeout(5_000) });
-  const closed = once(socket, "close", { signal: AbortSignal.timeout(5_000) });
+  await once(socket, "data", { signal: AbortSignal.timeout(30_000) });
+  const closed = once(socket, "close", { signal: AbortSignal.timeout(30_000) });
   await app.close();
   await t.resolves(closed);
 });

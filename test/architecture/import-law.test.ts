@@ -71,6 +71,11 @@ function mayImport(from: string, to: string): boolean {
     case "folding-thread.ts":
     case "folding-worker.ts":
       return target === "store";
+    case "runner-messages.ts":
+      return target === "core" || to === "features/monitors/runner.ts";
+    case "runner-worker.ts":
+    case "runner-thread.ts":
+      return target === "core" || target === "io" || target === "features/monitors" || target === "runner-messages.ts";
     case "node.ts":
       return target === "core" || target === "store" || (target.startsWith("features/") && !to.endsWith("routes.ts"));
     case "api":
@@ -79,6 +84,7 @@ function mayImport(from: string, to: string): boolean {
       return target === "node.ts" || target === "core" || target === "store";
     case "main.ts":
     case "assembly.ts":
+    case "watch-assembly.ts":
     case "cli":
       return true;
     default:

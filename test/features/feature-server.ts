@@ -4,6 +4,7 @@ import { routes as access } from "../../src/features/access/routes.js";
 import { routes as components } from "../../src/features/components/routes.js";
 import { routes as incidents } from "../../src/features/incidents/routes.js";
 import { routes as maintenances } from "../../src/features/maintenances/routes.js";
+import { routes as monitors } from "../../src/features/monitors/routes.js";
 import { routes as pages } from "../../src/features/pages/routes.js";
 import { ROOT_KEY, testServer, type TestServer } from "../api/test-server.js";
 
@@ -24,7 +25,7 @@ export interface Client extends TestServer {
 }
 
 export async function featureServer(t: Pick<Test, "teardown">): Promise<Client> {
-  const server = await testServer(t, {}, [pages, components, incidents, maintenances, access]);
+  const server = await testServer(t, {}, [pages, components, incidents, maintenances, monitors, access]);
   const call: Client["call"] = async (method, path, body, headers = {}) => {
     const response = await server.app.inject({
       method, url: path, headers: { authorization: `Bearer ${ROOT_KEY}`, ...headers }, ...(body === undefined ? {} : { payload: body as object }),

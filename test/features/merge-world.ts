@@ -48,13 +48,13 @@ export class Region {
   }
 
   /** Runs a command as LOCAL: all its changes, or its fault. Each run is a millisecond later than the one before. */
-  run(command: Command): Answer | Fault {
+  run(command: Command, actor = "tester"): Answer | Fault {
     this.world.nowMs += 1;
     const plan = command.plan(this.snapshot);
     if (plan instanceof Fault) return plan;
     for (const { document, operations } of plan.changes) {
       const context = copyVector(this.documents.get(document)?.vector ?? {});
-      const change: Change = { document, operations, context, hlc: this.clock.send(this.world.nowMs), region: this.name, replica: `${this.name}-1`, actor: "tester" };
+      const change: Change = { document, operations, context, hlc: this.clock.send(this.world.nowMs), region: this.name, replica: `${this.name}-1`, actor };
       this.apply({ change, dot: { origin: `${this.name}-1.1`, seq: ++this.seq } });
     }
     return command.answer(this.snapshot);

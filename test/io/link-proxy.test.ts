@@ -66,7 +66,7 @@ async function closed(socket: Socket): Promise<void> {
 
 /** Resolves when the proxy holds no connection; the socket at its other end may close a moment earlier. */
 async function emptied(proxy: LinkProxy): Promise<void> {
-  const deadline = AbortSignal.timeout(10_000);
+  const deadline = AbortSignal.timeout(30_000);
   while (proxy.open > 0) {
     deadline.throwIfAborted();
     await new Promise((resolve) => setImmediate(resolve));

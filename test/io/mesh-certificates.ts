@@ -13,14 +13,15 @@ export class TestAuthority {
     private readonly certificate: x509.X509Certificate,
   ) {}
 
-  static async create(): Promise<TestAuthority> {
+  /** `days`: how long it holds. */
+  static async create(days = 1): Promise<TestAuthority> {
     x509.cryptoProvider.set(webcrypto);
     const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",
       name: "CN=test authority",
       notBefore: new Date(Date.now() - DAY_MS),
-      notAfter: new Date(Date.now() + DAY_MS),
+      notAfter: new Date(Date.now() + days * DAY_MS),
       signingAlgorithm: ALGORITHM,
       keys: keys,
       extensions: [new x509.BasicConstraintsExtension(true, 1, true)],
@@ -28,15 +29,15 @@ export class TestAuthority {
     return new TestAuthority(keys, certificate);
   }
 
-  /** A certificate whose SAN names `replica`; its common name is somebody else's. */
-  async issue(replica: string, commonName = replica): Promise<MeshTls> {
+  /** A certificate whose SAN names `replica`; its common name is somebody else's. `days`: how long it holds; below 0, it has expired. */
+  async issue(replica: string, commonName = replica, days = 1): Promise<MeshTls> {
     const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString("hex"),
       subject: `CN=${commonName}`,
       issuer: this.certificate.subject,
-      notBefore: new Date(Date.now() - DAY_MS),
-      notAfter: new Date(Date.now() + DAY_MS),
+      notBefore: new Date(Date.now() - 30 * DAY_MS),
+      notAfter: new Date(Date.now() + days * DAY_MS),
       signingAlgorithm: ALGORITHM,
       publicKey: keys.publicKey,
       signingKey: this.keys.privateKey,

@@ -62,11 +62,28 @@ export class Recorder implements TransportHandler {
 }
 
 /** Waits until `condition` holds; fails with `what` after `withinMs`. */
-export async function until(what: string, condition: () => boolean, withinMs = 10_000): Promise<void> {
+export async function until(what: string, condition: () => boolean, withinMs = 30_000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** Milliseconds since a moment, without those in which this process did not get its turn. */
+export class RunningTime {
+  private static readonly turnMs = 5;
+  private readonly startedAt = performance.now();
+  private lastTurnAt = this.startedAt;
+  private stalledMs = 0;
+  private readonly timer = setInterval(() => {
+    const now = performance.now();
+    this.stalledMs += Math.max(0, now - this.lastTurnAt - 2 * RunningTime.turnMs);
+    this.lastTurnAt = now;
+  }, RunningTime.turnMs);
+  stop(): number {
+    clearInterval(this.timer);
+    return performance.now() - this.startedAt - this.stalledMs;
   }
 }
 

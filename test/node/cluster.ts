@@ -136,7 +136,7 @@ export class Cluster {
     for (const other of this.names) if (other !== name) this.mesh.heal(name, other);
   }
 
-  async settled(what: string, condition: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+  async settled(what: string, condition: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
     const until = performance.now() + ms;
     while (!(await condition())) {
       if (performance.now() > until) throw new Error(`in ${ms} ms it did not come to pass that ${what}; ${JSON.stringify(this.fatals.map(String))} ${JSON.stringify([...this.nodes.values()].map((node) => node.cluster().degradation))}`);

@@ -15,12 +15,15 @@ t.test("three regions and how they say that they are", { timeout: 120_000 }, asy
   const level = async (node: typeof world.us): Promise<number> => (await node.cluster()).degradation.level;
   /** Waits for a level, and finds it in all three places. */
   const shows = async (node: typeof world.us, wanted: number, ready: number): Promise<void> => {
-    await settled(`${node.region} is at level ${wanted}`, async () => (await level(node)) === wanted, 15_000);
-    const readyz = await node.get("/readyz", { key: null });
-    t.match({ status: readyz.status, level: readyz.body["level"] }, { status: ready, level: wanted }, `/readyz at level ${wanted}`);
-    t.equal(await node.metric("statusmesh_degradation_level"), wanted, `/metrics at level ${wanted}`);
-    const { degradation } = await node.cluster();
-    t.equal(degradation.reasons.length > 0, wanted > 0, `reasons at level ${wanted}: ${degradation.reasons.join("; ")}`);
+    // A slow machine may be at another level for a moment between two of these questions: then all are asked again.
+    await settled(`${node.region} is at level ${wanted} in all three places`, async () => {
+      const readyz = await node.get("/readyz", { key: null });
+      const metric = await node.metric("statusmesh_degradation_level");
+      const { degradation } = await node.cluster();
+      const shown = `/readyz ${readyz.status} ${readyz.body["level"]}, /metrics ${metric}, /v1/cluster ${degradation.level}, reasons: ${degradation.reasons.join("; ")}`;
+      if (readyz.status === ready && readyz.body["level"] === wanted && metric === wanted && degradation.level === wanted && degradation.reasons.length > 0 === wanted > 0) return true;
+      throw new Error(shown);
+    });
   };
 
   await t.test("all is well: level 0, and what /v1/cluster says of the peers", async (t) => {
@@ -78,12 +81,12 @@ t.test("three regions and how they say that they are", { timeout: 120_000 }, asy
     const elsewhere = await world.eu.post(COMPONENTS, { name: "elsewhere meanwhile" }, { level: "GLOBAL_QUORUM" });
     t.equal(elsewhere.status, 201, "the others decide without it");
     // Also while it tries to open the store again and again.
-    await settled("it has tried to open the store anew", () => world.us.logged(/reopen-failed/), 15_000);
+    await settled("it has tried to open the store anew", () => world.us.logged(/reopen-failed/));
     t.equal((await world.us.post(COMPONENTS, { name: "still full" }, { takesOverload: true })).status, 503);
     t.equal((await world.us.get(`${COMPONENTS}/${ids[0] ?? ""}`)).status, 200, "reads go on while the store cannot be opened");
     t.ok(existsSync(full));
     await rm(full);
-    await settled("it takes writes again", async () => (await world.us.post(COMPONENTS, { name: "after" })).status === 201, 15_000);
+    await settled("it takes writes again", async () => (await world.us.post(COMPONENTS, { name: "after" })).status === 201);
     await world.voting();
     await world.converged();
     for (const id of [...ids, created(elsewhere)]) for (const node of world.all) t.equal((await node.get(`${COMPONENTS}/${id}`)).status, 200);

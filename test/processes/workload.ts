@@ -92,7 +92,7 @@ export class Writers {
     }
   }
 
-  async reaches(count: number, deadlineMs = 20_000): Promise<void> {
+  async reaches(count: number, deadlineMs = 45_000): Promise<void> {
     await settled(`${count} writes are acknowledged`, () => this.acknowledged.size >= count, deadlineMs);
   }
 
@@ -175,7 +175,7 @@ export class RegisterClients {
     });
   }
 
-  async reaches(count: number, deadlineMs = 20_000): Promise<void> {
+  async reaches(count: number, deadlineMs = 45_000): Promise<void> {
     await settled(`${count} operations are answered`, () => this.answered >= count, deadlineMs);
   }
 

@@ -34,7 +34,7 @@ process.on("exit", () => {
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 
 /** Waits until the condition holds, trying again and again; what it throws counts as "not yet". */
-export async function settled(what: string, condition: () => boolean | Promise<boolean>, deadlineMs = 10_000): Promise<void> {
+export async function settled(what: string, condition: () => boolean | Promise<boolean>, deadlineMs = 30_000): Promise<void> {
   const until = performance.now() + deadlineMs;
   let last: unknown;
   for (;;) {
@@ -190,7 +190,7 @@ export class World {
   }
 
   /** Waits until every replica votes and sees every other. */
-  async voting(deadlineMs = 15_000): Promise<void> {
+  async voting(deadlineMs = 45_000): Promise<void> {
     await settled("all replicas vote and see each other", async () => {
       const seen = await Promise.all(this.all.map((node) => node.cluster()));
       if (seen.every((cluster) => cluster.voting && cluster.peers.every((peer) => peer.state === "up"))) return true;
@@ -199,7 +199,7 @@ export class World {
   }
 
   /** Waits until all replicas hold the same. */
-  async converged(deadlineMs = 15_000): Promise<void> {
+  async converged(deadlineMs = 45_000): Promise<void> {
     await settled("all replicas hold the same", async () => {
       const seen = await Promise.all(this.all.map((node) => node.cluster()));
       return new Set(seen.map(({ merkle_root }) => merkle_root)).size === 1;

@@ -106,7 +106,7 @@ t.test("who waits for all that is staged does not wait for what comes later", as
   await Promise.resolve();
   batch.put("b", bytes);
   await disk.end();
-  t.equal(await Promise.race([flushed.then(() => "flushed"), new Promise((resolve) => setTimeout(() => resolve("waits on"), 1_000))]), "flushed");
+  t.equal(await Promise.race([flushed.then(() => "flushed"), new Promise((resolve) => setTimeout(() => resolve("waits on"), 20_000).unref())]), "flushed");
   let drained = false;
   const drain = batch.drained().then(() => {
     drained = true;

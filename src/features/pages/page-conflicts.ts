@@ -6,7 +6,7 @@ import { conflictJson } from "../../store/conflict-resolution.js";
 import { find, pageKey, SYSTEM, visibleConflicts, type Resource } from "../../store/resource.js";
 import { renderedList, type Rendered, type RouteContext, type RouteRequest } from "../../store/route-context.js";
 
-const TYPES = ["component", "component-group", "incident", "maintenance"] as const;
+const TYPES = ["component", "component-group", "incident", "maintenance", "monitor"] as const;
 
 interface PageConflict {
   /** `<type>/<id>` */

@@ -65,7 +65,7 @@ function checkEffect({ resource, operations, written }: LogicalWrite, finals: Fi
 
 /** No element stands in a set twice: an update that was posted twice. */
 function checkDoubles(history: History, finals: FinalDocuments, findings: Findings): void {
-  const double = (elements: readonly string[]): string | undefined => elements.find((element, place) => elements.indexOf(element) !== place);
+  const double = (elements: readonly string[]): string | undefined => elements.find((element, place) => isTelling(element) && elements.indexOf(element) !== place);
   for (const operation of history.operations) {
     const sights = [operation.returned?.sight, ...(operation.returned?.list?.items ?? [])];
     for (const [set, elements] of sights.flatMap((sight) => Object.entries(sight?.sets ?? {}))) {

@@ -73,7 +73,11 @@ export class ResourceKnowledge {
       const write = this.index.write(operation);
       const place = write === undefined ? undefined : this.places.get(write);
       if (place !== undefined) this.pasts[place] = (this.pasts[place] ?? known) & known;
-      if (operation.outcome !== "ok") continue;
+      if (operation.outcome !== "ok") {
+        // A refusal was judged on a state that includes what the token saw.
+        if (operation.outcome === "precondition") this.remember(operation, known);
+        continue;
+      }
       let after = known;
       const sight = this.sightOf(operation, write);
       if (sight !== undefined) {
@@ -83,10 +87,13 @@ export class ResourceKnowledge {
       }
       if (place !== undefined && write !== undefined) after |= this.bit(place) | (this.pasts[place] ?? 0n) | (write.kind === "delete" ? this.deletedBit : 0n);
       this.tells.set(operation.id, after);
-      const text = operation.tokenOut?.text;
-      if (text !== undefined) this.byToken.set(text, (this.byToken.get(text) ?? 0n) | after);
+      this.remember(operation, after);
     }
     return this.found;
+  }
+
+  private remember({ tokenOut }: Operation, known: Known): void {
+    if (tokenOut !== undefined) this.byToken.set(tokenOut.text, (this.byToken.get(tokenOut.text) ?? 0n) | known);
   }
 
   /** Takes in what GLOBAL_QUORUM operations told that returned before a time. */

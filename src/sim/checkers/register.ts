@@ -112,7 +112,8 @@ function learned(state: RegisterState, { fields = {}, sets = {} }: Sight): Parti
   const newSets: Record<string, KnownSet> = {};
   for (const [set, elements] of Object.entries(sets)) {
     const { whole, inside, outside } = state.sets[set] ?? NO_SET;
-    const shown = new Set(elements);
+    // An update that says nothing comes with a change of status: nobody wrote its text.
+    const shown = new Set(elements.filter((element) => element !== ""));
     if (inside.some((element) => !shown.has(element)) || outside.some((element) => shown.has(element))) return undefined;
     if (!whole) newSets[set] = { whole: true, inside: [...shown].sort(), outside: [] };
     else if (shown.size !== inside.length) return undefined;

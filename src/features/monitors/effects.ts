@@ -1,0 +1,253 @@
+/**
+ * What a verdict does: the incident of an outage, and the status of the monitor's component.
+ *
+ * Nobody decides alone: every region plans the same from the same documents, and whatever two of them write at the same time,
+ * or on two sides of a cut, carries the same ids and the same texts, so that it merges into one. The incident of an outage is
+ * named by the monitor and the number of the outage; the update that says what a region saw by that and the region.
+ */
+import { createHash } from "node:crypto";
+import { keyOf } from "../../core/document.js";
+import { isFault, type Fault } from "../../core/errors.js";
+import { releaseComponents, statedOf, underMaintenance, worse } from "../../store/component-effects.js";
+import { CLOSED_STATUSES } from "../../store/conflicts.js";
+import type { Command, PlannedChange, Snapshot } from "../../store/data-plane.js";
+import { Draft, type DocumentReader } from "../../store/document-reader.js";
+import { assertValue, changeOf } from "../../store/resource.js";
+import type { ComponentStatusName } from "../../store/resource-schemas.js";
+import { createUpdate } from "../../store/timeline-commands.js";
+import { MONITOR, monitorOf, type Monitor } from "./monitor.js";
+import { opinionsOf, verdictIn, watchKey, type Evidence, type StampedOpinion, type Verdict } from "./opinion.js";
+import { judge, verdictAfter } from "./verdict.js";
+
+/** What incidents are opened with. */
+export interface IncidentRequest {
+  readonly name: string;
+  readonly status: "investigating";
+  readonly body: string;
+  readonly components?: Readonly<Record<string, ComponentStatusName>>;
+}
+
+/** What this room needs of that of incidents; the assembly hands it in. */
+export interface IncidentRoom {
+  open(page: string, id: string, updateId: string, request: IncidentRequest): Command;
+}
+
+export interface Surroundings {
+  readonly incidents: IncidentRoom;
+  /** Regions whose opinions are fresh. */
+  readonly present: ReadonlySet<string>;
+}
+
+/** Who wrote what no key asked for. */
+const SYSTEM_ACTOR = "system";
+/** Outages whose incidents are looked at again once the monitor is up. */
+const OUTAGES_LOOKED_AT = 8;
+/** While an incident is open, it is looked at again so often, ms: what concurrent writes left behind is set right. */
+const LOOK_AGAIN_MS = 10_000;
+
+/** An id that every region derives alike. */
+function derivedId(monitor: Monitor, ...parts: readonly (string | number)[]): string {
+  return BigInt(`0x${createHash("sha256").update(JSON.stringify([monitor.page, monitor.id, ...parts])).digest("hex")}`).toString(32).padStart(52, "0").slice(0, 26);
+}
+
+export function incidentId(monitor: Monitor, outage: number): string {
+  return derivedId(monitor, "outage", outage);
+}
+
+export interface Course {
+  readonly changes: readonly PlannedChange[];
+  /** Opinions that the open incident does not tell of yet. */
+  readonly untold: readonly StampedOpinion[];
+  /** When to look again without any change, ms since the epoch. */
+  readonly dueAtMs: number | null;
+}
+
+const NOTHING: Course = { changes: [], untold: [], dueAtMs: null };
+
+/** What is to be written now because of a monitor's verdict. */
+export function courseOf(snapshot: Snapshot, page: string, id: string, surroundings: Surroundings): Course | Fault {
+  const document = snapshot.document(keyOf(page, MONITOR, id));
+  const watch = snapshot.document(watchKey(page, id));
+  if (document === undefined || watch === undefined) return NOTHING;
+  const monitor = monitorOf(document);
+  const opinions = opinionsOf(watch);
+  const before = verdictIn(watch);
+  const judgement = judge({ monitor, opinions, present: surroundings.present, before, nowMs: snapshot.atMs });
+  const after = verdictAfter(before, judgement);
+  const settled = settle(snapshot, monitor, after, surroundings);
+  if (isFault(settled)) return settled;
+  const draft = new Draft(watch).set("verdict", { ...settled.verdict });
+  const isOpen = settled.verdict.incident !== null && settled.verdict.failing;
+  const incident = isOpen ? snapshot.document(keyOf(page, "incident", settled.verdict.incident ?? "")) : undefined;
+  const untold = incident === undefined || isClosed(incident) ? [] : opinions.filter((opinion) => opinion.state === "down" && !incident.sectionTaken(toldId(monitor, settled.verdict, opinion)));
+  const times = [judgement.dueAtMs, settled.dueAtMs, isOpen || settled.isUnsettled ? snapshot.atMs + LOOK_AGAIN_MS : null].filter((time) => time !== null);
+  return { changes: [...settled.changes, ...changeOf(watch.key, draft)], untold, dueAtMs: times.length === 0 ? null : Math.min(...times) };
+}
+
+const toldId = (monitor: Monitor, verdict: Verdict, opinion: StampedOpinion): string => derivedId(monitor, "seen", verdict.outage, opinion.region);
+const isClosed = (incident: DocumentReader): boolean => CLOSED_STATUSES.includes(incident.value("status"));
+
+interface Settled {
+  readonly verdict: Verdict;
+  readonly changes: readonly PlannedChange[];
+  readonly dueAtMs: number | null;
+  /** Something is held back that may be due without any change of the watch document. */
+  readonly isUnsettled: boolean;
+}
+
+function settle(snapshot: Snapshot, monitor: Monitor, verdict: Verdict, surroundings: Surroundings): Settled | Fault {
+  if (verdict.state === "down") return whileDown(snapshot, monitor, verdict, surroundings);
+  if (verdict.failing || verdict.state === "unknown") return { verdict, changes: [], dueAtMs: null, isUnsettled: false };
+  return afterwards(snapshot, monitor, verdict);
+}
+
+/** Opens the incident of the outage, unless something explains it. */
+function whileDown(snapshot: Snapshot, monitor: Monitor, verdict: Verdict, { incidents }: Surroundings): Settled | Fault {
+  const held = (dueAtMs: number | null): Settled => ({ verdict, changes: [], dueAtMs, isUnsettled: true });
+  const component = monitor.componentId === null ? undefined : snapshot.document(keyOf(monitor.page, "component", monitor.componentId));
+  if (component !== undefined && underMaintenance(snapshot, component)) return held(null);
+  const explanation = explained(snapshot, monitor, verdict);
+  if (explanation === "explained") return held(null);
+  if (explanation !== undefined && explanation > snapshot.atMs) return held(explanation);
+  const status = monitor.componentStatus;
+  if (!monitor.opensIncident) {
+    const changes = component === undefined ? [] : follow(snapshot, component, verdict, status);
+    return { verdict: component === undefined ? verdict : { ...verdict, component: { id: component.id, status } }, changes, dueAtMs: null, isUnsettled: false };
+  }
+  if (verdict.incident !== null) return { verdict, changes: [], dueAtMs: null, isUnsettled: false };
+  const id = incidentId(monitor, verdict.outage);
+  const opened: Verdict = { ...verdict, incident: id, component: null };
+  if (snapshot.taken(keyOf(monitor.page, "incident", id))) return { verdict: opened, changes: [], dueAtMs: null, isUnsettled: false };
+  const plan = incidents.open(monitor.page, id, derivedId(monitor, "opened", verdict.outage), {
+    name: monitor.incidentName ?? `${monitor.name} is down`, status: "investigating", body: openingOf(monitor),
+    ...(component === undefined ? {} : { components: { [component.id]: status } }),
+  }).plan(snapshot);
+  return isFault(plan) ? plan : { verdict: opened, changes: plan.changes, dueAtMs: null, isUnsettled: false };
+}
+
+/** `explained` while what the monitor depends on fails too; else until when one must wait to know, ms since the epoch. */
+function explained(snapshot: Snapshot, monitor: Monitor, verdict: Verdict): "explained" | number | undefined {
+  const document = monitor.dependsOn === null ? undefined : snapshot.document(keyOf(monitor.page, MONITOR, monitor.dependsOn));
+  if (document === undefined) return undefined;
+  const cause = monitorOf(document);
+  if (cause.paused) return undefined;
+  const watch = snapshot.document(watchKey(cause.page, cause.id));
+  const other = verdictIn(watch);
+  if (other.failing) return "explained";
+  // The cause may be noticed later than its consequence: by one round of its checks, and while a region already says so.
+  const roundMs = cause.intervalMs + (cause.retries + 1) * (cause.timeoutMs + cause.retryDelayMs);
+  const suspected = opinionsOf(watch).some(({ state }) => state === "down");
+  return (verdict.since ?? 0) + roundMs + (suspected ? cause.confirmMs : 0);
+}
+
+/** The monitor is up, or degraded: its incidents are over, and its component follows. */
+function afterwards(snapshot: Snapshot, monitor: Monitor, verdict: Verdict): Settled | Fault {
+  const changes: PlannedChange[] = [];
+  for (let outage = verdict.outage; outage > 0 && outage > verdict.outage - OUTAGES_LOOKED_AT; outage--) {
+    const resolved = resolve(snapshot, monitor, outage);
+    if (isFault(resolved)) return resolved;
+    changes.push(...resolved);
+  }
+  const component = monitor.componentId === null ? undefined : snapshot.document(keyOf(monitor.page, "component", monitor.componentId));
+  const wanted = verdict.state === "degraded" ? "degraded_performance" : "operational";
+  let { component: set } = verdict;
+  if (changes.length === 0 && component !== undefined && !underMaintenance(snapshot, component)) {
+    const isOurs = set !== null && set.id === component.id;
+    const isFree = (component.text("status") || "operational") === "operational";
+    if (isOurs || (verdict.state === "degraded" && isFree)) changes.push(...follow(snapshot, component, verdict, wanted));
+    else changes.push(...mend(snapshot, component));
+    set = verdict.state === "degraded" ? { id: component.id, status: wanted } : null;
+  }
+  return { verdict: { ...verdict, component: set }, changes, dueAtMs: changes.length > 0 ? snapshot.atMs + 1_000 : null, isUnsettled: false };
+}
+
+/** Sets the component's status, but not below what incidents say, and not where an operator has set it since. */
+function follow(snapshot: Snapshot, component: DocumentReader, verdict: Verdict, status: ComponentStatusName): readonly PlannedChange[] {
+  const wanted = worse(status, statedOf(snapshot, component));
+  const isByHand = verdict.component?.id === component.id && component.author("status")?.actor !== SYSTEM_ACTOR;
+  return component.text("status") === wanted || isByHand ? [] : stateOf(component, wanted);
+}
+
+function stateOf(component: DocumentReader, status: ComponentStatusName): readonly PlannedChange[] {
+  const draft = new Draft(component);
+  assertValue(draft, component, "status", status);
+  return changeOf(component.key, draft);
+}
+
+/** Where two regions opened and ended an outage on two sides of a cut, the component keeps both statuses: nobody's work but ours. */
+function mend(snapshot: Snapshot, component: DocumentReader): readonly PlannedChange[] {
+  const conflict = component.conflicts().find(({ field }) => field === "status");
+  return conflict?.values.every(({ actor }) => actor === SYSTEM_ACTOR) === true ? stateOf(component, statedOf(snapshot, component)) : [];
+}
+
+function resolve(snapshot: Snapshot, monitor: Monitor, outage: number): readonly PlannedChange[] | Fault {
+  const { page } = monitor;
+  const id = incidentId(monitor, outage);
+  const incident = snapshot.document(keyOf(page, "incident", id));
+  if (incident === undefined || isClosed(incident)) return [];
+  const updateId = derivedId(monitor, "resolved", outage);
+  if (incident.sectionTaken(updateId)) {
+    // Resolved once, and open again: by somebody, who is left alone, or by a concurrent opening, which was the same outage.
+    if (incident.author("status")?.actor !== SYSTEM_ACTOR) return [];
+    const released = releaseComponents(snapshot, "incident", incident);
+    if (isFault(released)) return released;
+    const draft = new Draft(incident);
+    assertValue(draft, incident, "status", "resolved");
+    return [...released, ...changeOf(incident.key, draft)];
+  }
+  const component = monitor.componentId === null ? undefined : snapshot.document(keyOf(page, "component", monitor.componentId));
+  const byHand = component !== undefined && component.author("status")?.actor !== SYSTEM_ACTOR;
+  const kept = byHand ? { components: { [component.id]: component.text("status") as ComponentStatusName } } : {};
+  const plan = createUpdate({ type: "incident", page, id }, updateId, { status: "resolved", body: `${monitor.name} is up again.`, ...kept }).plan(snapshot);
+  return isFault(plan) ? plan : plan.changes;
+}
+
+/** Equal wherever it is written: it must not hold what one region alone saw. */
+function openingOf(monitor: Monitor): string {
+  return `${monitor.name} is down.`;
+}
+
+const ms = (value: number): string => `${Math.round(value)} ms`;
+
+function sentenceOf(evidence: Evidence): string {
+  const timings = (["dns", "connect", "tls", "first_byte", "total"] as const).flatMap((phase) => {
+    const value = evidence.phases[phase];
+    return value === null ? [] : [`${phase.replace("_", " ")} ${ms(value)}`];
+  });
+  const said = evidence.error === null ? "no error" : `${evidence.error.message} (${evidence.error.code})`;
+  return timings.length === 0 ? said : `${said}; ${timings.join(", ")}`;
+}
+
+/** Writes what the verdict asks for, as it is when the plan runs. */
+export function verdictCommand(page: string, id: string, surroundings: Surroundings): Command {
+  return {
+    name: "monitor.verdict", subject: watchKey(page, id),
+    plan: (snapshot) => {
+      const course = courseOf(snapshot, page, id, surroundings);
+      return isFault(course) ? course : { changes: course.changes };
+    },
+    answer: () => ({ status: 204, body: null }),
+  };
+}
+
+/** Says in the incident of the present outage what a region saw. */
+export function tellCommand(page: string, id: string, region: string): Command {
+  const subject = watchKey(page, id);
+  return {
+    name: "monitor.seen", subject,
+    plan: (snapshot) => {
+      const document = snapshot.document(keyOf(page, MONITOR, id));
+      const watch = snapshot.document(subject);
+      const opinion = opinionsOf(watch).find((found) => found.region === region);
+      const verdict = verdictIn(watch);
+      if (document === undefined || opinion === undefined || verdict.incident === null) return { changes: [] };
+      const monitor = monitorOf(document);
+      const incident = snapshot.document(keyOf(page, "incident", verdict.incident));
+      const updateId = toldId(monitor, verdict, opinion);
+      if (incident === undefined || incident.sectionTaken(updateId)) return { changes: [] };
+      const body = `${region} sees it down since ${new Date(opinion.since).toISOString()}: ${sentenceOf(opinion.evidence)}.`;
+      return createUpdate({ type: "incident", page, id: verdict.incident }, updateId, { body, deliver_notifications: false }).plan(snapshot);
+    },
+    answer: () => ({ status: 204, body: null }),
+  };
+}

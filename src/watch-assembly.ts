@@ -1,0 +1,64 @@
+/** Puts the watchers of one replica together: the runner's thread, the store of results, the watch, and their routes. */
+import path from "node:path";
+import type { FeatureRoutes } from "./api/api-config.js";
+import { addressText } from "./config.js";
+import type { Check } from "./core/check.js";
+import { watchLimits } from "./core/limits.js";
+import type { Storage } from "./core/ports.js";
+import type { IncidentRoom } from "./features/monitors/effects.js";
+import { ResultStore } from "./features/monitors/results.js";
+import { watchRoutes } from "./features/monitors/watch-routes.js";
+import { Watch } from "./features/monitors/watch.js";
+import { HttpForwarder } from "./io/http-forwarder.js";
+import { LevelStorage } from "./io/level-storage.js";
+import { MemoryStorage } from "./io/memory-storage.js";
+import type { ReplicaOptions } from "./main.js";
+import { RunnerThread } from "./runner-thread.js";
+import type { DataPlane } from "./store/data-plane.js";
+
+/** In the data folder: the store of results. */
+const RESULTS_FOLDER = "results";
+
+export interface RunningWatch {
+  readonly routes: FeatureRoutes;
+  close(): Promise<void>;
+}
+
+/** The other regions' `/healthz`, and what the operator named beside them. */
+function canariesOf({ peers, region, canaries }: ReplicaOptions["config"]): Check[] {
+  const others = Object.values(peers).filter((peer) => peer.region !== region).map(({ http }) => `${http}/healthz`);
+  return [...others, ...canaries].map((target) => ({ type: "http", target, timeoutMs: watchLimits.canaryTimeoutMs, options: {} }));
+}
+
+/** Results are worth less than the replica: where their store cannot be opened, they are kept in memory. */
+async function openResults({ config, log }: ReplicaOptions): Promise<Storage> {
+  try {
+    return await LevelStorage.open(path.join(config.data, RESULTS_FOLDER));
+  } catch (error) {
+    log.error({ event: "results", err: error }, "the store of check results cannot be opened: results are kept in memory until the next start");
+    return new MemoryStorage();
+  }
+}
+
+export async function startWatch(data: DataPlane, options: ReplicaOptions, incidents: IncidentRoom): Promise<RunningWatch> {
+  const { clock, config, log, onDefect, timers } = options;
+  const { peers, region, replica } = config;
+  const results = new ResultStore(await openResults(options), clock, timers, (error) => log.error({ event: "results", err: error }, "check results cannot be stored any more"));
+  const runner = new RunnerThread({
+    settings: { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) }, timers, log: (event, text) => log.warn(event, text),
+  });
+  const regions = [...new Set([region, ...Object.values(peers).filter(({ role }) => role === "region").map((peer) => peer.region)])].sort();
+  const watch = new Watch({ data, clock, timers, replica, region, regions, runner, results, incidents, log: (level, event, text) => log[level](event, text), onDefect });
+  const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.http])));
+  watch.start();
+  log.debug({ event: "watching", http: addressText(config.http) }, "watching");
+  return {
+    routes: watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }),
+    close: async () => {
+      await watch.stop();
+      await runner[Symbol.asyncDispose]();
+      await results[Symbol.asyncDispose]();
+      await forwarder.close();
+    },
+  };
+}

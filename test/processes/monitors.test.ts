@@ -1,0 +1,77 @@
+import t from "tap";
+import { created, ok } from "./workload.js";
+import { settled } from "./world.js";
+import { list, REGIONS, Target, WatchWorld } from "./watch-world.js";
+import type { ReplicaProcess } from "./replica-process.js";
+
+const MONITORS = "/v1/pages/default/monitors";
+const INCIDENTS = "/v1/pages/default/incidents";
+const PATIENCE_MS = 90_000;
+
+t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
+  const target = await Target.listen(t);
+  const watching = await WatchWorld.start(t);
+  const { world } = watching;
+  const monitor = async (node: ReplicaProcess, id: string) => ok(await node.get(`${MONITORS}/${id}`)).body;
+  const verdicts = (id: string, wanted: string, nodes = world.all) => settled(`${nodes.map(({ region }) => region).join()} say ${wanted}`, async () => {
+    const found = await Promise.all(nodes.map(async (node) => (await monitor(node, id))["verdict"]));
+    if (found.every((verdict) => verdict === wanted)) return true;
+    throw new Error(found.join());
+  }, PATIENCE_MS);
+  const opinions = async (node: ReplicaProcess, id: string) => Object.fromEntries((await list(node, `${MONITORS}/${id}/opinions`)).map((opinion) => [opinion["region"], opinion["state"]]));
+
+  const id = created(await world.us.post(MONITORS, { name: "Target", type: "http", target: target.url, interval_seconds: 5, retries: 0, timeout_ms: 2_000 }));
+  await verdicts(id, "up");
+
+  await t.test("every region has an opinion and results, and any of them tells of all", { timeout: 100_000 }, async (t) => {
+    await settled("three opinions are everywhere", async () => (await Promise.all(world.all.map((node) => opinions(node, id)))).every((found) => REGIONS.every((region) => found[region] === "up")), PATIENCE_MS);
+    for (const node of world.all) {
+      const results = await list(node, `${MONITORS}/${id}/results`);
+      t.same(new Set(results.map(({ region }) => region)), new Set(REGIONS), `${node.region} gives results of all regions`);
+      t.match(results[0], { state: "up", error: null, attempt: 1, latency_ms: Number, phases: { connect: Number, total: Number } });
+      const times = results.map(({ at }) => String(at));
+      t.same(times, [...times].sort().reverse(), "newest first");
+    }
+    const [day] = await list(world.eu, `${MONITORS}/${id}/uptime`);
+    t.match(day, { uptime: 1, down_seconds: 0, latency_ms: { p50: Number, p99: Number } });
+    t.ok(((day?.["latency_ms"] ?? { count: 0 }) as { count: number }).count >= 3, "latencies of all regions");
+    t.match((await world.ap.post(`${MONITORS}/${id}/run`, null)).body, { region: "ap-south", state: "up", latency_ms: Number });
+    t.equal((await world.ap.get(`${MONITORS}/${id}/results`, { level: "GLOBAL_QUORUM" })).status, 400);
+  });
+
+  await t.test("a target goes down while one region is cut off: one incident, everywhere, and it ends", { timeout: 100_000 }, async (t) => {
+    world.isolate("ap-south");
+    target.isDown = true;
+    await verdicts(id, "down", [world.us, world.eu]);
+    await settled("the incident is open", async () => (await list(world.eu, INCIDENTS)).length === 1 && (await list(world.us, INCIDENTS)).length === 1, PATIENCE_MS);
+    watching.heal();
+    await verdicts(id, "down");
+    await world.converged(PATIENCE_MS);
+    const found = await Promise.all(world.all.map((node) => list(node, INCIDENTS)));
+    t.same(found.map((incidents) => incidents.length), [1, 1, 1]);
+    t.equal((await monitor(world.ap, id))["open_incident_id"], found[0]?.[0]?.["id"]);
+    await settled("the incident says who saw what", async () => /sees it down since .* the status is 503 \(status\)/.test(JSON.stringify(await list(world.ap, INCIDENTS))), PATIENCE_MS);
+    target.isDown = false;
+    await verdicts(id, "up");
+    await settled("the incident is resolved", async () => (await list(world.ap, INCIDENTS)).every(({ status }) => status === "resolved"), PATIENCE_MS);
+  });
+
+  await t.test("a heartbeat that stops is down, and up again with the next call", { timeout: 100_000 }, async (t) => {
+    const beat = ok(await world.eu.post(MONITORS, { name: "Backup", type: "heartbeat", interval_seconds: 5, open_incident: false })).body;
+    const url = String(beat["heartbeat_url"]);
+    await settled("the address is known", async () => (await world.us.get(url, { key: null })).status === 200);
+    await verdicts(String(beat["id"]), "up");
+    t.equal((await world.us.get(url.replace(/.$/, "!"), { key: null })).status, 404);
+    await verdicts(String(beat["id"]), "down");
+    ok(await world.eu.post(url, null, { key: null }));
+    await verdicts(String(beat["id"]), "up");
+  });
+
+  await t.test("what results a region has kept is there after it was killed", { timeout: 100_000 }, async (t) => {
+    const before = (await list(world.us, `${MONITORS}/${id}/results?region=us-east&limit=1000`)).length;
+    await world.us.kill();
+    await world.startOne("us-east");
+    await world.voting(PATIENCE_MS);
+    t.ok((await list(world.us, `${MONITORS}/${id}/results?region=us-east&limit=1000`)).length >= before - 1, "but for what was not written yet");
+  });
+});
