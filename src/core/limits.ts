@@ -26,10 +26,10 @@ export const limits = {
   messageBytesMax: 8 * 1024 * 1024,
   recentLogBytes: 16 * 1024 * 1024,
   pendingEntriesBytes: 4 * 1024 * 1024,
-  /** Work on a peer's entries that is done in one turn of the event loop, and entries that go into one batch. */
-  sliceMs: 8,
+  /** Work on a peer's entries that is done in one turn of the event loop, and entries that go into one batch: what a reader waits for at most. */
+  sliceMs: 4,
   sliceEntries: 100,
-  batchedEntries: 200,
+  batchedEntries: 100,
   arrivalsPerRecord: 200,
   logEntriesKept: 20_000,
   logEntriesMax: 500_000,

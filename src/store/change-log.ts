@@ -423,7 +423,7 @@ export class ChangeLog {
 /** The sections of a record that differ from the disk; clears the marks. */
 function sectionWrites(record: DocumentRecord): StorageWrite[] {
   const writes: StorageWrite[] = [];
-  for (const id of record.dirty) {
+  for (const id of record.dirty ?? []) {
     const section = record.state?.sections.get(id);
     if (section === undefined) continue;
     const value = bytesOf(encodeSection(section));
@@ -431,7 +431,7 @@ function sectionWrites(record: DocumentRecord): StorageWrite[] {
     // The document itself is looked at with every change, an element of it seldom again.
     if (id !== "") record.state?.sections.pack(id, value);
   }
-  record.dirty.clear();
+  record.dirty = undefined;
   return writes;
 }
 

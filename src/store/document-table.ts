@@ -40,8 +40,8 @@ export interface DocumentRecord extends DocumentHeader {
   stagedBatch: number;
   /** Counts its changes within this process. */
   revision: number;
-  /** Sections that the next batch must write. */
-  readonly dirty: Set<string>;
+  /** Sections that the next batch must write; undefined: none. Most records have none, and a set for each would be felt. */
+  dirty: Set<string> | undefined;
   listed: boolean;
   /** Ids of the latest operations decided by quorum, oldest first. */
   operationIds: string[];
@@ -115,7 +115,7 @@ export class DocumentTable {
       const { partition, type, id } = parseKey(key);
       record = {
         key, partition, type, id, createdMs: 0, position: 0, moves: undefined, vector: state.vector, digest: state.digest, alive: false, deleted: false,
-        born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
+        born: null, touched: null, state, bytes: 0, stagedBatch: 0, revision: 0, dirty: undefined, listed: false, operationIds: [],
       };
       this.records.set(key, record);
       this.loaded.set(key, record);
@@ -127,7 +127,7 @@ export class DocumentTable {
   /** Forgets a record that never held anything. */
   dropIfEmpty(key: string): void {
     const record = this.records.get(key);
-    if (record === undefined || Object.keys(record.vector).length > 0 || record.dirty.size > 0) return;
+    if (record === undefined || Object.keys(record.vector).length > 0 || record.dirty !== undefined) return;
     this.records.delete(key);
     this.loaded.delete(key);
     if (record.state !== undefined) this.loadedBytes -= weightOf(record);
@@ -225,7 +225,7 @@ export class DocumentTable {
     if (this.loadedBytes <= this.bounds.documentCacheBytes) return;
     for (const [key, record] of this.loaded) {
       if (this.loadedBytes <= this.bounds.documentCacheBytes) return;
-      if (record.dirty.size > 0 || record.stagedBatch > this.flushedBatch() || this.pins.has(key)) continue;
+      if (record.dirty !== undefined || record.stagedBatch > this.flushedBatch() || this.pins.has(key)) continue;
       this.loaded.delete(key);
       this.loadedBytes -= weightOf(record);
       record.state = undefined;
@@ -236,6 +236,7 @@ export class DocumentTable {
   changed(record: DocumentRecord, sections: Iterable<string>, batch: number, bytes: number): void {
     const state = record.state;
     if (state === undefined) throw new Error(`the body of ${record.key} is not loaded`);
+    record.dirty ??= new Set();
     for (const section of sections) record.dirty.add(section);
     record.stagedBatch = batch;
     this.listBatches.set(`${record.partition}/${record.type}`, batch);
@@ -299,7 +300,7 @@ export class DocumentTable {
     const { partition, type, id } = parseKey(key);
     const record: DocumentRecord = {
       key, partition, type, id, createdMs: 0, position: 0, moves: undefined, vector: Object.create(null) as MutableVector, digest: new Uint8Array(DIGEST_BYTES), alive: false,
-      deleted: false, born: null, touched: null, state: undefined, bytes: 0, stagedBatch: 0, revision: 0, dirty: new Set(), listed: false, operationIds: [],
+      deleted: false, born: null, touched: null, state: undefined, bytes: 0, stagedBatch: 0, revision: 0, dirty: undefined, listed: false, operationIds: [],
     };
     this.fill(record, text);
     this.records.set(key, record);
@@ -326,7 +327,7 @@ export class DocumentTable {
     if (record.state !== undefined) this.loadedBytes -= weightOf(record);
     this.loaded.delete(record.key);
     record.state = undefined;
-    record.dirty.clear();
+    record.dirty = undefined;
     record.stagedBatch = 0;
     record.revision++;
     if (isPage(record)) this.rules.delete(record.id);
@@ -374,12 +375,27 @@ function fill(record: DocumentRecord, text: string): StoredHeader {
   record.position = stored.p;
   record.alive = stored.b !== null && !stored.x;
   record.deleted = stored.x;
-  record.born = stored.b;
-  record.touched = stored.t;
+  record.born = shared(stored.b);
+  record.touched = stored.b !== null && stored.t?.hlc === stored.b.hlc ? record.born : shared(stored.t);
   record.bytes = stored.n;
   record.operationIds = stored.o ?? [];
   record.moves = stored.m;
   return stored;
+}
+
+/** Names that every stamp repeats, once each: hundreds of thousands of headers hold the same few. */
+const names = new Map<string, string>();
+const NAMES_MAX = 10_000;
+
+function nameOf(name: string): string {
+  const known = names.get(name);
+  if (known !== undefined) return known;
+  if (names.size < NAMES_MAX) names.set(name, name);
+  return name;
+}
+
+function shared(stamp: Stamp | null): Stamp | null {
+  return stamp === null ? null : { hlc: stamp.hlc, region: nameOf(stamp.region), replica: nameOf(stamp.replica), actor: nameOf(stamp.actor) };
 }
 
 function isPage(record: DocumentRecord): boolean {
