@@ -123,7 +123,7 @@ test("behind nginx a change is seen when its second is over, and with every regi
   const until = performance.now() + 3_000;
   while (performance.now() < until) {
     const seen = await seenAt(cache);
-    if (seen.status !== 200 || seen.text !== last.text) return t.fail(`${seen.status} ${seen.text.slice(0, 200)}`);
+    if (seen.status !== 200 || seen.text !== last.text) throw new Error(`${seen.status} ${seen.text.slice(0, 200)}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   t.pass("it served what it held, long after its time was over");
