@@ -225,7 +225,7 @@ export class World {
  * Compiles once if the output is missing or old; test files that run at the same time wait for each other. In a process of its
  * own, since the compiler does not run under the loaders of the test runner.
  */
-async function ensureBuilt(): Promise<void> {
+export async function ensureBuilt(): Promise<void> {
   const ready = pathToFileURL(path.join(checkout, "scripts", "ready.mjs")).href;
   await run(...bareNode(["--input-type=module", "--eval", `(await import(${JSON.stringify(ready)})).ensureReady()`]), { env: environmentOf() });
 }
