@@ -263,7 +263,7 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
     };
     // HEAD comes with GET, so that whatever a scheduler can call will do.
     for (const method of ["GET", "POST"] as const) {
-      app.route({ method, url: "/heartbeats/:page/:id/:secret", config: { public: true }, schema: { tags, summary: "Call a heartbeat", params: heartbeatParams(), response: { 200: Beat } }, handler: heartbeat });
+      app.route({ method, url: "/heartbeats/:page/:id/:secret", config: { public: true, unreplicated: true }, schema: { tags, summary: "Call a heartbeat", params: heartbeatParams(), response: { 200: Beat } }, handler: heartbeat });
     }
   };
 }
