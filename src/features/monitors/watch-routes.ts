@@ -10,13 +10,14 @@ import type { Clock, Forwarder } from "../../core/ports.js";
 import type { Query, Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
 import { entityTag } from "../../store/entity-tag.js";
-import { find, lookUp, notFound, pageKey } from "../../store/resource.js";
+import { find, lookUp, notFound, pageKey, requirePage } from "../../store/resource.js";
 import { refuseUnnameable } from "../../store/resource-queries.js";
-import { ResourceParams } from "../../store/resource-schemas.js";
+import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
 import { rendered, renderedList, type Rendered, type RouteContext, type RouteOptions, type RouteReply, type RouteRequest } from "../../store/route-context.js";
 import { listOf, nullable, plainQuery } from "../../store/route-schemas.js";
-import { heartbeatUrl, MONITOR } from "./monitor.js";
-import { opinionsOf, VERDICTS, watchKey, type State } from "./opinion.js";
+import { heartbeatUrl, MONITOR, monitorOf } from "./monitor.js";
+import { opinionsOf, verdictOf, VERDICTS, watchKey, type State } from "./opinion.js";
+import { METRICS_TYPE, probeMetrics, type ProbeReading } from "./probe-metrics.js";
 import { latencyFigures, type Rollup } from "./rollup.js";
 import { ResultStore, TIERS, type StoredResult, type TimedRollup, type Tier } from "./results.js";
 import { DAY_MS, uptimeByDay, type VerdictChange } from "./uptime.js";
@@ -261,6 +262,21 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
       reply.code(200);
       return { ok: true };
     };
+    app.get("/v1/pages/:page/monitor-metrics", { config: viewer, schema: { tags, summary: "What this region saw last, for Prometheus", params: PageParams, querystring: plainQuery, produces: ["text/plain"], response: { 200: Type.String() } } },
+      async (request, reply) => {
+        const { page } = request.params;
+        const readings = await context.data.read({
+          documents: [pageKey(page)], lists: [{ partition: page, type: MONITOR }],
+          render: (snapshot) => requirePage(snapshot, page) ?? snapshot.list(page, MONITOR).flatMap(({ key, id }): ProbeReading[] => {
+            const document = snapshot.document(key);
+            return document === undefined ? [] : [{ monitor: monitorOf(document), verdict: verdictOf(snapshot, page, id).state, latest: watch.lastLook(page, id) }];
+          }),
+        }, { level: "LOCAL" });
+        if (isFault(readings)) return context.fail(request, reply, readings);
+        reply.header("content-type", METRICS_TYPE).header("consistency-level", "LOCAL").header("session-token", readings.token);
+        return probeMetrics(readings.value, own);
+      });
+
     // HEAD comes with GET, so that whatever a scheduler can call will do.
     for (const method of ["GET", "POST"] as const) {
       app.route({ method, url: "/heartbeats/:page/:id/:secret", config: { public: true, unreplicated: true }, schema: { tags, summary: "Call a heartbeat", params: heartbeatParams(), response: { 200: Beat } }, handler: heartbeat });
