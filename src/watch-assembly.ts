@@ -6,6 +6,7 @@ import type { Check } from "./core/check.js";
 import { watchLimits } from "./core/limits.js";
 import type { Storage } from "./core/ports.js";
 import type { IncidentRoom } from "./features/monitors/effects.js";
+import type { RunnerResult } from "./features/monitors/runner.js";
 import { ResultStore } from "./features/monitors/results.js";
 import { watchRoutes } from "./features/monitors/watch-routes.js";
 import { Watch } from "./features/monitors/watch.js";
@@ -48,7 +49,13 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
     settings: { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) }, timers, log: (event, text) => log.warn(event, text),
   });
   const regions = [...new Set([region, ...Object.values(peers).filter(({ role }) => role === "region").map((peer) => peer.region)])].sort();
-  const watch = new Watch({ data, clock, timers, replica, region, regions, runner, results, incidents, log: (level, event, text) => log[level](event, text), onDefect });
+  const late = options.metrics.histogram("statusmesh_check_late_seconds", "How much later than due checks begin.", []);
+  const looks = options.metrics.counter("statusmesh_checks", "Looks at targets, by what they came to.", ["state"]);
+  const observe = (result: RunnerResult): void => {
+    looks.add(1, result.state);
+    if (result.attempt === 1) late.observe(result.lateMs / 1_000);
+  };
+  const watch = new Watch({ data, clock, timers, replica, region, regions, runner, results, incidents, observe, log: (level, event, text) => log[level](event, text), onDefect });
   const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.http])));
   watch.start();
   log.debug({ event: "watching", http: addressText(config.http) }, "watching");

@@ -36,6 +36,9 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     t.match(day, { uptime: 1, down_seconds: 0, latency_ms: { p50: Number, p99: Number } });
     t.ok(((day?.["latency_ms"] ?? { count: 0 }) as { count: number }).count >= 3, "latencies of all regions");
     t.match((await world.ap.post(`${MONITORS}/${id}/run`, null)).body, { region: "ap-south", state: "up", latency_ms: Number });
+    const metrics = await world.us.get("/v1/pages/default/monitor-metrics");
+    t.match(metrics.headers["content-type"], /^text\/plain/);
+    t.match(metrics.text, new RegExp(`^probe_success\\{monitor="${id}".*region="us-east"\\} 1$`, "m"));
     t.equal((await world.ap.get(`${MONITORS}/${id}/results`, { level: "GLOBAL_QUORUM" })).status, 400);
   });
 

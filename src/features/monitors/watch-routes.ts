@@ -1,7 +1,7 @@
 /** What watching a monitor has brought: `…/opinions`, `…/results`, `…/rollups`, `…/uptime`, `POST …/run`, and the addresses that heartbeats call. */
 import { timingSafeEqual } from "node:crypto";
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import { Type } from "typebox";
+import { Type, type Static } from "typebox";
 import type { Json } from "../../core/change.js";
 import { keyOf } from "../../core/document.js";
 import { Fault, isFault } from "../../core/errors.js";
@@ -10,13 +10,14 @@ import type { Clock, Forwarder } from "../../core/ports.js";
 import type { Query, Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
 import { entityTag } from "../../store/entity-tag.js";
-import { find, lookUp, notFound, pageKey } from "../../store/resource.js";
+import { find, lookUp, notFound, pageKey, requirePage } from "../../store/resource.js";
 import { refuseUnnameable } from "../../store/resource-queries.js";
-import { ResourceParams } from "../../store/resource-schemas.js";
-import { rendered, renderedList, type Rendered, type RouteContext, type RouteOptions, type RouteRequest } from "../../store/route-context.js";
+import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
+import { rendered, renderedList, type Rendered, type RouteContext, type RouteOptions, type RouteReply, type RouteRequest } from "../../store/route-context.js";
 import { listOf, nullable, plainQuery } from "../../store/route-schemas.js";
-import { heartbeatUrl, MONITOR } from "./monitor.js";
-import { opinionsOf, VERDICTS, watchKey, type State } from "./opinion.js";
+import { heartbeatUrl, MONITOR, monitorOf } from "./monitor.js";
+import { opinionsOf, verdictOf, VERDICTS, watchKey, type State } from "./opinion.js";
+import { METRICS_TYPE, probeMetrics, type ProbeReading } from "./probe-metrics.js";
 import { latencyFigures, type Rollup } from "./rollup.js";
 import { ResultStore, TIERS, type StoredResult, type TimedRollup, type Tier } from "./results.js";
 import { DAY_MS, uptimeByDay, type VerdictChange } from "./uptime.js";
@@ -58,6 +59,8 @@ const UptimeItem = Type.Object({
   }),
 });
 
+const heartbeatParams = () => Type.Object({ page: Type.String({ maxLength: 64 }), id: Type.String({ maxLength: 64 }), secret: Type.String({ maxLength: 128 }) });
+const Beat = Type.Object({ ok: Type.Boolean() });
 const When = Type.String({ minLength: 1, maxLength: 40, description: "RFC 3339, or a date." });
 const consistency = Type.Optional(Type.String({ description: "Only `LOCAL`." }));
 const ResultQuery = Type.Object({
@@ -245,25 +248,39 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
         return context.read(request, reply, ofMonitor(page, id, (document, snapshot) => rendered(result, entityTag(document, snapshot))));
       });
 
-    const params = Type.Object({ page: Type.String({ maxLength: 64 }), id: Type.String({ maxLength: 64 }), secret: Type.String({ maxLength: 128 }) });
-    const Beat = Type.Object({ ok: Type.Boolean() });
-    app.route({
-      method: ["GET", "POST"], url: "/heartbeats/:page/:id/:secret", config: { public: true },
-      schema: { tags, summary: "Call a heartbeat", params, response: { 200: Beat } },
-      handler: async (request, reply) => {
-        const { page, id, secret } = request.params as { page: string; id: string; secret: string };
-        const url = await context.data.read({
-          documents: [], render: (snapshot) => {
-            const document = lookUp(snapshot, keyOf(page, MONITOR, id));
-            return document === undefined ? null : heartbeatUrl(document);
-          },
+    const heartbeat = async (request: RouteRequest & { readonly params: Static<ReturnType<typeof heartbeatParams>> }, reply: RouteReply): Promise<{ ok: boolean }> => {
+      const { page, id, secret } = request.params;
+      const url = await context.data.read({
+        documents: [], render: (snapshot) => {
+          const document = lookUp(snapshot, keyOf(page, MONITOR, id));
+          return document === undefined ? null : heartbeatUrl(document);
+        },
+      }, { level: "LOCAL" });
+      const [called, right] = [`/heartbeats/${page}/${id}/${secret}`, isFault(url) ? null : url.value].map((text) => Buffer.from(text ?? ""));
+      if (called === undefined || right === undefined || called.length !== right.length || !timingSafeEqual(called, right)) return context.fail(request, reply, notFound("heartbeat"));
+      watch.beat(page, id);
+      reply.code(200);
+      return { ok: true };
+    };
+    app.get("/v1/pages/:page/monitor-metrics", { config: viewer, schema: { tags, summary: "What this region saw last, for Prometheus", params: PageParams, querystring: plainQuery, produces: ["text/plain"], response: { 200: Type.String() } } },
+      async (request, reply) => {
+        const { page } = request.params;
+        const readings = await context.data.read({
+          documents: [pageKey(page)], lists: [{ partition: page, type: MONITOR }],
+          render: (snapshot) => requirePage(snapshot, page) ?? snapshot.list(page, MONITOR).flatMap(({ key, id }): ProbeReading[] => {
+            const document = snapshot.document(key);
+            return document === undefined ? [] : [{ monitor: monitorOf(document), verdict: verdictOf(snapshot, page, id).state, latest: watch.lastLook(page, id) }];
+          }),
         }, { level: "LOCAL" });
-        const [called, right] = [`/heartbeats/${page}/${id}/${secret}`, isFault(url) ? null : url.value].map((text) => Buffer.from(text ?? ""));
-        if (called === undefined || right === undefined || called.length !== right.length || !timingSafeEqual(called, right)) return context.fail(request, reply, notFound("heartbeat"));
-        watch.beat(page, id);
-        return reply.code(200).send({ ok: true });
-      },
-    });
+        if (isFault(readings)) return context.fail(request, reply, readings);
+        reply.header("content-type", METRICS_TYPE).header("consistency-level", "LOCAL").header("session-token", readings.token);
+        return probeMetrics(readings.value, own);
+      });
+
+    // HEAD comes with GET, so that whatever a scheduler can call will do.
+    for (const method of ["GET", "POST"] as const) {
+      app.route({ method, url: "/heartbeats/:page/:id/:secret", config: { public: true, unreplicated: true }, schema: { tags, summary: "Call a heartbeat", params: heartbeatParams(), response: { 200: Beat } }, handler: heartbeat });
+    }
   };
 }
 

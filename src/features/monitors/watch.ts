@@ -37,6 +37,8 @@ export interface WatchParts {
   readonly runner: RunnerPort;
   readonly results: ResultStore;
   readonly incidents: IncidentRoom;
+  /** Hears of every look at a target, for the replica's own metrics. */
+  observe?(result: RunnerResult): void;
   log(level: "info" | "warn", event: Readonly<Record<string, unknown>>, text: string): void;
   /** A broken invariant. */
   onDefect(error: unknown): void;
@@ -239,6 +241,7 @@ export class Watch {
   }
 
   private hear(result: RunnerResult): void {
+    this.parts.observe?.(result);
     const entry = this.watched.get(result.key);
     if (entry === undefined || this.stopped) return;
     entry.lastResultMs = this.parts.clock.monotonic();
