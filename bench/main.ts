@@ -14,13 +14,15 @@ import { LoadTool } from "./load.js";
 import { hotDocument, localWrite } from "./local-write.bench.js";
 import { localRead } from "./local-read.bench.js";
 import { baselineName, baselineValue, metricLine, metricOf, metricTable, type Baselines, type Metric } from "./measurement.js";
+import { publicRead } from "./public-read.bench.js";
 import { quorum } from "./quorum.bench.js";
 import { replicationLag } from "./replication-lag.bench.js";
+import { eventStreams } from "./streams.bench.js";
 import { disk, footprint } from "./size.bench.js";
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   "local-read": localRead, "local-write": localWrite, hot: hotDocument, quorum, "replication-lag": replicationLag,
-  "anti-entropy": antiEntropy, "catch-up": catchUp, healing, size: footprint, disk,
+  "anti-entropy": antiEntropy, "catch-up": catchUp, healing, "public-read": publicRead, streams: eventStreams, size: footprint, disk,
 };
 /** Benches that have not begun by then are left out, and said to be. */
 const BUDGET_MS = 12 * 60_000;

@@ -1,0 +1,71 @@
+/** The status page and `summary.json`, against bare Fastify and nginx that send the same bytes. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { BareFastify } from "./bare-fastify.js";
+import { CONNECTIONS, inTurn, RUNS, type BenchWorld } from "./bench.js";
+import { Child, freePorts, TemporaryFolder } from "./children.js";
+import { Cluster, type RegionProcess } from "./cluster.js";
+import { sampleOf } from "./measurement.js";
+
+const NGINX = "/usr/sbin/nginx";
+const COMPONENTS = 50;
+
+/** nginx, serving one file. */
+class FileServer {
+  private constructor(private readonly folder: TemporaryFolder, private readonly child: Child, readonly base: string) {}
+
+  static async start(bytes: string): Promise<FileServer> {
+    const folder = new TemporaryFolder();
+    const root = path.join(folder.path, "root");
+    mkdirSync(root);
+    writeFileSync(path.join(root, "bytes"), bytes);
+    const [port = 0] = await freePorts(1);
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder.path}/${name};`).join(" ");
+    writeFileSync(path.join(folder.path, "nginx.conf"), `daemon off; worker_processes 1; user root; pid ${folder.path}/pid; error_log ${folder.path}/error.log;
+events { worker_connections 1024; }
+http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000; default_type application/json; ${temporary}
+  server { listen 127.0.0.1:${port}; root ${root}; } }`);
+    const child = Child.spawn("nginx", NGINX, ["-p", folder.path, "-c", path.join(folder.path, "nginx.conf")], {});
+    return new FileServer(folder, child, `http://127.0.0.1:${port}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.child.stop();
+    this.folder[Symbol.dispose]();
+  }
+}
+
+async function fill(region: RegionProcess): Promise<void> {
+  for (let i = 0; i < COMPONENTS; i++) {
+    const { status } = await region.call("POST", "/v1/pages/default/components", { body: { name: `Component ${i}` } });
+    if (status !== 201) throw new Error(`a component was answered ${status}`);
+  }
+  await region.openIncidents(3);
+}
+
+async function measure(world: BenchWorld, region: RegionProcess, name: string, route: string): Promise<void> {
+  const { load, quick, found, skipped } = world;
+  const answer = await fetch(`${region.base}${route}`, { headers: { "accept-encoding": "identity" } });
+  if (answer.status !== 200) return skipped(name, `it is answered ${answer.status}`);
+  const bytes = await answer.text();
+  await using bare = await BareFastify.start(bytes);
+  await using files = existsSync(NGINX) ? await FileServer.start(bytes) : undefined;
+  if (files === undefined) skipped(`${name} beside nginx`, `there is no ${NGINX}`);
+  const common = { connections: CONNECTIONS, seconds: quick ? 0.5 : 2 };
+  const reading = (base: string, path: string) => () => load.run({ ...common, base, requests: [{ method: "GET" as const, path }] });
+  const all = [reading(region.base, route), reading(bare.base, "/bytes"), ...(files === undefined ? [] : [reading(files.base, "/bytes")])];
+  for (const one of all) await one();
+  const [ours = [], fastify = [], nginx] = await inTurn(RUNS, all);
+  const value = sampleOf(ours.map(({ perSecond }) => perSecond));
+  const note = `${Buffer.byteLength(bytes)} bytes`;
+  found({ metric: `${name}, ${CONNECTIONS} connections`, unit: "requests/s", value, beside: { name: "bare Fastify, same bytes", value: sampleOf(fastify.map(({ perSecond }) => perSecond)) }, goal: { text: "≥ 0.9 ×", of: "ratio", atLeast: 0.9 }, note });
+  if (nginx !== undefined) found({ metric: `${name}, beside nginx`, unit: "requests/s", value, beside: { name: "nginx, same bytes from a file", value: sampleOf(nginx.map(({ perSecond }) => perSecond)) }, goal: { text: "≥ 0.5 ×", of: "ratio", atLeast: 0.5 }, note });
+}
+
+export async function publicRead(world: BenchWorld): Promise<void> {
+  await using cluster = await Cluster.start();
+  const region = cluster.at("us-east");
+  await fill(region);
+  await measure(world, region, "summary.json", "/pages/default/api/v2/summary.json");
+  await measure(world, region, "status page", "/pages/default");
+}
