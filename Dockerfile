@@ -14,6 +14,7 @@ ENV NODE_ENV=production STATUSMESH_READY=1
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY web web
 COPY package.json LICENSE ./
 COPY bin bin
 COPY scripts scripts

@@ -16,16 +16,31 @@ export const LANGUAGES = Object.keys(TEXTS) as LanguageCode[];
 const RIGHT_TO_LEFT: ReadonlySet<string> = new Set(["ar"]);
 /** Longer lists of languages than any browser sends are cut. */
 const HEADER_LENGTH_MAX = 500;
+const NEGOTIATIONS_MAX = 1_000;
 
 export function isLanguage(code: string): code is LanguageCode {
   return Object.hasOwn(TEXTS, code);
 }
 
+const negotiations = new Map<string, LanguageCode>();
+
 /** The best of `Accept-Language`, English if it names none of ours. Source: RFC 9110, RFC 4647 (lookup). */
 export function negotiated(header: string | undefined): LanguageCode {
+  if (header === undefined || header === "") return "en";
+  let known = negotiations.get(header);
+  if (known === undefined) {
+    // Browsers send few different ones; a cached page is found faster than one of them is read.
+    if (negotiations.size >= NEGOTIATIONS_MAX) negotiations.clear();
+    known = bestOf(header);
+    if (header.length <= HEADER_LENGTH_MAX) negotiations.set(header, known);
+  }
+  return known;
+}
+
+function bestOf(header: string): LanguageCode {
   let best: LanguageCode = "en";
   let bestQuality = 0;
-  for (const part of (header ?? "").slice(0, HEADER_LENGTH_MAX).split(",")) {
+  for (const part of header.slice(0, HEADER_LENGTH_MAX).split(",")) {
     const [range = "", ...parameters] = part.trim().toLowerCase().split(";");
     const quality = Number(parameters.find((parameter) => parameter.trim().startsWith("q="))?.trim().slice(2) ?? 1);
     const code = range.split("-", 1)[0] ?? "";
