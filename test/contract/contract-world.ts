@@ -9,7 +9,7 @@ import { Agent } from "undici";
 import { Client } from "./contract-client.js";
 import { readDescription, type Description } from "./description.js";
 
-const START_MS = 30_000;
+const START_MS = 90_000;
 const STOP_MS = 12_000;
 const REPOSITORY = path.resolve(import.meta.dirname, "..", "..");
 const REGIONS = ["us-east", "eu-west", "ap-south"] as const;

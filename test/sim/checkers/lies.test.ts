@@ -198,9 +198,16 @@ t.test("projections, bounds, effects and levels", async (t) => {
   const projected = (kept: string) => ({ projections: [{ replica: "us-east", projection: "uptime", kept: { day: kept }, rebuilt: { day: "x" } }] });
   t.equal(kindOf(projections, begun(), projected("x")), "ok");
   t.equal(kindOf(projections, begun(), projected("y")), "violation");
+  const compared = (kept: RecordedEntry["to"], rebuilt: RecordedEntry["to"]) => ({ projections: [{ replica: "us-east", projection: "uptime", kept, rebuilt }] });
+  t.equal(kindOf(projections, begun(), compared({ a: 1, b: 2 }, { b: 2, a: 1 })), "ok", "the order of members says nothing");
+  t.equal(kindOf(projections, begun(), compared([1, 2], [2, 1])), "violation", "the order of a list does");
+  t.equal(kindOf(projections, begun(), compared({ a: 1 }, { a: 1, b: 2 })), "violation", "a day is missing");
   const sample = (value: number) => ({ samples: [{ replica: "us-east", atMs: 1, name: "pendingEntriesBytes", value, limit: 10 }] });
   t.equal(kindOf(bounds, begun(), sample(10)), "ok");
   t.equal(kindOf(bounds, begun(), sample(11)), "violation");
+  t.equal(kindOf(bounds, begun(), { samples: [...sample(1).samples, { replica: "eu-west", atMs: 2, name: "pendingEntriesBytes", value: 12, limit: 10 }] }), "violation");
+  const often = verdictOf(bounds, begun().history({ samples: [11, 25, 12].map((value, atMs) => ({ replica: "us-east", atMs, name: "waitingWrites", value, limit: 10 })) }));
+  t.match(often, { kind: "violation", violations: [{ happened: /it was 25 at 1 ms, and over its limit in 3 of 3/ }] });
   const sent = (...copies: readonly (readonly [key: string, content: string])[]) => ({ effects: { expected: [{ key: "k", because: "it was resolved" }], delivered: copies.map(([key, content]) => ({ key, content, replica: "us-east", atMs: 1 })) } });
   t.equal(kindOf(effects, begun(), sent(["k", "x"], ["k", "x"])), "ok");
   t.equal(kindOf(effects, begun(), sent()), "violation");
@@ -208,6 +215,8 @@ t.test("projections, bounds, effects and levels", async (t) => {
   t.equal(kindOf(effects, begun(), sent(["k", "x"], ["other", "x"])), "violation");
   t.equal(kindOf(levels, begun().read(2, 3, "a", { servedLevel: "GLOBAL_QUORUM" })), "ok");
   t.equal(kindOf(levels, begun().read(2, 3, "a", { servedLevel: "LOCAL" })), "violation");
+  t.equal(kindOf(levels, begun().write(2, 3, "b", { level: "LOCAL_QUORUM", servedLevel: "LOCAL" })), "violation");
+  t.equal(kindOf(levels, begun().list(2, 3, {}, { servedLevel: "LOCAL_QUORUM" })), "violation");
 });
 
 t.test("a history file that is no history says where and why", async (t) => {
