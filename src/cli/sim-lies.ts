@@ -77,7 +77,7 @@ export function plant(lie: Lie, root: string, folder: string): void {
     if (times !== 1) throw new CommandFault([`The planted bug ${lie.name} looks for a piece of ${file} that is there ${times} times, not once: the source has changed, and sim/lies.ts must follow.`]);
     writeFileSync(target, text.replace(find, () => replace));
   }
-  const compiler = path.join(root, "node_modules", "typescript", "bin", "tsc");
-  const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8" });
+  const compiler = path.join(root, "node_modules", "typescript", "lib", "tsc.js");
+  const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
   if (compiled.status !== 0) throw new CommandFault([`The planted bug ${lie.name} does not compile: ${compiled.stdout}${compiled.stderr}`]);
 }

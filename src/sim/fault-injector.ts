@@ -419,8 +419,9 @@ export class FaultInjector {
 
   private flipped(random: SeededRandom): Befallen | undefined {
     const machine = this.mayForget(random);
-    const prefix = random.pick(STORED_PREFIXES);
-    if (machine?.disk.spoil(prefix) !== true) return undefined;
+    if (machine === undefined) return undefined;
+    const prefix = random.shuffled(STORED_PREFIXES).find((one) => machine.disk.spoil(one));
+    if (prefix === undefined) return undefined;
     this.forgets(machine);
     if (random.chance(0.5)) {
       this.world.crash(machine.shape.replica, "nothing");
