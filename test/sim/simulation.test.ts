@@ -7,7 +7,7 @@ import { runSeed, SwarmTotals } from "../../src/sim/swarm.js";
 
 /** Together they meet every fault that is not rare. */
 const SEEDS = 50;
-const RARE_FAULTS = new Set(["member-added", "member-removed", "crash-all", "ring"]);
+const RARE_FAULTS = new Set(["member-added", "member-removed", "crash-all", "ring", "disk-flipped"]);
 
 test("two runs of a seed are the same, byte for byte, and another seed is another run", async (t) => {
   const lines: string[] = [];
