@@ -6,7 +6,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Lie } from "../sim/lies.js";
-import type { SeedSummary } from "../sim/swarm.js";
+import { runSeed, type SeedSummary } from "../sim/swarm.js";
+import { simulationHost } from "./sim-host.js";
 import { runPool } from "./sim-pool.js";
 import { CommandFault } from "./terminal.js";
 
@@ -43,23 +44,36 @@ async function runLie(lie: Lie, options: LiesOptions): Promise<LieResult> {
   try {
     plant(lie, options.root, folder);
     let seeds = 0;
-    let found: { readonly summary: SeedSummary; readonly seeds: number } | undefined;
-    try {
-      await runPool({
-        worker: path.join(folder, "dist", "cli", "sim-worker.js"), processes: options.processes, first: options.first, seeds: lie.seedsMax,
-        each: (summary) => {
-          seeds++;
-          options.progress(lie, seeds);
-          if (summary.failures.length > 0) found ??= { summary, seeds };
-          return found === undefined;
-        },
-      });
-    } catch (error) {
-      // A bug that ends the program has been noticed, too.
-      return { lie, seeds: seeds + 1, checker: "the program ends", happened: error instanceof Error ? error.message : String(error) };
+    let checker = "";
+    let happened = "";
+    for (let isFound = false; !isFound && seeds < lie.seedsMax; ) {
+      const failed: SeedSummary[] = [];
+      const first = options.first + seeds;
+      try {
+        await runPool({
+          worker: path.join(folder, "dist", "cli", "sim-worker.js"), processes: options.processes, first, seeds: lie.seedsMax - seeds,
+          each: (summary) => {
+            seeds++;
+            options.progress(lie, seeds);
+            if (summary.failures.length > 0) failed.push(summary);
+            return failed.length === 0;
+          },
+        });
+      } catch (error) {
+        // A bug that ends the program has been noticed, too.
+        return { lie, seeds: seeds + 1, checker: "the program ends", happened: error instanceof Error ? error.message : String(error) };
+      }
+      if (failed.length === 0) break;
+      for (const summary of failed) {
+        // What fails without the bug says nothing about the bug.
+        const truth = await runSeed({ seed: summary.seed, host: simulationHost });
+        if (truth.failures.length > 0) continue;
+        isFound = true;
+        checker = summary.failures[0]?.checker ?? "";
+        happened = summary.failures[0]?.happened ?? "";
+      }
     }
-    const failure = found?.summary.failures[0];
-    return { lie, seeds: found?.seeds, checker: failure?.checker ?? "", happened: failure?.happened ?? "" };
+    return { lie, seeds: checker === "" ? undefined : seeds, checker, happened };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -77,7 +91,7 @@ export function plant(lie: Lie, root: string, folder: string): void {
     if (times !== 1) throw new CommandFault([`The planted bug ${lie.name} looks for a piece of ${file} that is there ${times} times, not once: the source has changed, and sim/lies.ts must follow.`]);
     writeFileSync(target, text.replace(find, () => replace));
   }
-  const compiler = path.join(root, "node_modules", "typescript", "bin", "tsc");
-  const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8" });
+  const compiler = path.join(root, "node_modules", "typescript", "lib", "tsc.js");
+  const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
   if (compiled.status !== 0) throw new CommandFault([`The planted bug ${lie.name} does not compile: ${compiled.stdout}${compiled.stderr}`]);
 }

@@ -19,7 +19,7 @@ export async function runPool(options: PoolOptions): Promise<void> {
   const end = options.first + options.seeds;
   let isOver = false;
   const runOne = (): Promise<void> => new Promise((resolve, reject) => {
-    const child: ChildProcess = fork(options.worker, [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const child: ChildProcess = fork(options.worker, [], { stdio: ["ignore", "inherit", "inherit", "ipc"], execArgv: [], env: { ...process.env, NODE_OPTIONS: "" } });
     let running: number | undefined;
     const give = (): void => {
       running = isOver || next >= end ? undefined : next++;

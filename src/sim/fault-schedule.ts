@@ -4,7 +4,6 @@
  */
 import type { FaultKind } from "./history.js";
 import type { SeededRandom } from "./seeded-random.js";
-import type { WorldShape } from "./world-shape.js";
 
 export interface PlannedFault {
   /** Its number in the schedule of the seed; stays when others are taken out. */
@@ -37,14 +36,12 @@ const WEIGHTS: Readonly<Record<SimulatedFault, number>> = {
   partition: 3, "one-way-cut": 3, bridge: 1.5, ring: 1, isolate: 4, flap: 1.5, delay: 3, loss: 2, duplication: 3, reordering: 2, corruption: 1.5, "altered-entry": 1.5, bandwidth: 1, reset: 4,
   crash: 6, "crash-all": 1, restart: 2, pause: 4, "clock-skew": 1.5, "clock-jump": 1.5, "clock-freeze": 1,
   "disk-torn-write": 2, "disk-lost-unsynced": 3, "disk-read-error": 0.7, "disk-full": 1.2, "disk-emptied": 1.2, "disk-flipped": 0.7, "disk-restored": 1.5, "disk-slow": 1,
-  "member-added": 0.35, "member-removed": 0.35,
+  "member-added": 1, "member-removed": 1.5,
 };
 
-/** Faults that take a replica's votes: at most one of these is drawn a schedule in small worlds, so that a majority keeps its memory. */
-export const FORGETTING: ReadonlySet<SimulatedFault> = new Set<SimulatedFault>(["disk-emptied", "disk-flipped", "disk-restored", "disk-torn-write"]);
 const MEMBERSHIP: ReadonlySet<SimulatedFault> = new Set<SimulatedFault>(["member-added", "member-removed"]);
 
-export function scheduleOf(random: SeededRandom, shape: WorldShape, durationMs: number): PlannedFault[] {
+export function scheduleOf(random: SeededRandom, durationMs: number): PlannedFault[] {
   // A swarm: each run has some kinds of faults only, so that they meet in many mixtures and none hides the others.
   const enabled = SIMULATED_FAULTS.filter(() => random.chance(0.45));
   const weights = Object.fromEntries(enabled.map((kind) => [kind, WEIGHTS[kind]])) as Partial<Record<SimulatedFault, number>>;
@@ -62,6 +59,5 @@ export function scheduleOf(random: SeededRandom, shape: WorldShape, durationMs: 
     }
     faults.push({ id: faults.length + 1, kind, atMs: at, lastsMs: Math.min(drawn, Math.max(500, durationMs - at)) });
   }
-  void shape;
   return faults;
 }

@@ -84,7 +84,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
   const requests = new Requests(world, { broken, reached: reach });
   const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadShapeOf(random.fork("workload shape")), options.left ?? new Set(), reach);
   const durationMs = workload.shape.hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]);
-  const faults = scheduleOf(random.fork("faults"), world.shape, durationMs).filter(({ id }) => options.faults?.has(id) ?? true);
+  const faults = scheduleOf(random.fork("faults"), durationMs).filter(({ id }) => options.faults?.has(id) ?? true);
   const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
   const observer = new Observer(world, requests, recorder);
   let over = false;

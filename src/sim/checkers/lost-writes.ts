@@ -6,8 +6,8 @@ import { isWrite, resourceName, type History, type Operation } from "../history.
 import { canonical, HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments, type ObservedDocument } from "./final-documents.js";
+import { mayBeForgotten } from "./forgetting.js";
 import { isTelling } from "./register.js";
-import { FORGETTING_FAULTS } from "./resurrection.js";
 
 const PROMISED = "No write that was acknowledged disappears.";
 
@@ -26,26 +26,11 @@ export const lostWrites: Checker = {
       const record = index.resources.get(write.resource);
       if (record !== undefined) checkKept(write, record, observed, history, findings);
     }
-    for (const record of index.resources.values()) checkGone(record, finals.of(record.name), findings);
+    for (const record of index.resources.values()) checkGone(record, finals.of(record.name), history, findings);
     checkRefused(history, finals, index, findings);
     return findings.verdict();
   },
 };
-
-/**
- * A LOCAL write is in one replica's hands until it is replicated, and is lost with its disk; a LOCAL_QUORUM one with the disks of as many
- * replicas of the region as acknowledged it. What a majority of regions has decided is never excused.
- */
-function mayBeForgotten(write: LogicalWrite, history: History): boolean {
-  return write.operations.every(({ level, replica, region, returnedAtMs, outcome }) => {
-    if (outcome !== "ok") return true;
-    if (level === "GLOBAL_QUORUM" || returnedAtMs === undefined) return false;
-    const hasForgotten = (name: string): boolean => history.faults.some(({ kind, targets, fromMs, untilMs }) => FORGETTING_FAULTS.has(kind) && targets.includes(name) && (untilMs ?? fromMs) >= returnedAtMs);
-    if (level === "LOCAL") return hasForgotten(replica);
-    const within = history.replicas.filter((other) => other.region === region && other.role === "region");
-    return within.filter((other) => hasForgotten(other.replica)).length >= Math.floor(within.length / 2) + 1;
-  });
-}
 
 function checkKept(write: LogicalWrite, record: ResourceRecord, observed: readonly ObservedDocument[], history: History, findings: Findings): void {
   if (observed.length === 0) {
@@ -97,9 +82,9 @@ function mayBeReplaced(write: LogicalWrite, field: string, { writes }: ResourceR
 }
 
 /** What was created is there in the end, unless somebody asked for its deletion. */
-function checkGone({ name, writes }: ResourceRecord, observed: readonly ObservedDocument[], findings: Findings): void {
+function checkGone({ name, writes }: ResourceRecord, observed: readonly ObservedDocument[], history: History, findings: Findings): void {
   if (writes.some(({ kind }) => kind === "delete")) return;
-  const created = writes.filter(({ certain }) => certain);
+  const created = writes.filter((write) => write.certain && !mayBeForgotten(write, history));
   const gone = observed.filter(({ sight }) => !sight.found);
   if (created.length === 0 || gone.length === 0) return;
   findings.violation(PROMISED, `${name} is gone at ${gone.map(({ replica }) => replica).join(", ")} in the end, and nobody deleted it.`, created.flatMap(({ operations }) => operations));

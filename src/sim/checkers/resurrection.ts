@@ -1,13 +1,11 @@
 /** What was deleted stays deleted: at the replica that said so, for every later quorum operation, and everywhere in the end. Ids are never used again. */
-import type { FaultKind, History } from "../history.js";
+import type { History } from "../history.js";
 import { HistoryIndex, type LogicalWrite, type ResourceRecord, type ResourceSight } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments } from "./final-documents.js";
+import { FORGETTING_FAULTS, mayBeForgotten } from "./forgetting.js";
 
 const PROMISED = "A delete wins: 404 everywhere, and nothing comes back.";
-
-/** After these a replica may have to learn again what it knew. */
-export const FORGETTING_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored"]);
 
 export const resurrection: Checker = {
   name: "resurrection",
@@ -24,7 +22,7 @@ export const resurrection: Checker = {
       const places = new Map<string, { readonly sinceMs: number; readonly because: string }>();
       for (const sight of inOrder(record, deletes)) checkSight(sight, record, deletes, places, forgetful, findings);
       checkCreates(record, deletes, findings);
-      checkEnd(record, deletes, finals, findings);
+      checkEnd(record, deletes.filter((write) => !mayBeForgotten(write, history)), finals, findings);
     }
     return findings.verdict();
   },
