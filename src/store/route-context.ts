@@ -116,7 +116,7 @@ export interface RouteContext {
 
   /**
    * Answers a public route from the representation, rendered once per change: with its coding, tag, `Last-Modified`, caching and surrogate
-   * keys; 304 where the client has it; HEAD alike. See `docs/public-interfaces.md`.
+   * keys; 304 where the client has it; HEAD alike.
    */
   publish<P = undefined>(request: RouteRequest, reply: RouteReply, representation: Representation<P>): Promise<never>;
 

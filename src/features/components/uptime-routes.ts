@@ -1,4 +1,5 @@
 /** `/v1/pages/{page}/components/{id}/uptime`: per day of the page's time zone seconds per status, and the share without outages. */
+import { createHash } from "node:crypto";
 import { Type } from "typebox";
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { isFault } from "../../core/errors.js";
@@ -55,6 +56,8 @@ export const uptimeRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app,
       component_id: id, page_id: page, time_zone: timeZone, from, to, seconds, uptime_percentage: percentage(uptimeOfSeconds(seconds)),
       days: days.map((day) => ({ date: day.day, total_seconds: day.totalSeconds, seconds: day.seconds, uptime_percentage: percentage(day.uptime) })),
     };
-    return context.read(request, reply, { documents: [], render: () => rendered(body, null) });
+    // It changes with time alone, so its tag is that of its bytes.
+    const etag = createHash("sha256").update(JSON.stringify(body)).digest("base64url").slice(0, 22);
+    return context.read(request, reply, { documents: [], render: () => rendered(body, etag) });
   });
 };
