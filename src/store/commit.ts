@@ -231,8 +231,10 @@ export class CommitPath {
     let isHandedOver = false;
     while (result instanceof Handover) {
       const answer = await hand?.(result.to);
+      // A refusal of the request itself may come of what this replica proposed before, and had decided: the operation id tells, here.
+      const isRefused = isFault(answer) && isFinal(answer);
       // What this replica proposed before may yet be decided, whatever the other one says of its own proposals.
-      if (answer !== undefined) return isFault(answer) ? uncertain(answer) : answer;
+      if (answer !== undefined && !isRefused) return isFault(answer) ? uncertain(answer) : answer;
       isHandedOver = true;
       result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
     }

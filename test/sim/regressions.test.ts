@@ -9,6 +9,7 @@ const REGRESSIONS: readonly { readonly seed: number; readonly what: string }[] =
   { seed: 74, what: "a write that was handed over without an answer was called rejected, and took effect" },
   { seed: 83, what: "a write that was handed over and refused there was called rejected, although its first proposal was decided" },
   { seed: 101, what: "a replica told a count of votes that its full disk then lost, was put in doubt, and no majority was left to vote" },
+  { seed: 424, what: "a creation that was handed over was answered 409 although its own first proposal had been decided" },
 ];
 
 for (const { seed, what } of REGRESSIONS) {
