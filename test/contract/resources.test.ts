@@ -187,10 +187,11 @@ t.test("a page: defaults, slugs, conflicts, validation, deletion", async (t) => 
 
 t.test("everything under a page that does not exist is 404", async (t) => {
   for (const { method, path, description } of world.openapi.operations) {
-    if (!path.includes("{page}") || /\/(history|resolve)$/.test(path)) continue;
+    // Public pages are no routes of the API: their 404 is a page for people.
+    if (!path.startsWith("/v1/") || !path.includes("{page}") || /\/(history|resolve)$/.test(path)) continue;
     const url = path.replace("{page}", "nowhere").replace(/\{[a-z]+\}/g, "x1");
     const isMaintenance = /maintenances$/.test(path);
-    const body = description.requestBody === undefined || path.endsWith("/publish") ? undefined : method === "PATCH" ? {} : /updates$|postmortem$/.test(path) ? { body: "x" } : isMaintenance ? { name: "x", scheduled_for: "2030-01-01T00:00:00Z", scheduled_until: "2030-01-02T00:00:00Z" } : { name: "x" };
+    const body = description.requestBody === undefined || /\/(publish|run)$/.test(path) ? undefined : method === "PATCH" ? {} : /updates$|postmortem$/.test(path) ? { body: "x" } : isMaintenance ? { name: "x", scheduled_for: "2030-01-01T00:00:00Z", scheduled_until: "2030-01-02T00:00:00Z" } : /monitors$/.test(path) ? { name: "x", type: "http", target: "https://www.example.com/" } : { name: "x" };
     t.equal((await owner.send(method, url, body)).status, 404, `${method} ${url}`);
   }
 });

@@ -14,6 +14,8 @@ const consistency = { consistency: Type.Optional(Type.String()) };
 const streamed = Type.Object({ ...lastEventId, ...consistency }, { additionalProperties: false });
 const logQuery = Type.Object({ ...listQuery.properties, ...lastEventId }, { additionalProperties: false });
 
+const stream = { 200: { description: "Events as they happen; `id` is a position that any region goes on from.", content: { "text/event-stream": { schema: Type.String() } } } };
+
 const LogEntry = Type.Object({
   id: Type.String(), type: Type.String(), at: Type.String(), hlc: Type.String(), region: Type.String(), page_id: Type.String(), resource_type: Type.String(),
   resource_id: Type.String(), update_id: nullable(Type.String()),
@@ -29,7 +31,7 @@ export function eventRoutes(presenters: Presenters): FastifyPluginAsyncTypebox<R
   return async (app, { context }) => {
     app.addHook("preHandler", refuseUnnameable(context));
 
-    app.get("/pages/:page/events", { config: { public: true }, schema: { tags, summary: "What changes on a page, as server-sent events", params: PageParams, querystring: streamed } },
+    app.get("/pages/:page/events", { config: { public: true }, schema: { tags, summary: "What changes on a page, as server-sent events", params: PageParams, querystring: streamed, response: stream } },
       (request, reply) => context.stream(request, reply, request.params.page, present));
 
     app.get("/v1/pages/:page/events", {
