@@ -154,6 +154,16 @@ export class QuorumChain {
     if (course.attempt === undefined) this.prepare(course);
   }
 
+  /** Gives that up again. */
+  stopRejoining(document: string): void {
+    const course = this.courses.get(document);
+    if (course?.rejoining !== true) return;
+    course.rejoining = false;
+    course.wakeAt = undefined;
+    this.stop(course);
+    this.discard(course);
+  }
+
   /** The replica may vote now. */
   voting(): void {
     for (const course of this.courses.values()) {

@@ -6,6 +6,7 @@
  *  2. A new incarnation votes only after a majority of voting members, itself not counted, told it all that they know, it holds that, and
  *     every version that was open there is settled from others' votes only.
  *     Where too few vote, all members must be there and hold what any of them holds: then no vote is left that could count.
+ *     Whoever settles and hears of a later life of a member begins again: it may be one that was counted upon, and is waited for.
  *  3. Only where a majority, itself counted, began empty and knows of no earlier life of anybody, there is nothing to be told (bootstrap).
  */
 import { counted, type Acknowledgement } from "./quorum-ballots.js";
@@ -31,7 +32,7 @@ export interface RejoinListener {
 
 export class QuorumRejoin {
   private phase: "begin" | "confirming" | "seeding" | "settling" | "voting" = "begin";
-  private readonly id: string;
+  private id: string;
   private readonly answers = new Map<string, Answer>();
   private readonly unsettled = new Set<string>();
   private wakeTime = 0;
@@ -78,7 +79,10 @@ export class QuorumRejoin {
   seed(from: string, message: Quorum, incarnation: number): void {
     const { self } = this;
     if (incarnation < self.knownIncarnation(from)) return;
-    self.learn({ [from]: incarnation });
+    if (incarnation > self.knownIncarnation(from)) {
+      self.learn({ [from]: incarnation });
+      this.beginAgain();
+    }
     const open = [...this.acceptor.open()].map(([document, { version, promised }]) => ({ document, version, promised }));
     const { virgin, voting, founders } = self.state;
     const value: Seeded = {
@@ -132,18 +136,36 @@ export class QuorumRejoin {
     else this.settleAll(told);
   }
 
-  /** Votes with those that are there, and promises nothing below what any of them has promised. */
+  /** A member that what is open was to be settled with lost its votes: two that wait for each other's would wait for ever. Nothing was voted yet in this life. */
+  private beginAgain(): void {
+    if (this.phase !== "settling") return;
+    sometimes("rejoin: a member lost its votes while another settled");
+    this.phase = "seeding";
+    for (const document of this.unsettled) this.chain.stopRejoining(document);
+    this.unsettled.clear();
+    this.answers.clear();
+    this.id = this.self.attemptId();
+    this.ask();
+  }
+
+  /**
+   * Votes with those that are there, and promises nothing below what any of them has promised. Then it settles what they had open: a vote that is
+   * left may be all that remains of a decision whose other voters lost their disks.
+   */
   private foundAnew(answers: readonly Seeded[]): void {
     sometimes("rejoin: votes were founded anew");
     const { host } = this.self;
+    const toSettle = new Map<string, number>();
     for (const { open } of answers) {
       for (const { document, version, promised } of open) {
         if (version <= host.version(document)) continue;
         const before = this.acceptor.slot(document);
         this.acceptor.save(document, { version: host.version(document) + 1, promised: Math.max(promised, before?.promised ?? 0), vote: null });
+        toSettle.set(document, version);
       }
     }
     this.vote({});
+    for (const [document, version] of toSettle) this.chain.want(document, version, `${this.id} ${document}`);
   }
 
   private settleAll(answers: readonly Seeded[]): void {

@@ -396,7 +396,7 @@ export class FaultInjector {
       this.forgetful.delete(replica);
     }
     const running = this.running().filter(({ node }) => node !== undefined);
-    // Two voters that rejoin at the same time may wait for each other for ever: a known gap of the product, see docs/testing.md.
+    // What a majority decided while one rejoined is lost with the next disk: more than any protocol can bear, see `quorum-rejoin.ts`.
     if (running.some(({ shape, node }) => shape.voter && node?.cluster().voting !== true)) return undefined;
     return running.length === 0 ? undefined : random.pick(running);
   }

@@ -3,7 +3,7 @@ import { limits } from "../../src/core/limits.js";
 import { counted, majorityOf, nextBallot, recover } from "../../src/core/quorum-ballots.js";
 import type { Candidate } from "../../src/core/quorum-messages.js";
 import { freshState, QuorumEngine, type Effect, type QuorumHost } from "../../src/core/quorum.js";
-import { FOREVER_MS, generator, World, type Finished, type WorldOptions } from "./quorum-world.js";
+import { FOREVER_MS, generator, World, type Envelope, type Finished, type WorldOptions } from "./quorum-world.js";
 
 const DOCUMENT = "page/component/d";
 
@@ -294,6 +294,42 @@ t.test("an emptied disk does not vote before a majority of the others has told i
   world.settle(() => emptied.engine?.voting === true && finished.has("w2"));
   t.equal(emptied.engine?.voting, true);
   t.equal(finished.get("w2")?.outcome, "decided");
+  t.end();
+});
+
+t.test("two voters whose disks are emptied one after the other do not wait for each other", (t) => {
+  const { world, finished } = begun();
+  write(world, 0, "w1");
+  world.settle();
+  const [first, second, third] = world.replicas;
+  if (first === undefined || second === undefined || third === undefined) throw new Error("no replica");
+  // The third proposes; the first votes, and its answer is under way.
+  second.crash();
+  write(world, 2, "w2");
+  const isVoted = ({ to, message }: Envelope): boolean => to === 2 && message?.body?.$case === "voted";
+  world.settle(() => world.net.some(isVoted));
+  const voted = world.net.filter(isVoted);
+  world.net = [];
+  world.empty(second);
+  second.start();
+  const isPrepare = ({ from, message }: Envelope): boolean => from === 1 && message?.body?.$case === "prepare";
+  world.settle(() => world.net.some(isPrepare));
+  t.ok(world.net.some(isPrepare), "both told the second, and it settles what is open");
+  for (const envelope of voted) third.deliver(envelope);
+  t.equal(finished.get("w2")?.outcome, "decided");
+  t.equal(first.version(DOCUMENT), 1, "of the decision the first has its vote only");
+  third.crash();
+  world.net = world.net.filter(({ from, to }) => from !== 2 && to !== 2);
+  world.empty(third);
+  third.start();
+  world.settle(() => world.replicas.every(({ engine }) => engine?.voting === true));
+  t.same(world.replicas.map(({ engine }) => engine?.voting), [true, true, true]);
+  world.settle();
+  write(world, 1, "w3");
+  world.settle(() => finished.has("w3"));
+  t.equal(finished.get("w3")?.outcome, "decided");
+  world.settle();
+  t.same(world.replicas.map((replica) => replica.hasOperation(DOCUMENT, "w2")), [true, true, true], "the vote that was left carried the decision on");
   t.end();
 });
 
