@@ -5,17 +5,22 @@
  *  1. A ballot above 0 belongs to one member; ballot 0 is open to all.
  *  2. An acknowledgement counts only while nobody who is counted, nor we, know a newer incarnation of its sender.
  *  3. Of several candidates at ballot 0, at most one can have been decided, with up to six members.
+ *  4. A candidate of an earlier life of its proposer was not decided at a version that is open, once the later life votes: it settled all that may
+ *     have been. With three members whoever rejoins was told by all others, so no such candidate is left, unless votes were founded anew: then it is carried on.
  * Source: Lamport, "Fast Paxos", 2006; Rystsov, "CASPaxos", 2018.
  */
 import { assert } from "./errors.js";
 import type { Candidate } from "./quorum-messages.js";
 
+/** With more members than this, somebody who rejoins is not told by all others. */
+export const ALL_TELL_MEMBERS_MAX = 3;
 /** Above this many members the recovery of ballot 0 is ambiguous. */
 export const FAST_MEMBERS_MAX = 6;
 
 export interface Acknowledgement {
   readonly incarnation: number;
   readonly incarnations: Readonly<Record<string, number>>;
+  readonly rejoined: Readonly<Record<string, number>>;
 }
 
 export interface Vote {
@@ -43,6 +48,13 @@ export function counted(acknowledgements: ReadonlyMap<string, Acknowledgement>, 
   return valid;
 }
 
+/** The later of what both know of each member's incarnations. */
+export function joinLives(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): Record<string, number> {
+  const joined = { ...a };
+  for (const [member, incarnation] of Object.entries(b)) joined[member] = Math.max(joined[member] ?? 0, incarnation);
+  return joined;
+}
+
 /** Two copies of one proposal. Changes carry their author's clock, so different proposals differ in their bytes. */
 export function sameCandidate(a: Candidate, b: Candidate): boolean {
   if (a === b) return true;
@@ -52,11 +64,12 @@ export function sameCandidate(a: Candidate, b: Candidate): boolean {
 
 /**
  * What a majority of promises leaves possible: `chosen`, the one candidate that may have been decided below this ballot and so
- * must be carried on; `seen`, every candidate met at ballot 0 where none may.
+ * must be carried on; `seen`, every candidate met at ballot 0 where none may. `rejoined`: what those who promised know of lives that vote after a rejoin.
  */
 export function recover(
   members: readonly string[],
   promises: ReadonlyMap<string, Vote | null>,
+  rejoined: Readonly<Record<string, number>>,
 ): { readonly chosen: Candidate | undefined; readonly seen: readonly Candidate[] } {
   const fast: { candidate: Candidate; votes: number }[] = [];
   let highest: Vote | undefined;
@@ -71,8 +84,11 @@ export function recover(
   const seen = fast.map(({ candidate }) => candidate);
   if (highest !== undefined) return { chosen: highest.candidate, seen };
   const outside = members.filter((member) => !promises.has(member));
-  const proposers = new Set(seen.map(({ proposer }) => proposer));
-  const possible = fast.filter(({ candidate: { proposer }, votes }) => {
+  const lives = members.length > ALL_TELL_MEMBERS_MAX ? { ...rejoined } : {};
+  for (const { proposer, incarnation } of seen) lives[proposer] = Math.max(lives[proposer] ?? 0, incarnation);
+  const living = fast.filter(({ candidate: { proposer, incarnation } }) => incarnation === 0 || incarnation >= (lives[proposer] ?? 0));
+  const proposers = new Set(living.map(({ candidate: { proposer } }) => proposer));
+  const possible = living.filter(({ candidate: { proposer }, votes }) => {
     // A proposer that promised counts no fast votes any more, and it alone counts them.
     if (promises.has(proposer)) return false;
     // The proposer of another candidate voted for its own.

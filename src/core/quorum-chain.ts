@@ -10,7 +10,7 @@
  *  5. "rejected" is said only of a write that is in no candidate that may still be decided.
  */
 import { assert } from "./errors.js";
-import { counted, FAST_MEMBERS_MAX, recover, type Acknowledgement, type Vote } from "./quorum-ballots.js";
+import { counted, FAST_MEMBERS_MAX, joinLives, recover, type Acknowledgement, type Vote } from "./quorum-ballots.js";
 import type { QuorumAcceptor } from "./quorum-acceptor.js";
 import { matches, request, voteOf, type Accepting, type Attempt, type Building, type Course, type Fast, type Preparing, type WaitingWrite } from "./quorum-course.js";
 import type { BuiltCandidate, FailureCause, Slot, WriteOutcome } from "./quorum-events.js";
@@ -279,7 +279,7 @@ export class QuorumChain {
     if (!this.stillFits(course, attempt, built)) return this.build(course, attempt.id, attempt.ballot, operations, attempt.shown);
     const candidate: Candidate = {
       document: course.document, version: attempt.version, operationIds: [...built.operations],
-      proposer: this.self.replica, base: { ...built.base }, change: built.change,
+      proposer: this.self.replica, incarnation: this.self.options.incarnation, base: { ...built.base }, change: built.change,
     };
     for (const operation of built.operations) {
       const write = course.writes.get(operation);
@@ -436,13 +436,15 @@ export class QuorumChain {
     }
     const promises = new Map<string, Vote | null>();
     const shown = copyVector(EMPTY_VECTOR);
+    let rejoined: Readonly<Record<string, number>> = self.state.rejoined;
     for (const member of members) {
       const promise = attempt.acknowledgements.get(member);
       if (promise === undefined) continue;
       promises.set(member, promise.vote);
       joinInto(shown, promise.shown);
+      rejoined = joinLives(rejoined, promise.rejoined);
     }
-    const { chosen, seen } = recover(self.members, promises);
+    const { chosen, seen } = recover(self.members, promises, rejoined);
     if (chosen !== undefined) {
       if (chosen.proposer !== self.replica) sometimes("quorum: a fast candidate was carried on by another member");
       return this.carryOn(course, attempt, chosen);

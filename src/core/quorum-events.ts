@@ -40,6 +40,8 @@ export interface QuorumState {
   readonly virgin: boolean;
   /** The latest incarnation known of each voter, the own one included. */
   readonly incarnations: Readonly<Record<string, number>>;
+  /** The incarnations known to vote after a rejoin: what earlier ones of theirs may have decided is settled. */
+  readonly rejoined: Readonly<Record<string, number>>;
   /** The incarnations that were virgin with us when we began to vote by the bootstrap rule; empty otherwise. */
   readonly founders: Readonly<Record<string, number>>;
 }
@@ -149,5 +151,5 @@ export type FailureCause = "deadline" | "no-majority" | "overloaded" | "not-a-vo
 
 /** The state of a replica whose disk is empty (`virgin`), or which lost or doubts what it knew. */
 export function freshState(replica: string, incarnation: number, virgin: boolean): QuorumState {
-  return { voting: false, virgin, incarnations: { [replica]: incarnation }, founders: {} };
+  return { voting: false, virgin, incarnations: { [replica]: incarnation }, rejoined: {}, founders: {} };
 }

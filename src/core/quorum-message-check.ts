@@ -17,7 +17,7 @@ export function quorumMessageFault(message: Quorum, bounds: ChangeBounds): strin
   const { body } = message;
   if (body === undefined) return "has no body";
   if (!ID.test(message.operation)) return "has a bad operation id";
-  if (!isCount(message.incarnation) || !isCount(message.position) || !areCounts(message.incarnations, bounds.originsMax)) return "has bad incarnations";
+  if (!isCount(message.incarnation) || !isCount(message.position) || !areCounts(message.incarnations, bounds.originsMax) || !areCounts(message.rejoined, bounds.originsMax)) return "has bad incarnations";
   switch (body.$case) {
     case "propose": return candidateFault(body.value.candidate, bounds);
     case "accept": return isCount(body.value.ballot) && body.value.ballot > 0 ? candidateFault(body.value.candidate, bounds) : "has a bad ballot";
@@ -50,6 +50,7 @@ function candidateFault(candidate: Candidate | undefined, bounds: ChangeBounds):
   const { document, version, base, operationIds, proposer } = candidate;
   const fault = versionFault(candidate, 0) ?? vectorFault(base, bounds);
   if (fault !== undefined) return fault;
+  if (!isCount(candidate.incarnation)) return "has a bad incarnation";
   if (proposer === "" || (base[CHAIN] ?? 0) !== version - 1) return "has a candidate that follows nothing";
   const change = decodeChange(candidate.change, bounds);
   if ("fault" in change) return `has a change that ${change.fault}`;

@@ -9,6 +9,8 @@ export interface Candidate {
   base: Record<string, number>;
   /** The encoded change; empty operations close a version without an effect. */
   change: Uint8Array;
+  /** Of the proposer; 0 where it does not say. */
+  incarnation: number;
 }
 
 export interface Ballot {
@@ -30,8 +32,8 @@ export interface Answered { document: string; attempt: number; version: number; 
 export interface ListQuery { scope: string; attempt: number; vector: Record<string, number> }
 /** `open`: document → version, for each document of the scope with an open vote; `decided`: where the decisions of the scope stand in the logs. */
 export interface ListAnswered { scope: string; attempt: number; open: Record<string, number>; decided: Record<string, number> }
-/** Sent at every start: "what do you know of me?" `incarnation`: the sender's. */
-export interface Seed { incarnation: number }
+/** Sent at every start: "what do you know of me?" `incarnation`: the sender's. `settled`: all that was open is; it votes once enough members know. */
+export interface Seed { incarnation: number; settled: boolean }
 export interface OpenSlot { document: string; version: number; promised: number }
 /** `virgin`: as far as the answerer knows, nobody ever voted before. `seen`: the highest position of the asker's incarnation that it knows of. */
 /** `seeding`: the sender's own earlier votes are void, and it waits to vote again. */
@@ -52,11 +54,12 @@ export type QuorumBody =
   | { $case: "seed"; value: Seed }
   | { $case: "seeded"; value: Seeded };
 
-/** Every quorum message carries the sender's incarnation, what it knows of the others', and its position. */
+/** Every quorum message carries the sender's incarnation, what it knows of the others', which of those vote after a rejoin, and its position. */
 export interface Quorum {
   operation: string;
   incarnation: number;
   incarnations: Record<string, number>;
+  rejoined: Record<string, number>;
   position: number;
   body: QuorumBody | undefined;
 }

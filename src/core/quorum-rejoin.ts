@@ -7,12 +7,13 @@
  *     every version that was open there is settled from others' votes only.
  *     Where too few vote, all members must be there and hold what any of them holds: then no vote is left that could count.
  *     Whoever settles and hears of a later life of a member begins again: it may be one that was counted upon, and is waited for.
+ *     With more than three members it says first that all is settled, and a majority, itself not counted, knows: candidates of its earlier lives are void then.
  *  3. Only where a majority, itself counted, began empty and knows of no earlier life of anybody, there is nothing to be told (bootstrap).
  */
-import { counted, type Acknowledgement } from "./quorum-ballots.js";
+import { ALL_TELL_MEMBERS_MAX, counted, type Acknowledgement } from "./quorum-ballots.js";
 import type { QuorumAcceptor } from "./quorum-acceptor.js";
 import type { QuorumChain } from "./quorum-chain.js";
-import type { Quorum, Seeded } from "./quorum-messages.js";
+import type { Quorum, QuorumBody, Seed, Seeded } from "./quorum-messages.js";
 import type { QuorumSelf } from "./quorum-self.js";
 import { copyVector, dominates, EMPTY_VECTOR, joinInto } from "./vector.js";
 import { sometimes } from "./sometimes.js";
@@ -31,7 +32,7 @@ export interface RejoinListener {
 }
 
 export class QuorumRejoin {
-  private phase: "begin" | "confirming" | "seeding" | "settling" | "voting" = "begin";
+  private phase: "begin" | "confirming" | "seeding" | "settling" | "announcing" | "voting" = "begin";
   private id: string;
   private readonly answers = new Map<string, Answer>();
   private readonly unsettled = new Set<string>();
@@ -56,17 +57,21 @@ export class QuorumRejoin {
   }
 
   private ask(): void {
-    this.self.broadcast(this.id, { $case: "seed", value: { incarnation: this.self.options.incarnation } });
+    this.self.broadcast(this.id, this.question());
     this.wakeTime = this.self.now + ASK_AGAIN_MS;
     this.listener.wakeAt(this.wakeTime);
   }
 
   connected(peer: string): void {
-    if (this.waiting) this.self.send(peer, this.id, { $case: "seed", value: { incarnation: this.self.options.incarnation } });
+    if (this.waiting) this.self.send(peer, this.id, this.question());
+  }
+
+  private question(): QuorumBody {
+    return { $case: "seed", value: { incarnation: this.self.options.incarnation, settled: this.phase === "announcing" } };
   }
 
   private get waiting(): boolean {
-    return this.phase === "confirming" || this.phase === "seeding";
+    return this.phase === "confirming" || this.phase === "seeding" || this.phase === "announcing";
   }
 
   tick(): number | undefined {
@@ -76,13 +81,14 @@ export class QuorumRejoin {
   }
 
   /** A peer started and asks what we know. */
-  seed(from: string, message: Quorum, incarnation: number): void {
+  seed(from: string, message: Quorum, { incarnation, settled }: Seed): void {
     const { self } = this;
     if (incarnation < self.knownIncarnation(from)) return;
     if (incarnation > self.knownIncarnation(from)) {
       self.learn({ [from]: incarnation });
       this.beginAgain();
     }
+    if (settled) self.learnRejoined({ [from]: incarnation });
     const open = [...this.acceptor.open()].map(([document, { version, promised }]) => ({ document, version, promised }));
     const { virgin, voting, founders } = self.state;
     const value: Seeded = {
@@ -102,7 +108,9 @@ export class QuorumRejoin {
     }
     if (!this.waiting) return;
     self.learn({ ...message.incarnations, [from]: message.incarnation });
-    this.answers.set(from, { incarnation: message.incarnation, incarnations: message.incarnations, seeded });
+    self.learnRejoined(message.rejoined);
+    const { incarnation, incarnations, rejoined } = message;
+    this.answers.set(from, { incarnation, incarnations, rejoined, seeded });
     this.check();
   }
 
@@ -116,6 +124,10 @@ export class QuorumRejoin {
     const valid = counted(this.answers, self.state.incarnations).flatMap((member) => this.answers.get(member) ?? []);
     if (this.phase === "confirming") {
       if (valid.length >= Math.min(self.others.length, self.majority - 1)) this.vote(self.state.founders);
+      return;
+    }
+    if (this.phase === "announcing") {
+      if (valid.filter(({ rejoined }) => (rejoined[self.replica] ?? 0) >= self.options.incarnation).length >= self.majority) this.vote({});
       return;
     }
     if (self.state.virgin && valid.length + 1 >= self.majority && valid.every(({ seeded }) => seeded.virgin)) {
@@ -164,7 +176,7 @@ export class QuorumRejoin {
         toSettle.set(document, version);
       }
     }
-    this.vote({});
+    this.announce();
     for (const [document, version] of toSettle) this.chain.want(document, version, `${this.id} ${document}`);
   }
 
@@ -195,7 +207,16 @@ export class QuorumRejoin {
   private voteOnceSettled(): void {
     if (this.phase !== "settling" || this.unsettled.size > 0) return;
     sometimes("rejoin: a new incarnation settled what was open and votes");
-    this.vote({});
+    this.announce();
+  }
+
+  /** Votes, once a majority of the others knows that this life does. */
+  private announce(): void {
+    if (this.self.members.length <= ALL_TELL_MEMBERS_MAX) return this.vote({});
+    this.phase = "announcing";
+    this.answers.clear();
+    this.self.learnRejoined({ [this.self.replica]: this.self.options.incarnation });
+    this.ask();
   }
 
   private vote(founders: Readonly<Record<string, number>>): void {

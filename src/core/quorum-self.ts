@@ -1,5 +1,5 @@
 /** What the parts of the quorum engine share: who we are, what we know of the members, and the effects of the running step. */
-import { majorityOf, type Acknowledgement } from "./quorum-ballots.js";
+import { joinLives, majorityOf, type Acknowledgement } from "./quorum-ballots.js";
 import type { Effect, QuorumHost, QuorumOptions, QuorumState, Slot } from "./quorum-events.js";
 import type { Quorum, QuorumBody } from "./quorum-messages.js";
 
@@ -62,7 +62,7 @@ export class QuorumSelf {
   send(to: string, operation: string, body: QuorumBody): void {
     const message: Quorum = {
       operation, body, position: this.position,
-      incarnation: this.options.incarnation, incarnations: { ...this.state.incarnations },
+      incarnation: this.options.incarnation, incarnations: { ...this.state.incarnations }, rejoined: { ...this.state.rejoined },
     };
     this.emit({ kind: "send", to, message });
   }
@@ -82,7 +82,7 @@ export class QuorumSelf {
   }
 
   acknowledgement(): Acknowledgement {
-    return { incarnation: this.options.incarnation, incarnations: this.state.incarnations };
+    return { incarnation: this.options.incarnation, incarnations: this.state.incarnations, rejoined: this.state.rejoined };
   }
 
   knownIncarnation(member: string): number {
@@ -103,6 +103,12 @@ export class QuorumSelf {
       changed = true;
     }
     if (changed) this.saveState({ ...this.state, virgin, incarnations: known });
+  }
+
+  /** Remembers incarnations that vote after a rejoin. */
+  learnRejoined(rejoined: Readonly<Record<string, number>>): void {
+    const known = joinLives(this.state.rejoined, rejoined);
+    if (this.members.some((member) => known[member] !== this.state.rejoined[member])) this.saveState({ ...this.state, rejoined: known });
   }
 
   /** Remembers how far a peer has come, so that we can tell it if its disk goes back. */

@@ -218,9 +218,9 @@ export class QuorumEngine {
     // What an earlier life of a member said is void.
     if (message.incarnation < self.knownIncarnation(from)) return;
     self.observe(from, message.incarnation, message.position);
-    const acknowledgement: Acknowledgement = { incarnation: message.incarnation, incarnations: message.incarnations };
+    const acknowledgement: Acknowledgement = { incarnation: message.incarnation, incarnations: message.incarnations, rejoined: message.rejoined };
     switch (body.$case) {
-      case "seed": return this.rejoin.seed(from, message, body.value.incarnation);
+      case "seed": return this.rejoin.seed(from, message, body.value);
       case "seeded": return this.rejoin.seeded(from, message, body.value);
       case "voted":
       case "promised":

@@ -77,7 +77,7 @@ export async function recover(storage: Storage, table: DocumentTable, tree: Merk
   const doubt = options.doubt
     ?? (sentinel.witness === options.witness ? undefined : "the data folder is a copy of the one that this replica left")
     ?? (root === state.merkleRoot ? undefined : "documents are missing from the store");
-  const quorumState = parse<QuorumState>(await storage.get(keyspace.quorum));
+  const quorumState = loadQuorum(await storage.get(keyspace.quorum));
   if (doubt !== undefined || quorumState === undefined) return renew(storage, { ...state, merkleRoot: root }, quorumState, options, doubt ?? "the store has lost its voting record");
   return { state, quorumState, slots: await loadSlots(storage), fresh: false, doubt: undefined };
 }
@@ -99,7 +99,7 @@ async function renew(storage: Storage, old: LogState, quorum: QuorumState | unde
   const known = Math.max(options.above, old.incarnation, quorum?.incarnations[options.replica] ?? 0);
   const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
   const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };
-  const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation } };
+  const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation }, rejoined: { ...quorum?.rejoined } };
   const slots = await loadSlots(storage);
   await begin(storage, state, quorumState, options, slots.map(([document]) => document));
   return { state, quorumState, slots: [], fresh: false, doubt };
@@ -132,8 +132,19 @@ async function loadHeaders(storage: Storage, table: DocumentTable, tree: MerkleT
 
 async function loadSlots(storage: Storage): Promise<[string, Slot][]> {
   const slots: [string, Slot][] = [];
-  for await (const page of storage.scan(keyspace.slots)) for (const [key, value] of page) slots.push([keyspace.documentOfSlot(key), decodeSlot<Slot>(value)]);
+  for await (const page of storage.scan(keyspace.slots)) for (const [key, value] of page) slots.push([keyspace.documentOfSlot(key), whole(decodeSlot<Slot>(value))]);
   return slots;
+}
+
+/** Candidates of earlier versions do not say in which life they were made. */
+function whole(slot: Slot): Slot {
+  return slot.vote === null ? slot : { ...slot, vote: { ...slot.vote, candidate: { ...slot.vote.candidate, incarnation: slot.vote.candidate.incarnation ?? 0 } } };
+}
+
+/** Earlier versions knew of no lives that vote after a rejoin. */
+function loadQuorum(value: Uint8Array | undefined): QuorumState | undefined {
+  const state = parse<Omit<QuorumState, "rejoined"> & Partial<QuorumState>>(value);
+  return state === undefined ? undefined : { rejoined: {}, ...state };
 }
 
 /** Reads what lies in the store, so that the storage verifies each record, and checks that the log has no gap. */

@@ -89,7 +89,7 @@ export class World {
     const names = Array.from({ length: options.replicas }, (_, i) => `r${i}`);
     for (const [i, name] of names.entries()) {
       const incarnation = ++this.incarnations;
-      const state = options.virgin === true ? freshState(name, incarnation, true) : { voting: true, virgin: false, incarnations: { [name]: incarnation }, founders: {} };
+      const state = options.virgin === true ? freshState(name, incarnation, true) : { voting: true, virgin: false, incarnations: { [name]: incarnation }, rejoined: {}, founders: {} };
       this.replicas.push(new Replica(this, i, name, names, emptyDisk(name, incarnation, state)));
     }
     for (const replica of this.replicas) replica.start();

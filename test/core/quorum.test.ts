@@ -28,8 +28,8 @@ function read(at: World, replica: number, operation: string): void {
   at.replicas[replica]?.step({ kind: "read", operation, document: DOCUMENT, deadline: FOREVER_MS });
 }
 
-function candidate(proposer: string, n: number): Candidate {
-  return { document: DOCUMENT, version: 1, operationIds: [`${n}`], proposer, base: {}, change: Uint8Array.of(n) };
+function candidate(proposer: string, n: number, incarnation = 1): Candidate {
+  return { document: DOCUMENT, version: 1, operationIds: [`${n}`], proposer, base: {}, change: Uint8Array.of(n), incarnation };
 }
 
 t.test("ballots belong to one member and rise", (t) => {
@@ -50,8 +50,8 @@ t.test("ballots belong to one member and rise", (t) => {
 });
 
 t.test("a vote of an earlier life does not count once anybody knows of the later one", (t) => {
-  const old = { incarnation: 1, incarnations: {} };
-  t.same(counted(new Map([["a", old], ["b", { incarnation: 1, incarnations: { a: 2 } }]]), {}), ["b"]);
+  const old = { incarnation: 1, incarnations: {}, rejoined: {} };
+  t.same(counted(new Map([["a", old], ["b", { ...old, incarnations: { a: 2 } }]]), {}), ["b"]);
   t.same(counted(new Map([["a", old], ["b", old]]), { a: 2 }), ["b"]);
   t.end();
 });
@@ -60,11 +60,24 @@ t.test("what may have been decided at ballot 0 is carried on, and nothing else",
   const members = ["a", "b", "c"];
   const ofC = candidate("c", 1);
   const vote = { ballot: 0, candidate: ofC };
-  t.equal(recover(members, new Map([["a", vote], ["b", null]])).chosen, ofC, "c, not heard of, may have counted a");
-  t.equal(recover(members, new Map([["a", vote], ["c", vote]])).chosen, undefined, "c promised and counts no more");
+  t.equal(recover(members, new Map([["a", vote], ["b", null]]), {}).chosen, ofC, "c, not heard of, may have counted a");
+  t.equal(recover(members, new Map([["a", vote], ["c", vote]]), {}).chosen, undefined, "c promised and counts no more");
   const ofA = candidate("a", 2);
-  t.equal(recover(members, new Map([["a", { ballot: 0, candidate: ofA }], ["b", { ballot: 4, candidate: ofC }]])).chosen, ofC, "a later ballot wins");
-  t.equal(recover(members, new Map([["a", { ballot: 0, candidate: ofA }], ["b", null]])).seen.length, 1);
+  t.equal(recover(members, new Map([["a", { ballot: 0, candidate: ofA }], ["b", { ballot: 4, candidate: ofC }]]), {}).chosen, ofC, "a later ballot wins");
+  t.equal(recover(members, new Map([["a", { ballot: 0, candidate: ofA }], ["b", null]]), {}).seen.length, 1);
+  t.end();
+});
+
+t.test("what an earlier life of a member proposed does not hide what its later life voted for", (t) => {
+  const members = ["a", "b", "c", "d", "e"];
+  const earlier = candidate("c", 1, 1);
+  const later = candidate("d", 2, 1);
+  const promises = new Map([["a", { ballot: 0, candidate: earlier }], ["b", null], ["e", { ballot: 0, candidate: later }]]);
+  t.equal(recover(members, promises, {}).chosen, undefined, "as long as c does not vote again, it cannot have voted for d's");
+  t.equal(recover(members, promises, { c: 2 }).chosen, later, "since it votes again, it may have");
+  t.equal(recover(members, promises, { c: 1 }).chosen, undefined, "the life that proposed is the present one");
+  const again = candidate("c", 3, 2);
+  t.equal(recover(members, new Map([["a", { ballot: 0, candidate: earlier }], ["b", null], ["e", { ballot: 0, candidate: again }]]), {}).chosen, again, "who proposes votes");
   t.end();
 });
 
@@ -333,6 +346,44 @@ t.test("two voters whose disks are emptied one after the other do not wait for e
   t.end();
 });
 
+t.test("five regions: what a region proposed before it lost its disk does not hide a decision that it voted for afterwards", (t) => {
+  const { world, finished } = begun({ replicas: 5 });
+  const [a, b, c, d, e] = world.replicas;
+  if (a === undefined || b === undefined || c === undefined || d === undefined || e === undefined) throw new Error("no replica");
+  let cut = (_envelope: Envelope): boolean => false;
+  const until = (done: () => boolean): void => world.settle(() => {
+    world.net = world.net.filter((envelope) => !cut(envelope));
+    return done();
+  });
+  // Only a hears of what c proposes, and nobody of a's vote. Then a is cut off.
+  cut = ({ from, to }) => (from === 2 && to !== 0) || to === 2;
+  write(world, 2, "old");
+  until(() => a.disk.slots.size > 0);
+  t.equal(a.disk.slots.get(DOCUMENT)?.vote?.candidate.proposer, "r2");
+  world.net = [];
+  c.crash();
+  world.empty(c);
+  cut = ({ from, to }) => from === 0 || to === 0;
+  c.start();
+  until(() => c.engine?.voting === true);
+  t.equal(c.engine?.voting, true, "the others told c");
+  // d decides with e and c; nobody else hears of it, and both are gone.
+  cut = ({ from, to, message }) => from === 0 || to === 0 || to === 1 || (from === 3 && message?.body?.$case !== "propose");
+  write(world, 3, "new");
+  until(() => finished.has("new"));
+  t.equal(finished.get("new")?.outcome, "decided");
+  world.net = [];
+  c.crash();
+  d.crash();
+  cut = () => false;
+  write(world, 0, "last");
+  until(() => finished.has("last"));
+  t.equal(finished.get("last")?.outcome, "decided");
+  until(() => false);
+  for (const replica of [a, b, e]) t.ok(replica.hasOperation(DOCUMENT, "new"), "the decision stands");
+  t.end();
+});
+
 t.test("a disk put back from an old copy is found out by a peer and does not vote", (t) => {
   const { world } = begun();
   const replica = world.replicas[1];
@@ -379,7 +430,7 @@ t.test("a replica that is no voter takes no operation and casts no vote", (t) =>
   });
   const effects: Effect[] = engine.step({ kind: "write", operation: "w", document: DOCUMENT, deadline: 1_000 }, 0);
   t.same(effects.map((effect) => effect.kind === "failed" && effect.cause), ["not-a-voter"]);
-  const message = { operation: "x", incarnation: 1, incarnations: {}, position: 0, body: { $case: "prepare", value: { document: DOCUMENT, version: 1, ballot: 4 } } } as const;
+  const message = { operation: "x", incarnation: 1, incarnations: {}, rejoined: {}, position: 0, body: { $case: "prepare", value: { document: DOCUMENT, version: 1, ballot: 4 } } } as const;
   t.same(engine.step({ kind: "message", from: "r0", message }, 0), []);
   t.end();
 });

@@ -163,7 +163,7 @@ export function meshContract(t: Test, name: string, newWorld: () => Promise<Mesh
       { $case: "heartbeat", value: { status: hello.status, sentAt: 1.5, echo: 0.25, echoDelay: 3, wall: 1_700_000_000_000.5, relay: ["x.1"] } },
       { $case: "want", value: { vector: { "a.1": 1, constructor: 2 } } },
       { $case: "vectorAnswer", value: { request: 9, vector: {} } },
-      { $case: "quorum", value: { operation: "o", incarnation: 1, incarnations: { [A]: 2 }, position: 3, body: { $case: "propose", value: { candidate: { document: "p/component/c", version: 4, operationIds: ["x", "y"], proposer: A, base: { "~": 3 }, change: new Uint8Array([1, 2, 3]) } } } } },
+      { $case: "quorum", value: { operation: "o", incarnation: 1, incarnations: { [A]: 2 }, rejoined: { [A]: 2 }, position: 3, body: { $case: "propose", value: { candidate: { document: "p/component/c", version: 4, operationIds: ["x", "y"], proposer: A, base: { "~": 3 }, change: new Uint8Array([1, 2, 3]), incarnation: 5 } } } } },
     ];
     for (const message of sent) t.ok(a.transport.send(B, message));
     await until("all arrived", () => b.recorder.messages.length === sent.length);

@@ -16,6 +16,8 @@ export interface Candidate {
   base: { [key: string]: number };
   /** A change as JSON. */
   change: Uint8Array;
+  /** Of the proposer; 0 where it does not say. */
+  incarnation: number;
 }
 
 export interface Candidate_BaseEntry {
@@ -132,6 +134,8 @@ export interface ListAnswered_DecidedEntry {
 
 export interface Seed {
   incarnation: number;
+  /** All that was open is settled: the sender votes once enough members know. */
+  settled: boolean;
 }
 
 export interface OpenSlot {
@@ -177,6 +181,8 @@ export interface Quorum {
     | { $case: "seed"; value: Seed }
     | { $case: "seeded"; value: Seeded }
     | undefined;
+  /** Incarnations that are known to vote after a rejoin. */
+  rejoined: { [key: string]: number };
 }
 
 export interface Quorum_IncarnationsEntry {
@@ -184,8 +190,21 @@ export interface Quorum_IncarnationsEntry {
   value: number;
 }
 
+export interface Quorum_RejoinedEntry {
+  key: string;
+  value: number;
+}
+
 function createBaseCandidate(): Candidate {
-  return { document: "", version: 0, operationIds: [], proposer: "", base: {}, change: new Uint8Array(0) };
+  return {
+    document: "",
+    version: 0,
+    operationIds: [],
+    proposer: "",
+    base: {},
+    change: new Uint8Array(0),
+    incarnation: 0,
+  };
 }
 
 export const Candidate: MessageFns<Candidate> = {
@@ -207,6 +226,9 @@ export const Candidate: MessageFns<Candidate> = {
     });
     if (message.change.length !== 0) {
       writer.uint32(50).bytes(message.change);
+    }
+    if (message.incarnation !== 0) {
+      writer.uint32(56).uint64(message.incarnation);
     }
     return writer;
   },
@@ -273,6 +295,14 @@ export const Candidate: MessageFns<Candidate> = {
             }
 
             message.change = reader.bytes();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.incarnation = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -1533,13 +1563,16 @@ export const ListAnswered_DecidedEntry: MessageFns<ListAnswered_DecidedEntry> = 
 };
 
 function createBaseSeed(): Seed {
-  return { incarnation: 0 };
+  return { incarnation: 0, settled: false };
 }
 
 export const Seed: MessageFns<Seed> = {
   encode(message: Seed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.incarnation !== 0) {
       writer.uint32(8).uint64(message.incarnation);
+    }
+    if (message.settled !== false) {
+      writer.uint32(16).bool(message.settled);
     }
     return writer;
   },
@@ -1563,6 +1596,14 @@ export const Seed: MessageFns<Seed> = {
             }
 
             message.incarnation = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.settled = reader.bool();
             continue;
           }
         }
@@ -1808,7 +1849,7 @@ export const Seeded_VectorEntry: MessageFns<Seeded_VectorEntry> = {
 };
 
 function createBaseQuorum(): Quorum {
-  return { operation: "", incarnation: 0, incarnations: {}, position: 0, body: undefined };
+  return { operation: "", incarnation: 0, incarnations: {}, position: 0, body: undefined, rejoined: {} };
 }
 
 export const Quorum: MessageFns<Quorum> = {
@@ -1866,6 +1907,9 @@ export const Quorum: MessageFns<Quorum> = {
         Seeded.encode(message.body.value, writer.uint32(138).fork()).join();
         break;
     }
+    globalThis.Object.entries(message.rejoined).forEach(([key, value]: [string, number]) => {
+      Quorum_RejoinedEntry.encode({ key: key as any, value }, writer.uint32(146).fork()).join();
+    });
     return writer;
   },
 
@@ -2021,6 +2065,17 @@ export const Quorum: MessageFns<Quorum> = {
             message.body = { $case: "seeded", value: Seeded.decode(reader, reader.uint32()) };
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            const entry18 = Quorum_RejoinedEntry.decode(reader, reader.uint32());
+            if (entry18.value !== undefined) {
+              message.rejoined[entry18.key] = entry18.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2059,6 +2114,63 @@ export const Quorum_IncarnationsEntry: MessageFns<Quorum_IncarnationsEntry> = {
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseQuorum_IncarnationsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQuorum_RejoinedEntry(): Quorum_RejoinedEntry {
+  return { key: "", value: 0 };
+}
+
+export const Quorum_RejoinedEntry: MessageFns<Quorum_RejoinedEntry> = {
+  encode(message: Quorum_RejoinedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Quorum_RejoinedEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuorum_RejoinedEntry();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
