@@ -6,6 +6,8 @@ import type { LoadTool } from "./load.js";
 import { sampleOf } from "./measurement.js";
 
 const PEER_MS_MAX = 60_000;
+/** It looks at the clock between its own turns only, which may take minutes on a slow machine. */
+const PEER_ANSWERS_MS = PEER_MS_MAX + 300_000;
 
 /** Opens so many incidents, each with a first update. */
 export async function populate(load: LoadTool, region: RegionProcess, count: number): Promise<void> {
@@ -35,13 +37,13 @@ export async function catchUp({ load, quick, found }: BenchWorld): Promise<void>
       fromLink.push(Date.now() - emptied.firstLinkAtMs());
     }
   }
-  const peer = await automergeRepo(documents);
   const name = `an empty region catches up ${documents.toLocaleString("en-US")} documents`;
+  found({ metric: `${name}, from the start of its process, until it votes`, unit: "ms", value: sampleOf(fromStart), goal: { text: "≤ 10 s", of: "value", atMost: 10_000 } });
+  const peer = await automergeRepo(documents);
   found({
     metric: `${name}, from its first link`, unit: "ms", value: sampleOf(fromLink),
     beside: { name: "automerge-repo, from connecting", value: peer.ms }, goal: { text: "≤ 0.05 ×", of: "ratio", atMost: 0.05 }, note: `ours on disk, verified and voting; ${peer.note}`,
   });
-  found({ metric: `${name}, from the start of its process, until it votes`, unit: "ms", value: sampleOf(fromStart), goal: { text: "≤ 10 s", of: "value", atMost: 10_000 } });
 }
 
 /** Two processes, no disk on either side. Gives the time of all documents, reckoned from those that came if time ran out. */
@@ -51,7 +53,7 @@ async function automergeRepo(documents: number): Promise<{ readonly ms: number; 
     const { port } = await source.message<{ port: number }>();
     const sink = Child.program("automerge-repo-worker.ts", ["sink", String(documents), String(port), String(PEER_MS_MAX)]);
     try {
-      const { ready, ms } = await sink.message<{ ready: number; ms: number }>(PEER_MS_MAX + 60_000);
+      const { ready, ms } = await sink.message<{ ready: number; ms: number }>(PEER_ANSWERS_MS);
       if (ready === 0) throw new Error("automerge-repo synced nothing");
       const isWhole = ready >= documents;
       return { ms: isWhole ? ms : (ms * documents) / ready, note: isWhole ? "automerge-repo without a disk" : `automerge-repo without a disk, reckoned from ${ready} documents in ${PEER_MS_MAX / 1_000} s` };

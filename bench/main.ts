@@ -44,6 +44,21 @@ async function buildProgram(): Promise<void> {
   ensureBuilt();
 }
 
+/** In a function of its own: in a loop, what compiles `await using` for older engines keeps the failure of one round for all later ones. */
+async function runOne(name: string, bench: Bench, quick: boolean, metrics: Metric[]): Promise<void> {
+  // One for each bench: what a bench that failed left under way must not disturb the next.
+  await using load = await LoadTool.start();
+  await bench({
+    load, quick,
+    found: (finding) => {
+      const metric = metricOf(name, finding);
+      metrics.push(metric);
+      sayLine(metricLine(metric));
+    },
+    skipped: (what, why) => sayLine(JSON.stringify({ bench: name, skipped: what, why })),
+  });
+}
+
 async function run(names: readonly string[], quick: boolean): Promise<{ metrics: Metric[]; failed: string[] }> {
   const metrics: Metric[] = [];
   const failed: string[] = [];
@@ -57,17 +72,7 @@ async function run(names: readonly string[], quick: boolean): Promise<{ metrics:
       continue;
     }
     try {
-      // One for each bench: what a bench that failed left under way must not disturb the next.
-      await using load = await LoadTool.start();
-      await bench({
-        load, quick,
-        found: (finding) => {
-          const metric = metricOf(name, finding);
-          metrics.push(metric);
-          sayLine(metricLine(metric));
-        },
-        skipped: (what, why) => sayLine(JSON.stringify({ bench: name, skipped: what, why })),
-      });
+      await runOne(name, bench, quick, metrics);
     } catch (error) {
       failed.push(name);
       sayLine(JSON.stringify({ bench: name, failed: error instanceof Error ? error.message : String(error) }));
