@@ -1,9 +1,10 @@
 /**
- * `npm run bench -- [NAME…] [--quick] [--json] [--accept]`: measures the built program beside its limits and its peers, in one run
+ * `npm run bench -- [NAME…] [--quick] [--json] [--accept] [--readme FILE]`: measures the built program beside its limits and its peers, in one run
  * on one machine. Prints one JSON line a metric as it is found, and a table at the end (with `--json` only the lines).
- * `--accept` keeps the ratios of this run in `baselines.json`.
+ * `--accept` keeps the ratios of this run in `baselines.json`; `--readme` puts the table into a file, between its lines `<!-- bench -->` and `<!-- /bench -->`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { antiEntropy } from "./anti-entropy.bench.js";
@@ -13,7 +14,7 @@ import { healing } from "./healing.bench.js";
 import { LoadTool } from "./load.js";
 import { hotDocument, localWrite } from "./local-write.bench.js";
 import { localRead } from "./local-read.bench.js";
-import { baselineName, baselineValue, metricLine, metricOf, metricTable, type Baselines, type Metric } from "./measurement.js";
+import { baselineName, baselineValue, metricLine, metricOf, metricTable, readmeTable, type Baselines, type Metric } from "./measurement.js";
 import { publicRead } from "./public-read.bench.js";
 import { quorum } from "./quorum.bench.js";
 import { replicationLag } from "./replication-lag.bench.js";
@@ -85,11 +86,11 @@ async function run(names: readonly string[], quick: boolean): Promise<{ metrics:
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: "boolean", default: false }, json: { type: "boolean", default: false }, accept: { type: "boolean", default: false }, help: { type: "boolean", default: false } },
+  options: { quick: { type: "boolean", default: false }, json: { type: "boolean", default: false }, accept: { type: "boolean", default: false }, readme: { type: "string" }, help: { type: "boolean", default: false } },
 });
 const unknown = positionals.filter((name) => !(name in BENCHES));
 if (values.help || unknown.length > 0) {
-  process.stderr.write(`${unknown.length > 0 ? `There is no bench ${unknown.join(", ")}. ` : ""}Usage: npm run bench -- [NAME…] [--quick] [--json] [--accept]\nBenches: ${Object.keys(BENCHES).join(", ")}\n`);
+  process.stderr.write(`${unknown.length > 0 ? `There is no bench ${unknown.join(", ")}. ` : ""}Usage: npm run bench -- [NAME…] [--quick] [--json] [--accept] [--readme FILE]\nBenches: ${Object.keys(BENCHES).join(", ")}\n`);
   process.exit(values.help ? 0 : 64);
 }
 await buildProgram();
@@ -101,5 +102,10 @@ if (values.accept) {
   const accepted: Record<string, number> = { ...baselines };
   for (const metric of metrics) accepted[baselineName(metric)] = Number(baselineValue(metric).toPrecision(4));
   writeFileSync(baselinesFile, `${JSON.stringify(accepted, null, 2)}\n`);
+}
+if (values.readme !== undefined) {
+  const [before = "", , after = ""] = readFileSync(values.readme, "utf8").split(/^<!-- \/?bench -->$/m);
+  const where = `Measured on ${new Date().toISOString().slice(0, 10)} with \`npm run bench${positionals.length > 0 ? ` -- ${positionals.join(" ")}` : ""}\` on ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+  writeFileSync(values.readme, `${before}<!-- bench -->\n\n${where}.\n\n${readmeTable(metrics)}\n\n<!-- /bench -->${after}`);
 }
 process.exit(failed.length > 0 ? 1 : 0);

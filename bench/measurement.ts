@@ -89,6 +89,17 @@ export function metricLine(metric: Metric): string {
   return JSON.stringify(metric, (_key, value: unknown) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value));
 }
 
+/** The table as README.md shows it. */
+export function readmeTable(metrics: readonly Metric[]): string {
+  const withUnit = (value: number, unit: string): string => `${figureText(value)} ${unit}`.trimEnd();
+  const rows = metrics.map(({ metric, value, unit, spread, beside, ratio, goal, met }) => [
+    metric, withUnit(value, unit) + (spread === undefined || spread[0] === spread[1] ? "" : ` (${spread.map(figureText).join("–")})`),
+    beside === undefined ? "" : `${beside.name}: ${withUnit(beside.value, beside.unit)}`, ratio === undefined ? "" : figureText(ratio),
+    goal === undefined ? "" : `${goal} ${met === true ? "✓" : "— missed"}`,
+  ]);
+  return [["what", "measured", "limit or peer", "ratio", "goal"], ["---", "---", "---", "---", "---"], ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+}
+
 /** Ratios of the last accepted run, by bench and metric; the value itself where nothing stands beside it. */
 export type Baselines = Readonly<Record<string, number>>;
 
