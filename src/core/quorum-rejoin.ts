@@ -151,7 +151,6 @@ export class QuorumRejoin {
   /** A member that what is open was to be settled with lost its votes: two that wait for each other's would wait for ever. Nothing was voted yet in this life. */
   private beginAgain(): void {
     if (this.phase !== "settling") return;
-    sometimes("rejoin: a member lost its votes while another settled");
     this.phase = "seeding";
     for (const document of this.unsettled) this.chain.stopRejoining(document);
     this.unsettled.clear();

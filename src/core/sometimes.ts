@@ -16,7 +16,6 @@ export const SOMETIMES = [
   "quorum: an acceptor refused a candidate that does not cover what was shown",
   "rejoin: a new incarnation settled what was open and votes",
   "rejoin: votes were founded anew",
-  "rejoin: a member lost its votes while another settled",
   "rejoin: a position was lost and the replica is in doubt",
   "recovery: the folder is a copy",
   "recovery: a new incarnation was begun",
