@@ -4,7 +4,7 @@ import type { Json } from "../core/change.js";
 import type { ConsistencyLevel } from "../store/data-plane.js";
 import { decodeToken } from "../store/session-token.js";
 import { limits } from "../core/limits.js";
-import { outcomeOf, type Conflict, type OperationKind, type Returned, type Sight, type Token, type Written } from "./history.js";
+import { isWrite, outcomeOf, type Conflict, type OperationKind, type Returned, type Sight, type Token, type Written } from "./history.js";
 import type { Answer, Request } from "./requests.js";
 import { kindOf, listedOf, PAGE, postUpdate, readAll, readConflictsOf, readResource, sightOf, type ResourceType } from "./resources.js";
 import type { SeededRandom } from "./seeded-random.js";
@@ -207,10 +207,24 @@ export class Client {
     this.learn(intent, (await this.perform(intent, replica)).answer);
   }
 
+  /** Makes sure of what was written at LOCAL, and has a colleague in another region look at what was seen at a quorum, who has no session. */
+  private async makeSure({ kind, level, type, resource }: Intent, { answer }: Result, replica: string, random: SeededRandom): Promise<void> {
+    const { workload } = this;
+    if (resource?.class !== "mixed" || workload.ended || answer === undefined || answer.status >= 300) return;
+    const look: Intent = { kind: "read", type, resource, level: "GLOBAL_QUORUM", asks: { query: readResource(type, resource.id) } };
+    let isSure = kind === "read" && level === "GLOBAL_QUORUM";
+    if (isWrite(kind) && level === "LOCAL" && random.chance(0.25)) isSure = (await this.perform(look, replica)).answer?.status === 200;
+    const elsewhere = workload.world.membership.filter(({ region }) => region !== this.region);
+    if (!isSure || elsewhere.length === 0 || workload.ended || !random.chance(0.4)) return;
+    workload.reached("workload: a colleague elsewhere looked right after");
+    await this.perform(look, random.pick(elsewhere).replica, `${this.name}-colleague`);
+  }
+
   /** What follows from an answer: a conflict that was seen may be decided. */
   private async afterwards(intent: Intent, result: Result, replica: string, random: SeededRandom): Promise<void> {
     this.learn(intent, result.answer);
     const { resource, type } = intent;
+    await this.makeSure(intent, result, replica, random);
     const conflict = result.conflicts === undefined || result.conflicts.length === 0 ? undefined : random.pick(result.conflicts);
     const sight = resource === undefined ? undefined : this.seen.get(nameOf(resource));
     if (resource === undefined) return;
