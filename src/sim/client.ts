@@ -13,6 +13,8 @@ import { keyOf } from "../core/document.js";
 
 /** How long a client waits for an answer, ms. */
 const PATIENCE_MS = 9_000;
+/** What a creation writes without being told. */
+const FIRST_STATUS: Readonly<Record<ResourceType, Readonly<Record<string, Json>>>> = { component: { status: "operational" }, "component-group": {}, incident: { status: "investigating" } };
 /** Labels that many clients give and take. */
 const COMMON_LABELS = ["urgent", "external"] as const;
 const TEXTS: ReadonlySet<string> = new Set(["name", "description"]);
@@ -149,7 +151,7 @@ export class Client {
     const name = `name ${text}`;
     return {
       kind: "create", type, resource, level: this.workload.levelFor(resource, true, random), asks: { command: kindOf(type).create(id, name, text) },
-      written: { fields: { name }, ...(type === "incident" ? { added: { updates: [`first ${text}`] } } : {}) },
+      written: { fields: { name, ...FIRST_STATUS[type] }, ...(type === "incident" ? { added: { updates: [`first ${text}`] } } : {}) },
       ...keyed(random.chance(0.4) ? `key-${text}` : undefined),
     };
   }
@@ -213,9 +215,9 @@ export class Client {
     if (resource?.class !== "mixed" || workload.ended || answer === undefined || answer.status >= 300) return;
     const look: Intent = { kind: "read", type, resource, level: "GLOBAL_QUORUM", asks: { query: readResource(type, resource.id) } };
     let isSure = kind === "read" && level === "GLOBAL_QUORUM";
-    if (isWrite(kind) && level === "LOCAL" && random.chance(0.25)) isSure = (await this.perform(look, replica)).answer?.status === 200;
+    if (isWrite(kind) && level === "LOCAL" && random.chance(0.5)) isSure = (await this.perform(look, replica)).answer?.status === 200;
     const elsewhere = workload.world.membership.filter(({ region }) => region !== this.region);
-    if (!isSure || elsewhere.length === 0 || workload.ended || !random.chance(0.4)) return;
+    if (!isSure || elsewhere.length === 0 || workload.ended || !random.chance(0.7)) return;
     workload.reached("workload: a colleague elsewhere looked right after");
     await this.perform(look, random.pick(elsewhere).replica, `${this.name}-colleague`);
   }
