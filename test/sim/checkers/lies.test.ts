@@ -175,6 +175,23 @@ t.test("conflicts: by what the authors saw, concurrent values are listed and the
   t.equal(found("resolved", [{ ...open, shown: "resolved" }], reopened, "incident", "status"), "violation", "a resolve beats a reopening");
 });
 
+t.test("conflicts: a creation that was repeated elsewhere takes back no edit, and is listed only where it says something else", async (t) => {
+  const dot = (origin: string, seq: number, context: Readonly<Record<string, number>>) => ({ dot: { origin, seq }, context });
+  const created = (name: string, ms: number, origin: string) => [entry("name", name, ms, dot(origin, 1, {})), entry("created", true, ms, dot(origin, 1, {}))];
+  const edit = entry("name", "b", 20, { ...dot("us.1", 2, { "us.1": 1 }), from: "a" });
+  const history = (repeated: string): RecordedEntry[] => [...created(repeated, 30, "eu.1"), edit, ...created("a", 10, "us.1")];
+  const found = (name: string, conflicts: readonly Conflict[], entries: readonly RecordedEntry[]): string =>
+    kindOf(conflictsListed, begun(), { final: [finalOf({ sight: { found: true, fields: { name }, hasConflicts: conflicts.length > 0 }, conflicts, history: entries })] });
+  t.equal(found("b", [], history("a")), "ok");
+  t.equal(found("a", [], history("a")), "violation", "the edit is taken back");
+  t.equal(found("b", [conflict([["a", 30], ["b", 20]], "b")], history("a")), "violation", "its author had seen just that");
+  t.equal(found("b", [conflict([["c", 30], ["b", 20]], "b")], history("c")), "ok", "another body under the same id");
+  t.equal(found("c", [conflict([["c", 30], ["b", 20]], "c")], history("c")), "violation");
+  const told = history("a").map(({ dot: _dot, context: _context, ...rest }) => rest);
+  t.equal(found("b", [], told), "ok");
+  t.equal(found("a", [], told), "violation", "also where nobody says what the authors saw");
+});
+
 t.test("conflicts: without that, two writes over the same value are known to be concurrent", async (t) => {
   const history = [entry("name", "c", 30, { from: "a" }), entry("name", "b", 20, { from: "a" }), entry("name", "a", 10)];
   const found = (conflicts: readonly Conflict[], entries = history): string => kindOf(conflictsListed, begun(), { final: [finalOf({ sight: { found: true, fields: { name: "c" } }, conflicts, history: entries })] });
