@@ -6,7 +6,7 @@
  */
 import { dominates, joinInto, type MutableVector } from "../core/vector.js";
 import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
-import type { FaultEvent } from "./history.js";
+import type { FaultEvent, FaultKind } from "./history.js";
 import type { EventQueue } from "./event-queue.js";
 import type { CrashLeaves, DiskImage } from "./simulated-disk.js";
 import type { SeededRandom } from "./seeded-random.js";
@@ -20,6 +20,8 @@ interface Befallen {
   readonly targets: readonly string[];
   readonly end?: End;
   readonly detail?: string;
+  /** What it turned out to be, where that is not the kind that was planned. */
+  toldAs?: FaultKind;
 }
 
 /** How long a stopped replica stays stopped at least, ms. */
@@ -28,7 +30,7 @@ const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
 
 export class FaultInjector {
   private readonly told: FaultEvent[] = [];
-  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string }>();
+  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly befallen: Befallen }>();
   /** Replicas that have lost their memory, and what they must hold to have it back. */
   private readonly forgetful = new Map<string, MutableVector>();
   private healed = false;
@@ -63,7 +65,7 @@ export class FaultInjector {
       this.tell(kind, targets, fromMs, undefined, detail);
       return;
     }
-    this.underway.set(id, { kind, targets, end, fromMs, ...(detail === undefined ? {} : { detail }) });
+    this.underway.set(id, { kind, targets, end, fromMs, befallen });
     this.queue.after(fault.lastsMs, `fault ${id} ends`, () => this.end(id));
   }
 
@@ -72,7 +74,8 @@ export class FaultInjector {
     if (fault === undefined) return;
     this.underway.delete(id);
     fault.end();
-    this.tell(fault.kind, fault.targets, fault.fromMs, this.queue.now, fault.detail);
+    const { toldAs, detail } = fault.befallen;
+    this.tell(toldAs ?? fault.kind, fault.targets, fault.fromMs, this.queue.now, detail);
   }
 
   /** A damaged store was set aside, as `--rebuild` does: what only it held is lost. */
@@ -80,7 +83,7 @@ export class FaultInjector {
     this.tell("disk-emptied", [replica], this.queue.now, undefined, "rebuilt after damage");
   }
 
-  private tell(kind: SimulatedFault, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
+  private tell(kind: SimulatedFault | FaultKind, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
     this.told.push({ kind: historyKind(kind), targets, fromMs, ...(untilMs === undefined ? {} : { untilMs }), ...(detail === undefined ? {} : { detail }) });
   }
 
@@ -437,14 +440,16 @@ export class FaultInjector {
     const image: DiskImage = machine.disk.image();
     const isVolume = random.chance(0.35);
     const { replica } = machine.shape;
-    return { targets: [replica], detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
+    const befallen: Befallen = { targets: [replica], detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
       if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
+      if (isVolume) befallen.toldAs = "disk-truncated";
       this.forgets(machine);
       this.world.crash(replica, "nothing");
       machine.disk.restore(image, isVolume);
       this.reached(`fault: disk-restored, ${isVolume ? "volume" : "folder"}`);
       if (!machine.down) this.world.start(replica);
     } };
+    return befallen;
   }
 
   // Members.
