@@ -1,4 +1,5 @@
 /** Plays one scenario on a cluster of its own, and judges it. */
+import { pause } from "../src/io/system-clock.js";
 import { checkAll } from "../src/sim/check-all.js";
 import type { History } from "../src/sim/history.js";
 import { Dice } from "./dice.js";
@@ -6,7 +7,7 @@ import { observe } from "./final-state.js";
 import { equalWithin, failuresAreTyped, nobodyEnded } from "./hypotheses.js";
 import { Recorder } from "./recorder.js";
 import type { Hypothesis, Outcome, Scenario, Stage } from "./scenario.js";
-import { elapsed, settled } from "./waiting.js";
+import { settled } from "./waiting.js";
 import { Workload } from "./workload.js";
 import { ChaosWorld } from "./world.js";
 
@@ -75,7 +76,7 @@ async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, s
   const workload = new Workload(world, recorder, settings.seed, scenario.workload ?? {});
   const notes = new Map<string, number | string>();
   const { stopping, say, minutes, seed, pace } = settings;
-  const stage: Stage = { world, recorder, workload, dice: new Dice(seed + 1), minutes, stopping, say, notes, hold: async (ms) => await elapsed(ms * pace, stopping) };
+  const stage: Stage = { world, recorder, workload, dice: new Dice(seed + 1), minutes, stopping, say, notes, hold: async (ms) => await pause(ms * pace, stopping) };
   const stamping = new AbortController();
   const stamps = stamp(world, recorder, stamping.signal);
   let rest: Pick<History, "final" | "healedAtMs" | "convergedAtMs">;
@@ -130,7 +131,7 @@ async function stamp(world: ChaosWorld, recorder: Recorder, stopping: AbortSigna
         if (cluster !== undefined) recorder.stamps.push({ replica: node.id, incarnation: cluster.incarnation, atMs: recorder.now(), hlc: cluster.clock.hlc });
       }),
     );
-    await elapsed(STAMP_EVERY_MS, stopping);
+    await pause(STAMP_EVERY_MS, stopping);
   }
 }
 

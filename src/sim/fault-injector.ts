@@ -8,7 +8,7 @@ import { dominates, joinInto, type MutableVector } from "../core/vector.js";
 import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
 import type { FaultEvent } from "./history.js";
 import type { EventQueue } from "./event-queue.js";
-import type { CrashLeaves, DiskImage } from "./simulated-disk.js";
+import type { CrashLeaves, DiskImage, Restored } from "./simulated-disk.js";
 import type { SeededRandom } from "./seeded-random.js";
 import type { Machine, World } from "./world.js";
 import type { ReplicaShape } from "./world-shape.js";
@@ -24,6 +24,7 @@ interface Befallen {
 
 /** How long a stopped replica stays stopped at least, ms. */
 const DOWN_MIN_MS = 50;
+const RESTORED: Readonly<Record<Restored, string>> = { volume: "a snapshot of the volume", folder: "a copy of the folder", store: "what the store held, without its later end," };
 const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
 
 export class FaultInjector {
@@ -435,14 +436,14 @@ export class FaultInjector {
     const machine = this.mayForget(random);
     if (machine === undefined) return undefined;
     const image: DiskImage = machine.disk.image();
-    const isVolume = random.chance(0.35);
+    const what = random.weighted<Restored>({ volume: 0.35, folder: 0.4, store: 0.25 });
     const { replica } = machine.shape;
-    return { targets: [replica], detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
+    return { targets: [replica], detail: `${RESTORED[what]} of ${Math.round(lastsMs)} ms before`, end: () => {
       if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
       this.forgets(machine);
       this.world.crash(replica, "nothing");
-      machine.disk.restore(image, isVolume);
-      this.reached(`fault: disk-restored, ${isVolume ? "volume" : "folder"}`);
+      machine.disk.restore(image, what);
+      this.reached(`fault: disk-restored, ${what}`);
       if (!machine.down) this.world.start(replica);
     } };
   }
