@@ -6,7 +6,7 @@
  */
 import { dominates, joinInto, type MutableVector } from "../core/vector.js";
 import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
-import type { FaultEvent } from "./history.js";
+import type { FaultEvent, FaultKind } from "./history.js";
 import type { EventQueue } from "./event-queue.js";
 import type { CrashLeaves, DiskImage, Restored } from "./simulated-disk.js";
 import type { SeededRandom } from "./seeded-random.js";
@@ -20,16 +20,19 @@ interface Befallen {
   readonly targets: readonly string[];
   readonly end?: End;
   readonly detail?: string;
+  /** What it turned out to be, where that is not the kind that was planned. */
+  toldAs?: FaultKind;
 }
 
 /** How long a stopped replica stays stopped at least, ms. */
 const DOWN_MIN_MS = 50;
 const RESTORED: Readonly<Record<Restored, string>> = { volume: "a snapshot of the volume", folder: "a copy of the folder", store: "what the store held, without its later end," };
+const TOLD_AS: Readonly<Record<Restored, FaultKind>> = { volume: "volume-restored", folder: "disk-restored", store: "disk-truncated" };
 const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
 
 export class FaultInjector {
   private readonly told: FaultEvent[] = [];
-  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string }>();
+  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly befallen: Befallen }>();
   /** Replicas that have lost their memory, and what they must hold to have it back. */
   private readonly forgetful = new Map<string, MutableVector>();
   private healed = false;
@@ -64,7 +67,7 @@ export class FaultInjector {
       this.tell(kind, targets, fromMs, undefined, detail);
       return;
     }
-    this.underway.set(id, { kind, targets, end, fromMs, ...(detail === undefined ? {} : { detail }) });
+    this.underway.set(id, { kind, targets, end, fromMs, befallen });
     this.queue.after(fault.lastsMs, `fault ${id} ends`, () => this.end(id));
   }
 
@@ -73,7 +76,8 @@ export class FaultInjector {
     if (fault === undefined) return;
     this.underway.delete(id);
     fault.end();
-    this.tell(fault.kind, fault.targets, fault.fromMs, this.queue.now, fault.detail);
+    const { toldAs, detail } = fault.befallen;
+    this.tell(toldAs ?? fault.kind, fault.targets, fault.fromMs, this.queue.now, detail);
   }
 
   /** A damaged store was set aside, as `--rebuild` does: what only it held is lost. */
@@ -81,7 +85,7 @@ export class FaultInjector {
     this.tell("disk-emptied", [replica], this.queue.now, undefined, "rebuilt after damage");
   }
 
-  private tell(kind: SimulatedFault, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
+  private tell(kind: SimulatedFault | FaultKind, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
     this.told.push({ kind: historyKind(kind), targets, fromMs, ...(untilMs === undefined ? {} : { untilMs }), ...(detail === undefined ? {} : { detail }) });
   }
 
@@ -438,14 +442,16 @@ export class FaultInjector {
     const image: DiskImage = machine.disk.image();
     const what = random.weighted<Restored>({ volume: 0.35, folder: 0.4, store: 0.25 });
     const { replica } = machine.shape;
-    return { targets: [replica], detail: `${RESTORED[what]} of ${Math.round(lastsMs)} ms before`, end: () => {
+    const befallen: Befallen = { targets: [replica], detail: `${RESTORED[what]} of ${Math.round(lastsMs)} ms before`, end: () => {
       if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
+      befallen.toldAs = TOLD_AS[what];
       this.forgets(machine);
       this.world.crash(replica, "nothing");
       machine.disk.restore(image, what);
       this.reached(`fault: disk-restored, ${what}`);
       if (!machine.down) this.world.start(replica);
     } };
+    return befallen;
   }
 
   // Members.

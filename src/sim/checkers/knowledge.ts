@@ -31,12 +31,16 @@ export interface Staleness {
 export interface KnowledgeOptions {
   /** Earlier GLOBAL_QUORUM operations count as told, and only GLOBAL_QUORUM reads are checked. */
   readonly quorum: boolean;
+  /** From when on nobody is owed a write any more; infinite for most. */
+  owedUntilMs(write: LogicalWrite): number;
 }
 
 export class ResourceKnowledge {
   private readonly writes: readonly LogicalWrite[];
   private readonly places: ReadonlyMap<LogicalWrite, number>;
   private readonly deletedBit: bigint;
+  /** Writes that need not be shown from a time on. */
+  private readonly remitted: readonly { readonly bits: Known; readonly sinceMs: number }[];
   /** What each write superseded: known before every request for it. */
   private readonly pasts: (Known | undefined)[] = [];
   private readonly byToken = new Map<string, Known>();
@@ -62,6 +66,9 @@ export class ResourceKnowledge {
     this.places = new Map(this.writes.map((write, place) => [write, place]));
     this.sights = new Map(record.sights.filter(({ operation }) => operation.kind !== "list").map(({ operation, sight }) => [operation.id, sight]));
     this.deletedBit = 1n << BigInt(this.writes.length);
+    this.remitted = this.writes
+      .map((write, place) => ({ bits: this.bit(place) | (write.kind === "delete" ? this.deletedBit : 0n), sinceMs: options.owedUntilMs(write) }))
+      .filter(({ sinceMs }) => sinceMs < Number.POSITIVE_INFINITY);
     this.returning = !options.quorum ? [] : operations.filter(({ level, returnedAtMs }) => level === "GLOBAL_QUORUM" && returnedAtMs !== undefined).sort((a, b) => (a.returnedAtMs ?? 0) - (b.returnedAtMs ?? 0));
   }
 
@@ -135,9 +142,10 @@ export class ResourceKnowledge {
     return seen;
   }
 
-  private check(operation: Operation, sight: Sight, known: Known, seen: Known): void {
+  private check(operation: Operation, sight: Sight, told: Known, seen: Known): void {
     this.checked++;
-    const all = known | (sight.found ? seen : 0n);
+    const known = told & ~this.remittedBy(operation.returnedAtMs ?? Number.POSITIVE_INFINITY);
+    const all = known | (sight.found ? seen & ~this.remittedBy(operation.returnedAtMs ?? Number.POSITIVE_INFINITY) : 0n);
     if (all === 0n) return;
     if (!sight.found) this.checkMissing(operation, known);
     else if ((known & this.deletedBit) !== 0n) this.stale(operation, this.writes.find(({ kind }, place) => kind === "delete" && (known & this.bit(place)) !== 0n), known, "it is shown although it was known to be deleted");
@@ -145,6 +153,10 @@ export class ResourceKnowledge {
       for (const [field, value] of Object.entries(sight.fields ?? {})) this.checkField(operation, field, value, known, all);
       for (const [set, elements] of Object.entries(sight.sets ?? {})) this.checkSet(operation, set, new Set(elements), known, all);
     }
+  }
+
+  private remittedBy(ms: number): Known {
+    return this.remitted.reduce((bits, remitted) => (remitted.sinceMs <= ms ? bits | remitted.bits : bits), 0n);
   }
 
   private checkMissing(operation: Operation, known: Known): void {

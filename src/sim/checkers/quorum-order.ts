@@ -6,6 +6,7 @@ import { CHAIN } from "../../core/change.js";
 import type { History } from "../history.js";
 import { canonical, HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
+import { takenBackAtMs } from "./forgetting.js";
 import { relevantOperations, ResourceKnowledge } from "./knowledge.js";
 import { touchedResources } from "./linearizability.js";
 import { isTelling } from "./register.js";
@@ -19,7 +20,7 @@ export const quorumOrder: Checker = {
     const touched = touchedResources(history);
     const versions = new DecidedVersions(history, findings);
     for (const record of index.resources.values()) {
-      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: true }, touched.has(record.name));
+      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: true, owedUntilMs: (write) => takenBackAtMs(write, history) }, touched.has(record.name));
       for (const { operation, ignored, what } of knowledge.run()) {
         findings.violation(
           "What one GLOBAL_QUORUM read of a resource showed, or a GLOBAL_QUORUM write was acknowledged to have written, every later GLOBAL_QUORUM read shows.",

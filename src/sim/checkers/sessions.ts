@@ -5,6 +5,7 @@
 import type { History, Operation } from "../history.js";
 import { HistoryIndex } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
+import { takenBackAtMs } from "./forgetting.js";
 import { relevantOperations, ResourceKnowledge, type Staleness } from "./knowledge.js";
 import { touchedResources } from "./linearizability.js";
 
@@ -24,7 +25,7 @@ export const sessions: Checker = {
     const touched = touchedResources(history);
     for (const record of index.resources.values()) {
       if (record.writes.length === 0) continue;
-      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: false }, touched.has(record.name));
+      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: false, owedUntilMs: (write) => takenBackAtMs(write, history) }, touched.has(record.name));
       for (const stale of knowledge.run()) {
         const name = guaranteeOf(stale);
         findings.violation(
