@@ -39,6 +39,8 @@ export interface RunSettings {
   readonly pace: number;
   readonly stopping: AbortSignal;
   readonly say: (what: string) => void;
+  /** Told of a history before it is judged, which may take long. */
+  readonly played?: (history: History) => Promise<void>;
 }
 
 const EQUAL_WITHIN_MS = 30_000;
@@ -59,11 +61,15 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
   let world: ChaosWorld | undefined;
   try {
     world = await ChaosWorld.start(recorder, scenario.world);
-    const outcome = await play(scenario, world, recorder, settings);
+    const played = await play(scenario, world, recorder, settings);
+    await settings.played?.(played.history);
+    // The checkers have the machine to themselves.
+    await world.close();
     settings.say("is judged");
-    const rows = judge(scenario, outcome);
+    const checks = checkAll(played.history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 100_000 });
+    const rows = judge(scenario, { ...played, checks });
     const verdict = worstOf(rows);
-    return { ...base, verdict, tookMs: took(), rows, history: outcome.history, ...(verdict === "broken" ? { logs: logsOf(world) } : {}) };
+    return { ...base, verdict, tookMs: took(), rows, history: played.history, ...(verdict === "broken" ? { logs: logsOf(world) } : {}) };
   } catch (error) {
     const measured = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { ...base, verdict: "broken", tookMs: took(), rows: [{ promised: "The scenario can be played to its end.", measured, verdict: "broken" }], history: historyOf(scenario, settings, recorder, world, { final: [] }), logs: logsOf(world) };
@@ -72,7 +78,7 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
   }
 }
 
-async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, settings: RunSettings): Promise<Outcome> {
+async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, settings: RunSettings): Promise<Omit<Outcome, "checks">> {
   const workload = new Workload(world, recorder, settings.seed, scenario.workload ?? {});
   const notes = new Map<string, number | string>();
   const { stopping, say, minutes, seed, pace } = settings;
@@ -97,8 +103,7 @@ async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, s
     await workload.stop();
     await stamps;
   }
-  const history = historyOf(scenario, settings, recorder, world, rest);
-  return { stage, history, checks: checkAll(history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 100_000 }) };
+  return { stage, history: historyOf(scenario, settings, recorder, world, rest) };
 }
 
 /** Ends what the scenario has left: links, processes, disks. */

@@ -440,7 +440,7 @@ export class FaultInjector {
     const machine = this.mayForget(random);
     if (machine === undefined) return undefined;
     const image: DiskImage = machine.disk.image();
-    const what = random.weighted<Restored>({ volume: 0.35, folder: 0.4, store: 0.25 });
+    const what = random.weighted<Restored>({ volume: 0.35, folder: 0.3, store: 0.35 });
     const { replica } = machine.shape;
     const befallen: Befallen = { targets: [replica], detail: `${RESTORED[what]} of ${Math.round(lastsMs)} ms before`, end: () => {
       if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
