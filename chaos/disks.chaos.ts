@@ -23,7 +23,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "disk-truncated", title: "A region is killed, and every file of its store loses its second half.",
-    // It may look like a crash in the middle of a write: then the peers, who know more, tell it.
+    // It may look like a crash in the middle of a write: then the high-water mark beside the store tells it.
     hypotheses: [newIncarnation, localServes],
     play: async (stage) => await during(stage, truncateStore, 8_000),
   },

@@ -9,7 +9,7 @@ import { scenarios as partitions } from "./partitions.chaos.js";
 import { scenarios as processes } from "./processes.chaos.js";
 import { ProgressLine } from "./progress-line.js";
 import { scenarios as random } from "./random.chaos.js";
-import { writeReport } from "./report.js";
+import { writeHistory, writeReport } from "./report.js";
 import { checkAll, tellReport } from "../src/sim/check-all.js";
 import { readHistory } from "../src/sim/history-file.js";
 import type { Scenario } from "./scenario.js";
@@ -40,15 +40,17 @@ async function run(names: readonly string[], values: { readonly minutes?: string
   const line = new ProgressLine(process.stderr, chosen.length);
   line.note(`seed ${seed}, ${chosen.length} scenarios`);
   const results: ScenarioResult[] = [];
+  let report = await writeReport(folder, { seed, results });
   for (const scenario of chosen) {
     if (stopping.signal.aborted) break;
     line.begin(scenario.name);
     // A signal ends the scenario early, and its cluster in order.
-    const result = await runScenario(scenario, { seed, minutes, pace: values.quick === true ? QUICK_PACE : 1, stopping: stopping.signal, say: (what) => line.say(what) });
+    const result = await runScenario(scenario, { seed, minutes, pace: values.quick === true ? QUICK_PACE : 1, stopping: stopping.signal, say: (what) => line.say(what), played: (history) => writeHistory(folder, scenario.name, history) });
     results.push(result);
     line.end(result);
+    // Whatever ends the run, what was found until then is there.
+    report = await writeReport(folder, { seed, results });
   }
-  const report = await writeReport(folder, { seed, results });
   process.stdout.write(`${report.text}\n`);
   const verdict = worstOf(results);
   return verdict === "broken" || results.length < chosen.length ? 1 : 0;

@@ -1,6 +1,7 @@
 /** The report of a run: text, JSON, the histories, and one page of HTML. */
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import type { History } from "../src/sim/history.js";
 import { reportPage } from "./report-page.js";
 import type { ScenarioResult } from "./suite.js";
 
@@ -22,7 +23,13 @@ export function reportText({ seed, results }: Run): string {
   return [...lines, `seed ${seed}: ${[`${count("kept")} scenarios kept every promise`, `${count("broken")} broke one`, ...rest].join(", ")}`].join("\n");
 }
 
-/** Writes `report.txt`, `report.json`, `report.html` for each scenario `<name>.history.json`, which `statusmesh chaos check` reads again, and for a broken one the replicas' logs. */
+/** Writes `<name>.history.json`, which `statusmesh chaos check` reads again. */
+export async function writeHistory(folder: string, name: string, history: History): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, `${name}.history.json`), JSON.stringify(history));
+}
+
+/** Writes `report.txt`, `report.json`, `report.html`, for each scenario its history, and for a broken one the replicas' logs. */
 export async function writeReport(folder: string, run: Run): Promise<{ readonly text: string }> {
   await mkdir(folder, { recursive: true });
   const text = `${reportText(run)}\nreport: ${path.join(folder, "report.html")}`;
@@ -30,7 +37,7 @@ export async function writeReport(folder: string, run: Run): Promise<{ readonly 
   const results = run.results.map(({ history, logs: _logs, ...result }) => ({ ...result, operations: history?.operations.length ?? 0, faults: history?.faults ?? [], ...(history === undefined ? {} : { history: `${result.name}.history.json` }) }));
   await writeFile(path.join(folder, "report.json"), `${JSON.stringify({ seed: run.seed, results }, null, 1)}\n`);
   for (const { name, logs } of run.results) for (const [replica, log] of Object.entries(logs ?? {})) await writeFile(path.join(folder, `${name}.${replica}.log`), log);
-  for (const { name, history } of run.results) if (history !== undefined) await writeFile(path.join(folder, `${name}.history.json`), JSON.stringify(history));
+  for (const { name, history } of run.results) if (history !== undefined) await writeHistory(folder, name, history);
   await writeFile(path.join(folder, "report.html"), reportPage(run));
   return { text };
 }

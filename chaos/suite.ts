@@ -1,4 +1,5 @@
 /** Plays one scenario on a cluster of its own, and judges it. */
+import { pause } from "../src/io/system-clock.js";
 import { checkAll } from "../src/sim/check-all.js";
 import type { History } from "../src/sim/history.js";
 import { Dice } from "./dice.js";
@@ -6,7 +7,7 @@ import { observe } from "./final-state.js";
 import { equalWithin, failuresAreTyped, nobodyEnded } from "./hypotheses.js";
 import { Recorder } from "./recorder.js";
 import type { Hypothesis, Outcome, Scenario, Stage } from "./scenario.js";
-import { elapsed, settled } from "./waiting.js";
+import { settled } from "./waiting.js";
 import { Workload } from "./workload.js";
 import { ChaosWorld } from "./world.js";
 
@@ -38,6 +39,8 @@ export interface RunSettings {
   readonly pace: number;
   readonly stopping: AbortSignal;
   readonly say: (what: string) => void;
+  /** Told of a history before it is judged, which may take long. */
+  readonly played?: (history: History) => Promise<void>;
 }
 
 const EQUAL_WITHIN_MS = 30_000;
@@ -58,11 +61,15 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
   let world: ChaosWorld | undefined;
   try {
     world = await ChaosWorld.start(recorder, scenario.world);
-    const outcome = await play(scenario, world, recorder, settings);
+    const played = await play(scenario, world, recorder, settings);
+    await settings.played?.(played.history);
+    // The checkers have the machine to themselves.
+    await world.close();
     settings.say("is judged");
-    const rows = judge(scenario, outcome);
+    const checks = checkAll(played.history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 100_000 });
+    const rows = judge(scenario, { ...played, checks });
     const verdict = worstOf(rows);
-    return { ...base, verdict, tookMs: took(), rows, history: outcome.history, ...(verdict === "broken" ? { logs: logsOf(world) } : {}) };
+    return { ...base, verdict, tookMs: took(), rows, history: played.history, ...(verdict === "broken" ? { logs: logsOf(world) } : {}) };
   } catch (error) {
     const measured = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { ...base, verdict: "broken", tookMs: took(), rows: [{ promised: "The scenario can be played to its end.", measured, verdict: "broken" }], history: historyOf(scenario, settings, recorder, world, { final: [] }), logs: logsOf(world) };
@@ -71,11 +78,11 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
   }
 }
 
-async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, settings: RunSettings): Promise<Outcome> {
+async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, settings: RunSettings): Promise<Omit<Outcome, "checks">> {
   const workload = new Workload(world, recorder, settings.seed, scenario.workload ?? {});
   const notes = new Map<string, number | string>();
   const { stopping, say, minutes, seed, pace } = settings;
-  const stage: Stage = { world, recorder, workload, dice: new Dice(seed + 1), minutes, stopping, say, notes, hold: async (ms) => await elapsed(ms * pace, stopping) };
+  const stage: Stage = { world, recorder, workload, dice: new Dice(seed + 1), minutes, stopping, say, notes, hold: async (ms) => await pause(ms * pace, stopping) };
   const stamping = new AbortController();
   const stamps = stamp(world, recorder, stamping.signal);
   let rest: Pick<History, "final" | "healedAtMs" | "convergedAtMs">;
@@ -96,8 +103,7 @@ async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, s
     await workload.stop();
     await stamps;
   }
-  const history = historyOf(scenario, settings, recorder, world, rest);
-  return { stage, history, checks: checkAll(history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 100_000 }) };
+  return { stage, history: historyOf(scenario, settings, recorder, world, rest) };
 }
 
 /** Ends what the scenario has left: links, processes, disks. */
@@ -130,7 +136,7 @@ async function stamp(world: ChaosWorld, recorder: Recorder, stopping: AbortSigna
         if (cluster !== undefined) recorder.stamps.push({ replica: node.id, incarnation: cluster.incarnation, atMs: recorder.now(), hlc: cluster.clock.hlc });
       }),
     );
-    await elapsed(STAMP_EVERY_MS, stopping);
+    await pause(STAMP_EVERY_MS, stopping);
   }
 }
 

@@ -15,17 +15,3 @@ export async function settled(what: string, condition: () => boolean | Promise<b
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
-
-/** Resolves after `ms`, or at once when `signal` is aborted. */
-export function elapsed(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted === true) return resolve();
-    const end = (): void => {
-      clearTimeout(handle);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const handle = setTimeout(end, ms);
-    signal?.addEventListener("abort", end, { once: true });
-  });
-}

@@ -3,12 +3,12 @@
  * in two regions at once, edits against deletions, resolutions, lists. All choices come from one seeded generator.
  */
 import { setMaxListeners } from "node:events";
+import { pause } from "../src/io/system-clock.js";
 import type { Conflict } from "../src/sim/history.js";
 import { Client, type ResourceType } from "./client.js";
 import { Dice } from "./dice.js";
 import type { Recorder } from "./recorder.js";
 import type { Json, Level, ReplicaProcess } from "./replica-process.js";
-import { elapsed } from "./waiting.js";
 import type { ChaosWorld, RegionName } from "./world.js";
 
 export interface WorkloadOptions {
@@ -79,7 +79,7 @@ export class Workload {
   }
 
   private async rest(): Promise<void> {
-    await elapsed(this.dice.below(2 * (this.options.pauseMs ?? 60)), this.stopping.signal);
+    await pause(this.dice.below(2 * (this.options.pauseMs ?? 60)), this.stopping.signal);
   }
 
   private open(): readonly RegionName[] {
@@ -96,12 +96,12 @@ export class Workload {
       const node = this.world.node(region);
       // To a process that is not there nobody can send; that it does not answer is for others to measure.
       if (!node.runs) {
-        await elapsed(100, this.stopping.signal);
+        await pause(100, this.stopping.signal);
         region = this.dice.pick(this.open());
         continue;
       }
       const { operation } = await this.localStep(client, node);
-      if (operation.outcome === "unreachable") await elapsed(100, this.stopping.signal);
+      if (operation.outcome === "unreachable") await pause(100, this.stopping.signal);
     }
   }
 
@@ -188,11 +188,11 @@ export class Workload {
       await this.rest();
       const node = this.world.node(region);
       if (!node.runs || this.avoided.has(region)) {
-        await elapsed(100, this.stopping.signal);
+        await pause(100, this.stopping.signal);
         continue;
       }
       const { operation } = await this.quorumStep(client, node);
-      if (operation.outcome !== "ok") await elapsed(150, this.stopping.signal);
+      if (operation.outcome !== "ok") await pause(150, this.stopping.signal);
     }
   }
 
@@ -225,7 +225,7 @@ export class Workload {
   private async twins(): Promise<void> {
     const clients = [this.client("twin-a", undefined), this.client("twin-b", undefined)] as const;
     while (!this.stopping.signal.aborted) {
-      await elapsed(1_000 + this.dice.below(1_000), this.stopping.signal);
+      await pause(1_000 + this.dice.below(1_000), this.stopping.signal);
       const able = this.open().filter((region) => this.world.node(region).runs);
       if (able.length < 2) continue;
       const [one, other] = [this.dice.pick(able), this.dice.pick(able)];

@@ -267,8 +267,9 @@ export class ChaosWorld {
     await settled(`what ${region} holds is everywhere`, async () => (await this.node(region).cluster()).peers.every(({ unacknowledged_changes: waiting }) => waiting === 0), deadlineMs);
   }
 
+  /** Said twice, it does nothing. */
   async close(): Promise<void> {
-    living.delete(this);
+    if (!living.delete(this)) return;
     // What is paused hears SIGKILL too.
     await Promise.all([...this.nodes.values()].map((node) => node.dispose()));
     if (this.server === undefined) for (const { proxy } of this.links) await (await this.client.get(proxy)).remove().catch(() => undefined);

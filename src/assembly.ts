@@ -64,7 +64,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     openStorage: async () => {
       if (opened) await storage.reopen();
       opened = true;
-      return { storage, witness: `${options.witness.inode} ${options.witness.ctimeNs}` };
+      return { storage, witness: `${options.witness.inode} ${options.witness.ctimeNs}`, highWater: options.highWater };
     },
     probeStorage: () => storage.probe(),
     newTransport: options.newTransport,

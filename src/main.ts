@@ -8,9 +8,10 @@ import type { EdgeConfig, FeatureRoutes } from "./api/api-config.js";
 import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
 import { addressText, ROOT_KEY_LENGTH_SAFE, type Config } from "./config.js";
-import type { Clock, Random, Storage, Timers, Transport } from "./core/ports.js";
-import { descriptorPlan, descriptorsMax, type DescriptorPlan } from "./io/descriptors.js";
+import type { Clock, HighWaterMark, Random, Storage, Timers, Transport } from "./core/ports.js";
+import { DESCRIPTORS_FEW, descriptorPlan, descriptorsMax, type DescriptorPlan } from "./io/descriptors.js";
 import { GrpcMesh } from "./io/grpc-mesh.js";
+import { HighWaterFile } from "./io/high-water-file.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
 import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
 import { HttpSender } from "./io/http-sender.js";
@@ -35,6 +36,7 @@ export interface ReplicaOptions {
   readonly config: Config;
   readonly storage: ReopenableStorage;
   readonly witness: FolderWitness;
+  readonly highWater: HighWaterMark;
   /** A new transport, not yet open. */
   readonly newTransport: () => Transport;
   readonly clock: Clock;
@@ -98,6 +100,8 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
   if (options.clockOffsetMs !== 0) log.warn({ event: "clock-offset", ms: options.clockOffsetMs }, "STATUSMESH_TEST_CLOCK_OFFSET_MS is set: the clock of this replica is wrong on purpose");
   if (options.diskFullFile !== undefined) log.warn({ event: "disk-full-file", file: options.diskFullFile }, "STATUSMESH_TEST_DISK_FULL_FILE is set: writes fail while that file exists");
   const clock = options.clockOffsetMs === 0 ? systemClock : skewedClock(options.clockOffsetMs);
+  const max = descriptorsMax();
+  if (max < DESCRIPTORS_FEW) log.warn({ event: "few-descriptors", max, connections: descriptorPlan(max).connections }, "this process may have few files and sockets open (ulimit -n): further clients are refused");
   log.info({ event: "starting", pid: process.pid, version: options.version }, "starting");
   const metrics = new PromMetrics({ process: true });
   let broken: (reason: string) => void = () => undefined;
@@ -126,13 +130,15 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
 
   const opened: { name: string; close: () => Promise<void> }[] = [];
   try {
-    const descriptors = descriptorPlan(descriptorsMax());
+    const descriptors = descriptorPlan(max);
     const storage = await openStorage(config, options, descriptors, metrics, log);
     opened.push({ name: "storage", close: () => storage.close() });
     const witness = await folderWitness(config.data);
+    const highWater = new HighWaterFile(config.data);
+    opened.push({ name: "high-water mark", close: () => highWater.close() });
     const startedWith = (hash: string): Promise<string | undefined> => exchange(path.join(config.data, ROOT_KEY_HASH), hash);
     const world = { clock, timers: systemTimers, random: systemRandom, log, metrics };
-    const replica = await assembly.startReplica({ config, storage, witness, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
+    const replica = await assembly.startReplica({ config, storage, witness, highWater, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
     opened.push({ name: "replica", close: () => replica.close() });
     if (options.purge !== undefined) opened.push({ name: "purges", close: purgesOf(options.purge, replica, log, metrics) });
     const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));

@@ -4,7 +4,7 @@
  */
 import { Fault } from "./core/errors.js";
 import type { Limits } from "./core/limits.js";
-import { StorageDamage, type Clock, type Random, type Storage, type Timer, type Timers, type Transport } from "./core/ports.js";
+import { StorageDamage, type Clock, type OpenedStore, type Random, type Timer, type Timers, type Transport } from "./core/ports.js";
 import type { Vector } from "./core/vector.js";
 import type {
   AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DataPlane, DocumentChange, HistoryEntry, PlannedChange, Query, ReadOptions, ReadResult,
@@ -38,8 +38,8 @@ export interface NodeOptions extends MemberOptions {
 export type NodeLog = (level: "info" | "warn" | "error", event: Readonly<Record<string, unknown>>, text: string) => void;
 
 export interface NodePorts {
-  /** Opens the store; called again after it was closed. `witness` names the folder on this disk. */
-  openStorage(): Promise<{ readonly storage: Storage; readonly witness: string }>;
+  /** Opens the store; called again after it was closed. */
+  openStorage(): Promise<OpenedStore>;
   /** Resolves once the disk takes writes again; rejects while it does not. Does not touch the open store. */
   probeStorage(): Promise<void>;
   /** A new transport, not yet open. */
@@ -98,14 +98,14 @@ export class ReplicaNode implements DataPlane {
 
   private async open(doubt: Doubt | undefined): Promise<void> {
     const generation = ++this.generation;
-    const { storage, witness } = await this.ports.openStorage();
+    const store = await this.ports.openStorage();
     try {
-      this.engine = await ReplicaEngine.open(this.options, { ...this.ports, feed: this.feed }, storage, witness, doubt, {
+      this.engine = await ReplicaEngine.open(this.options, { ...this.ports, feed: this.feed }, store, doubt, {
         diskFailed: (error) => this.diskFailed(generation, error),
         doubt: (reason, above) => this.renew(generation, { reason, above }),
       });
     } catch (error) {
-      await storage.close().catch(() => {});
+      await store.storage.close().catch(() => {});
       throw error;
     }
     this.readOnlyReason = undefined;

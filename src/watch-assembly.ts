@@ -10,6 +10,7 @@ import type { RunnerResult } from "./features/monitors/runner.js";
 import { ResultStore } from "./features/monitors/results.js";
 import { watchRoutes } from "./features/monitors/watch-routes.js";
 import { Watch } from "./features/monitors/watch.js";
+import { descriptorPlan, descriptorsMax } from "./io/descriptors.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
 import { LevelStorage } from "./io/level-storage.js";
 import { MemoryStorage } from "./io/memory-storage.js";
@@ -34,7 +35,7 @@ function canariesOf({ peers, region, canaries }: ReplicaOptions["config"]): Chec
 /** Results are worth less than the replica: where their store cannot be opened, they are kept in memory. */
 async function openResults({ config, log }: ReplicaOptions): Promise<Storage> {
   try {
-    return await LevelStorage.open(path.join(config.data, RESULTS_FOLDER));
+    return await LevelStorage.open(path.join(config.data, RESULTS_FOLDER), { openFiles: descriptorPlan(descriptorsMax()).storeFiles });
   } catch (error) {
     log.error({ event: "results", err: error }, "the store of check results cannot be opened: results are kept in memory until the next start");
     return new MemoryStorage();

@@ -2,8 +2,10 @@
 import path from "node:path";
 import type { Command } from "commander";
 import { readConfig, rootKeyFault } from "../config.js";
+import { DESCRIPTORS_FEW, DESCRIPTORS_MIN, descriptorsMax } from "../io/descriptors.js";
 import { isFreshFolder } from "../io/level-storage.js";
 import { pause } from "../io/system-clock.js";
+import { importInTurn } from "./module-loading.js";
 import { programVersion } from "./program-version.js";
 import { asFault, CommandFault, complain, EXIT_CONFIG } from "./terminal.js";
 
@@ -33,6 +35,8 @@ async function stillStarting(): Promise<number> {
 }
 
 async function runReplica(options: { config: string; data?: string; rebuild?: true }, stop: Promise<string>): Promise<number> {
+  const descriptors = descriptorsMax();
+  if (descriptors < DESCRIPTORS_MIN) throw new CommandFault([`A replica needs at least ${DESCRIPTORS_MIN} descriptors for files and sockets, and this process may have ${descriptors}: raise the limit (ulimit -n).`], EXIT_CONFIG);
   const source = { file: path.resolve(options.config), environment: process.env, workingFolder: process.cwd() };
   const result = readConfig(options.data === undefined ? source : { ...source, data: options.data });
   if ("faults" in result) throw new CommandFault(result.faults, EXIT_CONFIG);
@@ -45,6 +49,7 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   const diskFullFile = process.env["STATUSMESH_TEST_DISK_FULL_FILE"] || undefined;
   try {
     // Loaded only here: the other commands start without the weight of a replica.
+    if (descriptors < DESCRIPTORS_FEW) await importInTurn();
     const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
     return await runNode(config, { rootKey, purge, rebuild, version: programVersion(), diskFullFile, clockOffsetMs, stop }, assembly);
   } catch (error) {

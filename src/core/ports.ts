@@ -54,6 +54,35 @@ export interface Storage {
   close(): Promise<void>;
 }
 
+/** How far a store had come when it last acknowledged something. */
+export interface HighWater {
+  /** Of the replica that wrote it. */
+  readonly incarnation: number;
+  /** Durable batches of the store, ever. */
+  readonly batches: number;
+  /** The latest stamp in them. */
+  readonly hlc: string;
+}
+
+/**
+ * The high-water mark of a store, kept beside it and apart from it: a store that is found below it has lost what it had acknowledged.
+ * A written mark survives the end of the process; a power cut may leave an earlier one, of a second before at most.
+ */
+export interface HighWaterMark {
+  /** The mark as it is; undefined if there is none that can be read. Rejects with a `StorageFailure` if the disk refuses. */
+  read(): Promise<HighWater | undefined>;
+  /** Never with a lower one than before. Rejects with a `StorageFailure` if the disk refuses. */
+  write(mark: HighWater): Promise<void>;
+}
+
+/** A store, and what the folder says of it. */
+export interface OpenedStore {
+  readonly storage: Storage;
+  /** Names the folder on this disk; a copy of the folder has another. */
+  readonly witness: string;
+  readonly highWater: HighWaterMark;
+}
+
 /** A record whose bytes are not what was written. */
 export class StorageDamage extends Error {
   override readonly name = "StorageDamage";

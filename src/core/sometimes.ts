@@ -18,6 +18,7 @@ export const SOMETIMES = [
   "rejoin: votes were founded anew",
   "rejoin: a position was lost and the replica is in doubt",
   "recovery: the folder is a copy",
+  "recovery: the store had lost what it had acknowledged",
   "recovery: a new incarnation was begun",
   "recovery: the store was opened anew after a failure",
   "documents: a repeated creation gave way to an edit",

@@ -1,5 +1,5 @@
-/** Makes folders where state is kept. */
-import { mkdir, stat } from "node:fs/promises";
+/** Folders where state is kept. */
+import { mkdir, open, stat } from "node:fs/promises";
 import path from "node:path";
 
 /**
@@ -19,4 +19,14 @@ export async function makeFolder(folder: string, mode = 0o777): Promise<void> {
 
 function isFolder(folder: string): Promise<boolean> {
   return stat(folder).then((found) => found.isDirectory(), () => false);
+}
+
+/** Makes it durable that files were made in a folder, or renamed. Rejects with the error of the file system. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }

@@ -4,6 +4,10 @@
  */
 import { readFileSync } from "node:fs";
 
+/** With fewer a replica does not start: the libraries alone open more at once while they are loaded. */
+export const DESCRIPTORS_MIN = 150;
+/** With fewer it starts, and says so: little is left for clients. */
+export const DESCRIPTORS_FEW = 512;
 /** Assumed where the system does not say. */
 const UNKNOWN_MAX = 10_240;
 /** Standard streams, event loop, logs, the mesh's sockets, what is open for a moment. */

@@ -13,7 +13,7 @@ import { crc32 } from "node:zlib";
 import { ClassicLevel } from "classic-level";
 import { StorageDamage, StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
 import { PAGE_RECORDS, reservedKeyFault } from "../core/storage-bounds.js";
-import { makeFolder } from "./data-folder.js";
+import { makeFolder, syncFolder } from "./data-folder.js";
 
 export type StorageOperation = "get" | "getMany" | "scan" | "write";
 
@@ -388,15 +388,6 @@ async function writeDurably(file: string, text: string): Promise<void> {
     await syncFolder(path.dirname(file));
   } catch (error) {
     diskRefused(error);
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await openFile(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -10,7 +10,7 @@ import { storedState } from "./claim-witness.js";
 import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
 import type { FaultEvent, FaultKind } from "./history.js";
 import type { EventQueue } from "./event-queue.js";
-import type { CrashLeaves, DiskImage } from "./simulated-disk.js";
+import type { CrashLeaves, DiskImage, Restored } from "./simulated-disk.js";
 import type { SeededRandom } from "./seeded-random.js";
 import type { Machine, World } from "./world.js";
 import type { ReplicaShape } from "./world-shape.js";
@@ -30,6 +30,8 @@ interface Befallen {
 
 /** How long a stopped replica stays stopped at least, ms. */
 const DOWN_MIN_MS = 50;
+const RESTORED: Readonly<Record<Restored, string>> = { volume: "a snapshot of the volume", folder: "a copy of the folder", store: "what the store held, without its later end," };
+const TOLD_AS: Readonly<Record<Restored, FaultKind>> = { volume: "volume-restored", folder: "disk-restored", store: "disk-truncated" };
 const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
 
 export class FaultInjector {
@@ -450,17 +452,17 @@ export class FaultInjector {
     const machine = this.mayForget(random);
     if (machine === undefined) return undefined;
     const image: DiskImage = machine.disk.image();
-    const isVolume = random.chance(0.35);
+    const what = random.weighted<Restored>({ volume: 0.35, folder: 0.3, store: 0.35 });
     const { replica } = machine.shape;
-    let wentBack = false;
-    return { targets: [replica], toldAs: () => (wentBack ? "disk-truncated" : undefined), detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
+    let isBack = false;
+    return { targets: [replica], toldAs: () => (isBack ? TOLD_AS[what] : undefined), detail: `${RESTORED[what]} of ${Math.round(lastsMs)} ms before`, end: () => {
       if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
       this.forgets(machine);
       this.world.crash(replica, "nothing");
-      machine.disk.restore(image, isVolume);
-      this.reached(`fault: disk-restored, ${isVolume ? "volume" : "folder"}`);
+      machine.disk.restore(image, what);
+      this.reached(`fault: disk-restored, ${what}`);
       if (!machine.down) this.world.start(replica);
-      wentBack = isVolume;
+      isBack = true;
     } };
   }
 

@@ -157,8 +157,8 @@ export const FAULT_KINDS = [
   "crash", "restart", "pause",
   // clocks
   "clock-skew", "clock-jump", "clock-freeze",
-  // disks; "disk-truncated": a store that lost its end, or went back, in place, which the replica itself cannot see; the last five make a replica a new incarnation, which may have forgotten its clock
-  "disk-torn-write", "disk-lost-unsynced", "disk-read-error", "disk-full", "disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored",
+  // disks; "disk-truncated": a store that lost its end; "volume-restored": a volume that went back as a whole, which the replica itself cannot see; the last six make a replica a new incarnation, which may have forgotten its clock
+  "disk-torn-write", "disk-lost-unsynced", "disk-read-error", "disk-full", "disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored", "volume-restored",
   // members
   "member-added", "member-removed",
   // a bug that was switched on

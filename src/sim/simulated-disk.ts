@@ -9,8 +9,9 @@
  *  - Damage of a record: every read that meets it rejects with `StorageDamage`. The operator's way out is `--rebuild` (the disk is emptied).
  *  - A full disk: writes are refused, which is final for the open store; `probe` and `open` are refused until there is room again.
  *  - A copy that is put back: the folder has another witness, unless the whole volume was put back.
+ *  - A store that lost its end (its log was cut short): what was written since an image is gone, witness and high-water mark stay.
  */
-import { StorageDamage, StorageFailure, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
+import { StorageDamage, StorageFailure, type HighWater, type HighWaterMark, type Storage, type StorageRange, type StorageWrite } from "../core/ports.js";
 import { compareUtf8, firstAtOrAfter, PAGE_RECORDS, reservedKeyFault } from "../core/storage-bounds.js";
 import type { EventQueue } from "./event-queue.js";
 import type { SeededRandom } from "./seeded-random.js";
@@ -19,7 +20,11 @@ import type { SimulatedProcess } from "./simulated-process.js";
 export interface DiskImage {
   readonly records: ReadonlyMap<string, Uint8Array>;
   readonly witness: string;
+  readonly highWater: HighWater | undefined;
 }
+
+/** What comes back with an image: the folder under another name, the whole volume, or the store alone. */
+export type Restored = "folder" | "volume" | "store";
 
 interface PendingWrite {
   readonly batch: readonly StorageWrite[];
@@ -40,6 +45,7 @@ export class SimulatedDisk {
   private keys: string[] = [];
   private witnesses = 1;
   witness: string;
+  private mark: HighWater | undefined;
   full = false;
   /** Reads are refused (no descriptors, a controller that resets). */
   readsRefused = false;
@@ -80,7 +86,7 @@ export class SimulatedDisk {
   }
 
   image(): DiskImage {
-    return { records: new Map(this.records), witness: this.witness };
+    return { records: new Map(this.records), witness: this.witness, highWater: this.mark };
   }
 
   /** What is stored under a key, for those who look on. */
@@ -88,12 +94,26 @@ export class SimulatedDisk {
     return this.records.get(key);
   }
 
-  /** Puts an image back. `sameVolume`: with the witness that it had then, as where a snapshot of the volume is put back. */
-  restore(image: DiskImage, sameVolume: boolean): void {
+  /** As the folder keeps it beside the store: nothing that a crash interrupts. */
+  get highWater(): HighWaterMark {
+    return {
+      read: () => Promise.resolve(this.mark),
+      write: (mark) => {
+        this.mark = mark;
+        return Promise.resolve();
+      },
+    };
+  }
+
+  /** Puts an image back. */
+  restore(image: DiskImage, what: Restored): void {
+    const { witness, mark } = this;
     this.clear();
     this.records = new Map(image.records);
     this.keys = [...this.records.keys()].sort(compareUtf8);
-    if (!sameVolume) return;
+    this.mark = what === "store" ? mark : image.highWater;
+    if (what === "store") this.witness = witness;
+    if (what !== "volume") return;
     this.witness = image.witness;
     this.wentBack = true;
   }
@@ -102,6 +122,7 @@ export class SimulatedDisk {
   clear(): void {
     this.records = new Map();
     this.keys = [];
+    this.mark = undefined;
     this.damagedKeys.clear();
     this.damage = undefined;
     this.witness = `${this.name} ${++this.witnesses}`;

@@ -217,7 +217,7 @@ export class World {
     return {
       openStorage: () => settle(() => {
         storage = machine.disk.open(process);
-        return { storage, witness: machine.disk.witness };
+        return { storage, witness: machine.disk.witness, highWater: machine.disk.highWater };
       }),
       probeStorage: () => settle(() => void machine.disk.open(process)),
       newTransport: () => this.network.join(process, this.members.map((member) => member.replica).filter((other) => other !== replica)),

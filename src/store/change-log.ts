@@ -7,6 +7,7 @@
  *  2. Places of arrival follow an order in which every entry comes after all that it depends on.
  *  3. `durableVector` never runs ahead of the disk; acknowledgements and messages carry nothing else.
  *  4. A change takes effect on its document once, however many logs or repairs bring it.
+ *  5. The high-water mark never runs ahead of the disk, and is never behind what was acknowledged.
  */
 import { CHAIN, decodeChange, encodeChange, type Change, type IdempotencyRecord, type Operation } from "../core/change.js";
 import { encodeSection, type Dot } from "../core/document.js";
@@ -14,7 +15,7 @@ import { assert } from "../core/errors.js";
 import type { HybridClock } from "../core/hlc.js";
 import type { Limits } from "../core/limits.js";
 import type { Entry } from "../core/messages.js";
-import type { Storage, StorageWrite } from "../core/ports.js";
+import type { HighWater, HighWaterMark, Storage, StorageWrite } from "../core/ports.js";
 import { copyVector, dominates, EMPTY_VECTOR, joinInto, type MutableVector, type Vector } from "../core/vector.js";
 import { ArrivalWriter, placeOf, QUARANTINED, readArrivals } from "./arrivals.js";
 import { holdsDot, type DocumentRecord, type DocumentTable } from "./document-table.js";
@@ -40,6 +41,8 @@ export interface LogState {
   /** Place of the oldest entry that is still there. */
   tail: number;
   hlc: string;
+  /** Durable batches of this store, ever; 0 in a store that was written before they were counted. */
+  batches: number;
   /** Bytes of the changes that the log holds. */
   logBytes: number;
   /** Counts durable votes and promises of this incarnation. */
@@ -99,6 +102,7 @@ export class ChangeLog {
   constructor(
     readonly state: LogState,
     private readonly storage: Storage,
+    highWater: HighWaterMark,
     readonly table: DocumentTable,
     readonly merkle: MerkleUpkeep,
     readonly clock: HybridClock,
@@ -117,11 +121,21 @@ export class ChangeLog {
     let staged: Vector = this.durableVector;
     let stagedHead = state.head;
     let stagedVotes = state.votes;
-    this.batch = new DurableBatch(storage, () => {
+    let stagedMark: HighWater = highWaterOf(state);
+    // The mark follows what it speaks of, and comes before anybody is answered.
+    const marked = {
+      write: async (writes: readonly StorageWrite[]): Promise<void> => {
+        await storage.write(writes);
+        await highWater.write(stagedMark);
+      },
+    };
+    this.batch = new DurableBatch(marked, () => {
       staged = copyVector(state.vector);
       stagedHead = state.head;
       stagedVotes = state.votes;
-      return this.collect();
+      const writes = this.collect();
+      stagedMark = highWaterOf(state);
+      return writes;
     }, () => time.monotonic(), {
       flushed: (changes, writes, ms) => {
         this.durableVector = staged;
@@ -341,6 +355,7 @@ export class ChangeLog {
     this.dirtyRecords.clear();
     for (const { place, text } of this.arrivals.take(this.state.head, this.state.vector)) writes.push({ put: keyspace.arrival(place), value: bytesOf(text) });
     this.state.hlc = this.clock.latest();
+    this.state.batches++;
     this.state.merkleRoot = Buffer.from(this.merkle.root()).toString("hex");
     writes.push({ put: keyspace.state, value: bytesOf(JSON.stringify(this.state)) });
     return writes;
@@ -418,6 +433,10 @@ export class ChangeLog {
   parse(body: Uint8Array): Change | { readonly fault: string } {
     return decodeChange(body, this.limits);
   }
+}
+
+export function highWaterOf({ incarnation, batches, hlc }: LogState): HighWater {
+  return { incarnation, batches, hlc };
 }
 
 /** The sections of a record that differ from the disk; clears the marks. */

@@ -32,7 +32,7 @@ export class DurableBatch {
   private idle: (() => void)[] = [];
 
   constructor(
-    private readonly storage: Storage,
+    private readonly storage: Pick<Storage, "write">,
     private readonly collect: Collector,
     private readonly monotonic: () => number,
     private readonly observer: BatchObserver,

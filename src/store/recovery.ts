@@ -3,16 +3,18 @@
  *
  * Invariants:
  *  1. A replica goes on with its incarnation and its log only on the very store that it left: the folder's witness is the one that
- *     the store names, and every document that the last batch counted is there. Else it takes a new incarnation and origin.
- *  2. Records that are not what was written make the start fail; nothing is repaired by guessing.
+ *     the store names, the store is not below its high-water mark, and every document that the last batch counted is there. Else it
+ *     takes a new incarnation and origin.
+ *  2. The clock begins beyond every stamp that the store or its high-water mark knows.
+ *  3. Records that are not what was written make the start fail; nothing is repaired by guessing.
  */
-import type { HybridClock } from "../core/hlc.js";
+import { HLC_ZERO, laterHlc, type HybridClock } from "../core/hlc.js";
 import type { MerkleTree } from "../core/merkle.js";
-import { StorageDamage, type Storage } from "../core/ports.js";
+import { StorageDamage, type HighWater, type HighWaterMark, type Storage } from "../core/ports.js";
 import { freshState, type QuorumState, type Slot } from "../core/quorum.js";
 import { copyVector, EMPTY_VECTOR } from "../core/vector.js";
 import { decodeArrivals } from "./arrivals.js";
-import type { LogState } from "./change-log.js";
+import { highWaterOf, type LogState } from "./change-log.js";
 import type { DocumentTable } from "./document-table.js";
 import { keyspace } from "./keyspace.js";
 import { decodeSlot } from "./quorum-coordinator.js";
@@ -53,13 +55,21 @@ export interface RecoveryOptions {
 
 const encoder = new TextEncoder();
 
-export async function recover(storage: Storage, table: DocumentTable, tree: MerkleTree, clock: HybridClock, options: RecoveryOptions): Promise<Opened> {
+export async function recover(storage: Storage, highWater: HighWaterMark, table: DocumentTable, tree: MerkleTree, clock: HybridClock, options: RecoveryOptions): Promise<Opened> {
+  const mark = await highWater.read();
+  const opened = await open(storage, mark, table, tree, options);
+  clock.receive(opened.state.hlc, options.nowMs, Number.POSITIVE_INFINITY);
+  await highWater.write(highWaterOf(opened.state));
+  return opened;
+}
+
+async function open(storage: Storage, mark: HighWater | undefined, table: DocumentTable, tree: MerkleTree, options: RecoveryOptions): Promise<Opened> {
   const sentinel = parse<Sentinel>(await storage.get(keyspace.sentinel));
   if (sentinel === undefined) {
     for await (const page of storage.scan({ from: "", to: "\u{10ffff}", limit: 1 })) {
       if (page.length > 0) throw new StorageDamage("the store holds records but not the one that says whose it is");
     }
-    return fresh(storage, options);
+    return fresh(storage, mark, options);
   }
   if (sentinel.format !== FORMAT) throw new StorageDamage(`the store has format ${sentinel.format}, this version reads format ${FORMAT}`);
   if (sentinel.replica !== options.replica || sentinel.clusterId !== options.clusterId) {
@@ -69,24 +79,40 @@ export async function recover(storage: Storage, table: DocumentTable, tree: Merk
   if (state === undefined) throw new StorageDamage("the store has lost its state record");
   state.vector = copyVector(state.vector);
   state.floor = copyVector(state.floor);
+  // Format 2 was written without a count at first.
+  state.batches ??= 0;
   await loadHeaders(storage, table, tree);
   await verify(storage, state, options.verifyBytesMax);
-  clock.receive(state.hlc, options.nowMs, Number.POSITIVE_INFINITY);
   if (sentinel.witness !== options.witness) sometimes("recovery: the folder is a copy");
   const root = Buffer.from(tree.root()).toString("hex");
   const doubt = options.doubt
     ?? (sentinel.witness === options.witness ? undefined : "the data folder is a copy of the one that this replica left")
+    ?? fallenBelow(state, mark)
     ?? (root === state.merkleRoot ? undefined : "documents are missing from the store");
   const quorumState = loadQuorum(await storage.get(keyspace.quorum));
-  if (doubt !== undefined || quorumState === undefined) return renew(storage, { ...state, merkleRoot: root }, quorumState, options, doubt ?? "the store has lost its voting record");
+  if (doubt !== undefined || quorumState === undefined) return renew(storage, { ...state, ...beyond(state, mark), merkleRoot: root }, mark, quorumState, options, doubt ?? "the store has lost its voting record");
   return { state, quorumState, slots: await loadSlots(storage), fresh: false, doubt: undefined };
 }
 
-async function fresh(storage: Storage, options: RecoveryOptions): Promise<Opened> {
-  const incarnation = Math.max(1, Math.floor(options.nowMs));
+/** Why the store may have lost what it had acknowledged. */
+function fallenBelow(state: LogState, mark: HighWater | undefined): string | undefined {
+  if (mark === undefined) return state.batches === 0 ? undefined : "the data folder has lost its high-water mark";
+  if (state.batches >= mark.batches && state.incarnation >= mark.incarnation) return undefined;
+  sometimes("recovery: the store had lost what it had acknowledged");
+  return "the store has lost writes that it had acknowledged";
+}
+
+/** Where a new incarnation goes on: beyond all that store and mark know. Without a mark the count begins anew. */
+function beyond(state: Pick<LogState, "batches" | "hlc">, mark: HighWater | undefined): Pick<LogState, "batches" | "hlc"> {
+  return mark === undefined ? { batches: 0, hlc: state.hlc } : { batches: Math.max(state.batches, mark.batches) + 1, hlc: laterHlc(state.hlc, mark.hlc) };
+}
+
+/** `mark`: of the store that was here before, where it was set aside. */
+async function fresh(storage: Storage, mark: HighWater | undefined, options: RecoveryOptions): Promise<Opened> {
+  const incarnation = Math.max((mark?.incarnation ?? 0) + 1, Math.floor(options.nowMs));
   const state: LogState = {
     incarnation, origin: originOf(options.replica, incarnation), vector: copyVector(EMPTY_VECTOR), floor: copyVector(EMPTY_VECTOR), head: 0, tail: 1,
-    hlc: "0".repeat(32), logBytes: 0, votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
+    ...beyond({ batches: 0, hlc: HLC_ZERO }, mark), logBytes: 0, votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
   };
   const quorumState = freshState(options.replica, incarnation, true);
   await begin(storage, state, quorumState, options, []);
@@ -94,9 +120,9 @@ async function fresh(storage: Storage, options: RecoveryOptions): Promise<Opened
 }
 
 /** The same documents under a new incarnation: the old votes are void, the old log is closed. */
-async function renew(storage: Storage, old: LogState, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
+async function renew(storage: Storage, old: LogState, mark: HighWater | undefined, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
   sometimes("recovery: a new incarnation was begun");
-  const known = Math.max(options.above, old.incarnation, quorum?.incarnations[options.replica] ?? 0);
+  const known = Math.max(options.above, old.incarnation, mark?.incarnation ?? 0, quorum?.incarnations[options.replica] ?? 0);
   const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
   const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };
   const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation }, rejoined: { ...quorum?.rejoined } };

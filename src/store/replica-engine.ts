@@ -9,7 +9,7 @@ import type { Limits } from "../core/limits.js";
 import { degradation, peerState, type PeerHealth } from "../core/membership.js";
 import { MerkleTree } from "../core/merkle.js";
 import type { Hello, Message, Status } from "../core/messages.js";
-import { StorageDamage, StorageFailure, type Clock, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
+import { StorageDamage, StorageFailure, type Clock, type OpenedStore, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
 import { ownerOf } from "../core/replica.js";
 import { copyVector, dominates, EMPTY_VECTOR, parseVector, type Vector } from "../core/vector.js";
 import { AnswerTransfer } from "./answer-transfer.js";
@@ -87,6 +87,7 @@ const encoder = new TextEncoder();
 const UNKNOWN_ROUND_TRIP_MS = 200;
 
 export class ReplicaEngine {
+  private readonly storage: Storage;
   private readonly transport: Transport;
   private readonly log: ChangeLog;
   private readonly replication: Replication;
@@ -113,8 +114,9 @@ export class ReplicaEngine {
   private readonly fsyncSeconds: Histogram;
   private readonly quorumSeconds: Histogram;
 
-  static async open(options: EngineOptions, ports: EnginePorts, storage: Storage, witness: string, doubt: Doubt | undefined, events: EngineEvents): Promise<ReplicaEngine> {
+  static async open(options: EngineOptions, ports: EnginePorts, store: OpenedStore, doubt: Doubt | undefined, events: EngineEvents): Promise<ReplicaEngine> {
     const { limits } = options;
+    const { storage, witness, highWater } = store;
     let flushedBatch: () => number = () => 0;
     const table = new DocumentTable(storage, limits, () => flushedBatch());
     const tree = new MerkleTree((key, digest) => {
@@ -126,10 +128,10 @@ export class ReplicaEngine {
     });
     const node = Buffer.from(ports.sha256(encoder.encode(`${options.clusterId}/${options.replica}`))).toString("hex").slice(0, 12);
     const clock = new HybridClock(node);
-    const opened = await recover(storage, table, tree, clock, {
+    const opened = await recover(storage, highWater, table, tree, clock, {
       replica: options.replica, clusterId: options.clusterId, witness, doubt: doubt?.reason, above: doubt?.above ?? 0, nowMs: ports.clock.now(), verifyBytesMax: limits.startVerifyBytes,
     });
-    const engine = new ReplicaEngine(options, ports, storage, table, tree, clock, opened, events);
+    const engine = new ReplicaEngine(options, ports, store, table, tree, clock, opened, events);
     flushedBatch = () => engine.log.batch.flushedBatch;
     await engine.begin();
     return engine;
@@ -138,7 +140,7 @@ export class ReplicaEngine {
   private constructor(
     private readonly options: EngineOptions,
     private readonly ports: EnginePorts,
-    private readonly storage: Storage,
+    { storage, highWater }: OpenedStore,
     private readonly table: DocumentTable,
     private readonly tree: MerkleTree,
     hybridClock: HybridClock,
@@ -146,13 +148,14 @@ export class ReplicaEngine {
     private readonly events: EngineEvents,
   ) {
     const { limits, peers } = options;
+    this.storage = storage;
     this.peerIds = Object.keys(peers).sort();
     if (opened.fresh || opened.doubt !== undefined) for (const peer of this.peerIds) this.needsAntiEntropy.add(peer);
     this.instance = Buffer.from(ports.random.bytes(6)).toString("hex");
     this.fsyncSeconds = ports.metrics.histogram("statusmesh_batch_fsync_seconds", "Time to make one batch durable");
     this.quorumSeconds = ports.metrics.histogram("statusmesh_quorum_operation_seconds", "Time of GLOBAL_QUORUM operations", ["kind"]);
     const time = { now: () => ports.clock.now(), monotonic: () => ports.clock.monotonic() };
-    this.log = new ChangeLog(opened.state, storage, table, tree, hybridClock, options, limits, (bytes) => ports.sha256(bytes), time, this.observer());
+    this.log = new ChangeLog(opened.state, storage, highWater, table, tree, hybridClock, options, limits, (bytes) => ports.sha256(bytes), time, this.observer());
     this.transport = ports.newTransport();
     this.historyOf = new HistoryOfDocument(storage, this.log);
     this.log.archived = (key) => this.historyOf.archivedChange(key);

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { limits, type Limits } from "../../src/core/limits.js";
 import { isFault } from "../../src/core/errors.js";
 import { MemoryMesh } from "../../src/io/memory-mesh.js";
+import { MemoryHighWater } from "../../src/io/memory-high-water.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { systemClock, systemRandom, systemTimers } from "../../src/io/system-clock.js";
 import { ReplicaNode, type NodePorts } from "../../src/node.js";
@@ -34,12 +35,13 @@ export interface ClusterOptions {
 export interface Disk {
   storage: MemoryStorage;
   witness: string;
+  readonly highWater: MemoryHighWater;
   /** While set, every write fails with it. */
   failure: Error | undefined;
 }
 
 export function newDisk(witness: string): Disk {
-  const disk: Disk = { storage: new MemoryStorage({ failWrites: () => disk.failure }), witness, failure: undefined };
+  const disk: Disk = { storage: new MemoryStorage({ failWrites: () => disk.failure }), witness, highWater: new MemoryHighWater(), failure: undefined };
   return disk;
 }
 
@@ -76,7 +78,7 @@ export class Cluster {
       openStorage: async () => {
         const disk = this.disk(name);
         await disk.storage.reopen();
-        return { storage: disk.storage, witness: disk.witness };
+        return { storage: disk.storage, witness: disk.witness, highWater: disk.highWater };
       },
       probeStorage: async () => {
         const { failure } = this.disk(name);
@@ -168,6 +170,7 @@ export class Cluster {
 /** A copy of a disk as it is now, as if its folder had been copied. */
 export async function copyOf(disk: Disk, witness: string): Promise<Disk> {
   const copy = newDisk(witness);
+  copy.highWater.mark = disk.highWater.mark;
   for await (const page of disk.storage.scan({ from: "", to: "\u{10ffff}" })) await copy.storage.write(page.map(([put, value]) => ({ put, value })));
   return copy;
 }

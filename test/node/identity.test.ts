@@ -120,6 +120,38 @@ t.test("a disk that went back in its place is noticed by what peers know, and th
   t.same(cluster.fatals, []);
 });
 
+t.test("a store that lost its end takes a new incarnation before it meets anybody: what it writes alone takes nobody's number, and its clock goes on", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start();
+  await cluster.voting();
+  await write(cluster.node("us-east"), setting("api", { name: "old" }));
+  await cluster.converged();
+  const shortened = await copyOf(cluster.disk("us-east-1"), "us-east-1");
+  for (let i = 0; i < 3; i++) await write(cluster.node("us-east"), setting("api", { name: `lost ${i}` }));
+  await write(cluster.node("us-east"), setting("web", { name: "decided" }), GLOBAL);
+  await cluster.converged();
+  const before = cluster.node("us-east").cluster();
+  await cluster.stop("us-east-1");
+  shortened.highWater.mark = cluster.disk("us-east-1").highWater.mark;
+  cluster.disks.set("us-east-1", shortened);
+  cluster.isolate("us-east-1");
+  await cluster.start("us-east-1");
+  const us = cluster.node("us-east");
+  t.ok(us.cluster().incarnation > before.incarnation);
+  t.ok(us.cluster().clock.hlc >= before.clock.hlc, "its clock has not gone back");
+  t.equal(us.cluster().voting, false, "what it had voted it does not know");
+  await write(us, setting("alone", { name: "written alone" }));
+  cluster.rejoin("us-east-1");
+  await cluster.converged();
+  await cluster.voting();
+  for (const region of ["us-east", "eu-west", "ap-south"]) {
+    t.same(await read(cluster.node(region), "api"), { name: "lost 2" }, `${region}: the peers had kept it`);
+    t.same(await read(cluster.node(region), "alone"), { name: "written alone" }, `${region}: it collides with nothing`);
+  }
+  t.equal(cluster.logged.filter(({ event }) => event["event"] === "new-incarnation").length, 0, "nobody had to tell it");
+  t.same(cluster.fatals, []);
+});
+
 t.test("a document that vanished from the disk is noticed at the start and comes back from the peers", async (t) => {
   await using cluster = new Cluster();
   await cluster.start();

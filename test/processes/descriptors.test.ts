@@ -1,20 +1,44 @@
 /** A region that may have few files and sockets open, and clients that take all of them. */
+import { readdir } from "node:fs/promises";
 import t from "tap";
-import { descriptorPlan, descriptorsMax } from "../../src/io/descriptors.js";
+import { DESCRIPTORS_MIN, descriptorPlan, descriptorsMax } from "../../src/io/descriptors.js";
 import { RawClient } from "./raw-client.js";
 import { COMPONENTS, created } from "./workload.js";
 import { settled, World } from "./world.js";
 
 const FEW = 320;
+const VERY_FEW = 160;
 
 t.test("the store, clients and the rest share what the system allows", async (t) => {
   t.equal(descriptorsMax(() => "Limit  Soft Limit  Hard Limit  Units\nMax open files            256                  4096                 files\n"), 256);
   t.equal(descriptorsMax(() => "Max open files            unlimited            unlimited            files\n"), descriptorsMax(() => "nothing"));
   t.equal(descriptorsMax(() => { throw new Error("no such file"); }), descriptorsMax(() => ""));
-  for (const max of [128, 160, 1_024, 1_048_576]) {
+  for (const max of [DESCRIPTORS_MIN, VERY_FEW, 1_024, 1_048_576]) {
     const { storeFiles, connections } = descriptorPlan(max);
     t.ok(storeFiles + connections < max && storeFiles >= 32 && connections >= 16, `${max}: ${storeFiles} and ${connections}`);
   }
+});
+
+t.test("a replica that may have very few descriptors starts, says so, and serves; one that may have too few says that, and nothing is started", { timeout: 120_000 }, async (t) => {
+  const world = await World.prepare(t, {});
+  world.us.descriptorsMax = DESCRIPTORS_MIN - 1;
+  t.equal((await world.us.run()).code, 78);
+  t.match(world.us.stderr, new RegExp(`^[^\\n]* at least ${DESCRIPTORS_MIN} descriptors[^\\n]*\\(ulimit -n\\)\\.\\n$`));
+  await t.rejects(readdir(world.us.data), { code: "ENOENT" });
+
+  world.us.descriptorsMax = VERY_FEW;
+  await world.startAll();
+  await world.voting();
+  t.ok(world.us.logged(/few-descriptors/));
+  t.notOk(world.eu.logged(/few-descriptors/), "the others have enough");
+  const { connections } = descriptorPlan(VERY_FEW);
+  const route = `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "with few" }, { level: "GLOBAL_QUORUM" }))}`;
+  const clients = await Promise.all(Array.from({ length: connections / 2 }, () => RawClient.open(world.us.http)));
+  for (const client of clients) client.send(RawClient.head("GET", route));
+  const answers = await Promise.all(clients.map((client) => client.answer(20_000)));
+  t.same([...new Set(answers.map((answer) => answer?.status))], [200]);
+  for (const client of clients) client.close();
+  t.notOk(world.us.logged(/EMFILE|too many open files/i));
 });
 
 t.test("clients that take every descriptor are told so; who was there is served, writes stay durable, and all is well once they leave", { timeout: 120_000 }, async (t) => {

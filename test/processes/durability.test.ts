@@ -1,5 +1,5 @@
 import t from "tap";
-import { cp, open, readdir, rm } from "node:fs/promises";
+import { cp, open, readdir, rm, stat, truncate } from "node:fs/promises";
 import path from "node:path";
 import { COMPONENTS, created, Dice, ok, RegisterClients, Writers } from "./workload.js";
 import { settled, World, type RegionName } from "./world.js";
@@ -91,6 +91,33 @@ t.test("a replica, and the ways in which its folder can be lost", { timeout: 120
     for (const node of world.all) for (const id of [old, ...later, fresh]) t.equal((await node.get(`${COMPONENTS}/${id}`)).status, 200, `${id} in ${node.region}`);
   });
 
+  await t.test("its store loses its end: alone, it takes a new incarnation by itself, so that no number is used twice and its clock goes on", async (t) => {
+    await world.us.stop();
+    await world.startOne("us-east");
+    await world.voting();
+    const kept = created(await world.us.post(COMPONENTS, { name: "before" }));
+    const log = await logOf(world.us.data);
+    const { size } = await stat(log);
+    const lost: string[] = [];
+    for (let i = 0; i < 5; i++) lost.push(created(await world.us.post(COMPONENTS, { name: `cut off ${i}` })));
+    await world.converged();
+    const before = await world.us.cluster();
+    await world.us.kill();
+    t.ok((await stat(log)).size > size, "what is cut off was in that file");
+    await truncate(log, size);
+    world.isolate("us-east");
+    await world.startOne("us-east");
+    const alone = await world.us.cluster();
+    t.ok(alone.incarnation > before.incarnation, "a new incarnation");
+    t.ok(alone.clock.hlc >= before.clock.hlc, "the clock has not gone back");
+    t.equal((await world.us.get(`${COMPONENTS}/${lost.at(-1) ?? ""}`)).status, 404, "they are not there: the fault took place");
+    const fresh = created(await world.us.post(COMPONENTS, { name: "after" }));
+    world.heal();
+    await world.voting();
+    await world.converged();
+    for (const node of world.all) for (const id of [kept, ...lost, fresh]) t.equal((await node.get(`${COMPONENTS}/${id}`)).status, 200, `${id} in ${node.region}`);
+  });
+
   await t.test("its store is damaged: it refuses to start and says why, and --rebuild fetches all from the peers", async (t) => {
     const id = created(await world.ap.post(COMPONENTS, { name: "before the damage" }, { level: "GLOBAL_QUORUM" }));
     await world.converged();
@@ -119,6 +146,14 @@ t.test("a replica, and the ways in which its folder can be lost", { timeout: 120
     t.equal((await world.ap.get(`${COMPONENTS}/${id}`)).status, 200);
   });
 });
+
+/** The log that LevelDB appends to: the one with the highest number. */
+async function logOf(data: string): Promise<string> {
+  const store = path.join(data, "store");
+  const name = (await readdir(store)).filter((one) => one.endsWith(".log")).sort().at(-1);
+  if (name === undefined) throw new Error("the store has no log");
+  return path.join(store, name);
+}
 
 /** Flips bytes in the middle of every log and table file of a store. */
 async function flip(store: string): Promise<void> {

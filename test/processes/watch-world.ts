@@ -67,7 +67,7 @@ export class WatchWorld {
       for (const other of REGIONS) {
         if (other === region) continue;
         const proxy = await LinkProxy.listen();
-        proxy.targetPort = ports.get(other) ?? 0;
+        proxy.leadTo(ports.get(other) ?? 1);
         uplinks.set(`${region} ${other}`, proxy);
         const peer = (config["peers"] as { [name: string]: { [name: string]: Json } })[`${other}-1`] ?? {};
         peers[`${other}-1`] = { ...peer, http: `http://127.0.0.1:${proxy.port}` };

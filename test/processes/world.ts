@@ -128,7 +128,7 @@ export class World {
   async startOne(region: RegionName, ...args: readonly string[]): Promise<void> {
     const node = this.node(region);
     await node.start(...args);
-    for (const from of REGIONS) if (from !== region) this.link(from, region).targetPort = node.meshPort;
+    for (const from of REGIONS) if (from !== region) this.link(from, region).leadTo(node.meshPort);
   }
 
   async startAll(): Promise<void> {
@@ -162,14 +162,14 @@ export class World {
 
   /** Delays what `from` sends to `to`, whoever dialled. */
   delay(from: RegionName, to: RegionName, ms: number): void {
-    this.link(from, to).forth.delayMs = ms;
-    this.link(to, from).back.delayMs = ms;
+    this.link(from, to).delay("upstream", ms);
+    this.link(to, from).delay("downstream", ms);
   }
 
   /** Swallows what `from` sends to `to`; the connection stays. */
   swallow(from: RegionName, to: RegionName): void {
-    this.link(from, to).forth.swallows = true;
-    this.link(to, from).back.swallows = true;
+    this.link(from, to).swallow("upstream");
+    this.link(to, from).swallow("downstream");
   }
 
   heal(): void {

@@ -1,7 +1,7 @@
 import { test } from "tap";
-import { StorageDamage, StorageFailure } from "../../src/core/ports.js";
+import { StorageDamage, StorageFailure, type HighWater } from "../../src/core/ports.js";
 import { SeededRandom } from "../../src/sim/seeded-random.js";
-import { SimulatedDisk } from "../../src/sim/simulated-disk.js";
+import { SimulatedDisk, type Restored } from "../../src/sim/simulated-disk.js";
 import { SimulatedClock, SimulatedProcess } from "../../src/sim/simulated-process.js";
 import { storageContract } from "../io/storage-contract.js";
 import { DrivenQueue } from "./driven-queue.js";
@@ -63,5 +63,28 @@ test("a spoiled record is met by every read of it; a full disk opens no store", 
   t.same(await storage.get("e"), bytes("2"));
   disk.full = true;
   t.throws(() => disk.open(start()), StorageFailure);
+  await driven.stop();
+});
+
+test("of what is put back, a volume brings its mark and its name along, a folder its mark, a store that lost its end neither", async (t) => {
+  const { driven, disk, start } = newDisk();
+  const storage = disk.open(start());
+  const markOf = (batches: number): HighWater => ({ incarnation: 1, batches, hlc: "0".repeat(32) });
+  await storage.write([{ put: "a", value: bytes("early") }]);
+  await disk.highWater.write(markOf(1));
+  const { witness } = disk;
+  const image = disk.image();
+  const after: Record<Restored, { readonly batches: number | undefined; readonly sameName: boolean }> = {
+    store: { batches: 2, sameName: true }, volume: { batches: 1, sameName: true }, folder: { batches: 1, sameName: false },
+  };
+  for (const what of ["store", "volume", "folder"] as const) {
+    await storage.write([{ put: "a", value: bytes("late") }]);
+    await disk.highWater.write(markOf(2));
+    disk.restore(image, what);
+    t.same(await storage.get("a"), bytes("early"), what);
+    t.same({ batches: (await disk.highWater.read())?.batches, sameName: disk.witness === witness }, after[what], what);
+  }
+  disk.clear();
+  t.equal(await disk.highWater.read(), undefined, "an empty folder has none");
   await driven.stop();
 });

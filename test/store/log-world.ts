@@ -7,6 +7,7 @@ import { limits as builtIn, type Limits } from "../../src/core/limits.js";
 import { MerkleTree } from "../../src/core/merkle.js";
 import type { Entry } from "../../src/core/messages.js";
 import type { Storage } from "../../src/core/ports.js";
+import { MemoryHighWater } from "../../src/io/memory-high-water.js";
 import { ChangeLog } from "../../src/store/change-log.js";
 import { DocumentTable } from "../../src/store/document-table.js";
 import { recover, type Opened, type RecoveryOptions } from "../../src/store/recovery.js";
@@ -26,18 +27,27 @@ export interface LogWorld {
 
 export const RECOVERY: RecoveryOptions = { replica: "us-east-1", clusterId: "test", witness: "folder", above: 0, nowMs: 1_000, verifyBytesMax: 1e9 };
 
-export async function openLog(storage: Storage, changed: Partial<RecoveryOptions> = {}, limitsChanged: Partial<Record<keyof Limits, number>> = {}): Promise<LogWorld> {
+const marks = new WeakMap<Storage, MemoryHighWater>();
+
+/** The mark that lies beside a store: the same for each who opens it. */
+export function highWaterOf(storage: Storage): MemoryHighWater {
+  const mark = marks.get(storage) ?? new MemoryHighWater();
+  marks.set(storage, mark);
+  return mark;
+}
+
+export async function openLog(storage: Storage, changed: Partial<RecoveryOptions> = {}, limitsChanged: Partial<Record<keyof Limits, number>> = {}, highWater = highWaterOf(storage)): Promise<LogWorld> {
   const limits = { ...builtIn, ...limitsChanged } as Limits;
   const tree = new MerkleTree((key, digest) => sha256(Buffer.concat([Buffer.from(key), digest])).subarray(0, 16));
   let flushed = (): number => 0;
   const table = new DocumentTable(storage, limits, () => flushed());
   const clock = new HybridClock("0000000000aa");
-  const opened = await recover(storage, table, tree, clock, { ...RECOVERY, ...changed });
+  const opened = await recover(storage, highWater, table, tree, clock, { ...RECOVERY, ...changed });
   const failures: Error[] = [];
   const applied: { change: Change; dot: Dot }[] = [];
   const skewed: string[] = [];
   let now = 0;
-  const log = new ChangeLog(opened.state, storage, table, tree, clock, { region: "us-east", replica: changed.replica ?? RECOVERY.replica }, limits, sha256, { now: () => 1_000, monotonic: () => ++now }, {
+  const log = new ChangeLog(opened.state, storage, highWater, table, tree, clock, { region: "us-east", replica: changed.replica ?? RECOVERY.replica }, limits, sha256, { now: () => 1_000, monotonic: () => ++now }, {
     applied: (_record, change, dot) => void applied.push({ change, dot }), logged: () => {}, skewed: (_origin, hlc) => void skewed.push(hlc),
     flushed: () => {}, failed: (error) => void failures.push(error),
   });

@@ -2,7 +2,21 @@ import t from "tap";
 import { StorageDamage } from "../../src/core/ports.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { keyspace } from "../../src/store/keyspace.js";
-import { openLog, type LogWorld } from "./log-world.js";
+import { highWaterOf, openLog, type LogWorld } from "./log-world.js";
+
+type Records = readonly (readonly [string, Uint8Array])[];
+
+async function imageOf(storage: MemoryStorage): Promise<Records> {
+  const records: (readonly [string, Uint8Array])[] = [];
+  for await (const page of storage.scan({ from: "", to: "\u{10ffff}" })) records.push(...page);
+  return records;
+}
+
+async function storageOf(records: Records): Promise<MemoryStorage> {
+  const storage = new MemoryStorage();
+  await storage.write(records.map(([put, value]) => ({ put, value })));
+  return storage;
+}
 
 async function written(storage: MemoryStorage): Promise<LogWorld> {
   const world = await openLog(storage, {}, { arrivalsPerRecord: 1 });
@@ -60,6 +74,72 @@ t.test("a copy of the folder, a doubt, a missing document or lost votes give a n
     t.equal(again.opened.doubt, undefined, `${name}: afterwards the disk is trusted`);
     t.equal(again.opened.state.origin, opened.state.origin);
   }
+});
+
+t.test("a store that lost its end is noticed by its high-water mark: a new incarnation, no number twice, and a clock that goes on", async (t) => {
+  const cut = new MemoryStorage();
+  const whole = await written(cut);
+  const early = await imageOf(cut);
+  const lost = whole.set("c-0", "name", "acknowledged and lost");
+  await whole.log.batch.flushed();
+  const latest = whole.log.clock.latest();
+  const image = await storageOf(early);
+  highWaterOf(image).mark = highWaterOf(cut).mark;
+  const { opened, log, set } = await openLog(image, { nowMs: 1 });
+  t.match(opened.doubt, /lost writes that it had acknowledged/);
+  t.not(opened.state.origin, lost.origin);
+  t.match(opened, { slots: [], quorumState: { voting: false } });
+  t.ok(log.clock.send(1) > latest, "its clock begins beyond what the lost writes were stamped with");
+  set("c-9", "name", "new");
+  await log.batch.flushed();
+  t.equal((await openLog(image, { nowMs: 1 })).opened.doubt, undefined, "it doubts once");
+});
+
+t.test("a mark that is behind the store, as a crash leaves it, is no reason for doubt", async (t) => {
+  const storage = new MemoryStorage();
+  const world = await written(storage);
+  const { mark } = highWaterOf(storage);
+  world.set("c-0", "name", "durable, and not answered");
+  await world.log.batch.flushed();
+  highWaterOf(storage).mark = mark;
+  const { opened } = await openLog(storage);
+  t.equal(opened.doubt, undefined);
+  t.equal(opened.state.origin, world.log.state.origin);
+  t.equal(highWaterOf(storage).mark?.batches, opened.state.batches, "and it is right again");
+});
+
+t.test("a lost mark is a reason for doubt; a store from before there were marks gets one", async (t) => {
+  const storage = new MemoryStorage();
+  const before = (await written(storage)).log.state;
+  highWaterOf(storage).mark = undefined;
+  const { opened } = await openLog(storage);
+  t.match(opened.doubt, /high-water mark/);
+  t.ok(opened.state.incarnation > before.incarnation);
+  t.equal((await openLog(storage)).opened.doubt, undefined, "once");
+
+  const old = new MemoryStorage();
+  const { batches: _, ...state } = (await written(old)).log.state;
+  await old.write([{ put: keyspace.state, value: Buffer.from(JSON.stringify(state)) }]);
+  highWaterOf(old).mark = undefined;
+  const upgraded = await openLog(old);
+  t.equal(upgraded.opened.doubt, undefined);
+  t.equal(upgraded.opened.state.origin, state.origin);
+  upgraded.set("c-9", "name", "after the upgrade");
+  await upgraded.log.batch.flushed();
+  t.ok((highWaterOf(old).mark?.batches ?? 0) > 0);
+  t.equal((await openLog(old)).opened.doubt, undefined);
+});
+
+t.test("a store that was set aside leaves its mark: what begins anew is later in clock and incarnation", async (t) => {
+  const storage = new MemoryStorage();
+  const before = await written(storage);
+  const empty = new MemoryStorage();
+  highWaterOf(empty).mark = highWaterOf(storage).mark;
+  const { opened, log } = await openLog(empty, { nowMs: 1 });
+  t.ok(opened.fresh);
+  t.ok(opened.state.incarnation > before.log.state.incarnation);
+  t.ok(log.clock.send(1) > before.log.clock.latest());
+  t.equal((await openLog(empty, { nowMs: 1 })).opened.doubt, undefined);
 });
 
 t.test("a store that is damaged, of another format or another replica is refused", async (t) => {

@@ -4,7 +4,7 @@ import type { FaultEvent, FaultKind, History, Operation } from "../history.js";
 import type { LogicalWrite } from "../history-index.js";
 
 /** After these a replica may have to learn again what it knew. */
-export const FORGETTING_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored"]);
+export const FORGETTING_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored", "volume-restored"]);
 
 /** Replicas, and regions where a fault names those, that have lost their memory at some time. */
 export function forgetfulReplicas({ faults }: History): ReadonlySet<string> {
@@ -38,8 +38,8 @@ function losesMajority({ region }: Operation, { replicas }: History, isLostWith:
   return within.filter((other) => isLostWith(other.replica)).length >= Math.floor(within.length / 2) + 1;
 }
 
-/** A store that went back in place: its replica goes on as the one that it was, and gives numbers again that it had given. */
-const IN_PLACE: ReadonlySet<FaultKind> = new Set<FaultKind>(["disk-truncated"]);
+/** A volume that went back as a whole: its replica goes on as the one that it was, and gives numbers again that it had given. */
+const IN_PLACE: ReadonlySet<FaultKind> = new Set<FaultKind>(["volume-restored"]);
 
 /**
  * From when on a write may be gone, and a token of those who saw it may stand for another write under its number; infinite if it cannot be.

@@ -60,15 +60,16 @@ t.test("sessions: a write comes after what its session had read and written, for
   t.equal(kindOf(sessions, follows("other").add(...sees([]))), "ok");
 });
 
-t.test("sessions: of a LOCAL write whose disk went back in place nobody is owed more than he saw before", async (t) => {
+t.test("sessions: of a LOCAL write whose volume went back as a whole nobody is owed more than he saw before", async (t) => {
   const fault = (kind: FaultKind): Partial<History> => ({ faults: [{ kind, targets: ["us-east"], fromMs: 2, untilMs: 6 }] });
   const wrote = (part: Part = {}): HandRecorder => begun().write(3, 4, "b", { session: "s", tokenIn: token("t0"), tokenOut: token("t1"), ...part });
   const read = (recorder: HandRecorder, fromMs: number, kind: FaultKind): string => kindOf(sessions, recorder.read(fromMs, fromMs + 1, "a", local({ session: "s", replica: "eu-west", tokenIn: token("t1") })), fault(kind));
-  t.equal(read(wrote(local()), 7, "disk-truncated"), "ok", "its number may stand for another write by now");
-  t.equal(read(wrote(local()), 4.5, "disk-truncated"), "violation", "not yet");
+  t.equal(read(wrote(local()), 7, "volume-restored"), "ok", "its number may stand for another write by now");
+  t.equal(read(wrote(local()), 4.5, "volume-restored"), "violation", "not yet");
   t.equal(read(wrote(local()), 7, "disk-restored"), "violation", "a copy of the folder begins another life, and its numbers are not given again");
-  t.equal(read(wrote(local({ replica: "ap-south" })), 7, "disk-truncated"), "violation", "another replica's write");
-  t.equal(read(wrote(), 7, "disk-truncated"), "violation", "a majority holds what was decided");
+  t.equal(read(wrote(local()), 7, "disk-truncated"), "violation", "nor are those of a store that lost its end");
+  t.equal(read(wrote(local({ replica: "ap-south" })), 7, "volume-restored"), "violation", "another replica's write");
+  t.equal(read(wrote(), 7, "volume-restored"), "violation", "a majority holds what was decided");
 });
 
 t.test("sessions: a token forgets nothing but lives that are over", async (t) => {
