@@ -51,7 +51,7 @@ function checkSender(context: RouteOptions["context"], clock: Clock, source: Sou
 function outcomeOf(status: number): string {
   if (status < 300) return "accepted";
   if (status >= 500) return "deferred";
-  return status === 401 || status === 403 ? "refused" : "malformed";
+  return status === 401 || status === 403 || status === 404 ? "refused" : "malformed";
 }
 
 /** Routes of one replica. */
