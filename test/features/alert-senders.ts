@@ -27,7 +27,7 @@ function alertOf({ name = "ApiDown", status = "firing", start = START, end, labe
 export function alertmanagerBody(alerts: readonly SentAlert[], { groupKey = '{}:{alertname="ApiDown"}', truncatedAlerts = 0 }: { groupKey?: string; truncatedAlerts?: number } = {}) {
   const sent = alerts.map(alertOf);
   return {
-    receiver: "status page", status: sent.some(({ status }) => status === "firing") ? "firing" : "resolved", alerts: sent, groupLabels: { alertname: "ApiDown" }, commonLabels: { alertname: "ApiDown" },
+    receiver: "status page", status: sent.some(({ status }) => status === "firing") ? ("firing" as const) : ("resolved" as const), alerts: sent, groupLabels: { alertname: "ApiDown" }, commonLabels: { alertname: "ApiDown" },
     commonAnnotations: {}, externalURL: "http://alertmanager.example.com:9093", version: "4", groupKey, truncatedAlerts,
   };
 }

@@ -172,6 +172,9 @@ t.test("what no rule maps is taken in, counted and listed, and a rule that is ad
   await server.done("PATCH", `/webhooks/${made["id"]}`, { rules: [] });
   await server.data.commit(settleCommand(keyOf("default", "alert-group", String(group?.["id"])), incidents), { level: "LOCAL", actor: "system" });
   t.match(await server.incidents(), [{ status: "resolved" }], "and a rule that is taken away");
+  await server.done("PATCH", `/webhooks/${made["id"]}`, { rules: [{ matchers: MATCHERS, component_id: server.api }] });
+  await server.data.commit(settleCommand(keyOf("default", "alert-group", String(group?.["id"])), incidents), { level: "LOCAL", actor: "system" });
+  t.match((await server.incidents()).map(({ status }) => status).sort(), ["investigating", "resolved"], "and one that comes back while the alert fires");
 });
 
 t.test("what the sender left out is shown", async (t) => {

@@ -8,16 +8,16 @@
 import { keyOf } from "../../core/document.js";
 import { Fault, isFault } from "../../core/errors.js";
 import { alertLimits } from "../../core/limits.js";
-import { statementsOf, underMaintenance, worse, type Statements } from "../../store/component-effects.js";
+import { statedOf, statementsOf, underMaintenance, worse, type Statements } from "../../store/component-effects.js";
 import type { Command, PlannedChange, Snapshot } from "../../store/data-plane.js";
-import { derivedId, isClosed, isSetByHand, mendComponent, resolveIncident, SYSTEM_ACTOR, type IncidentRoom } from "../../store/derived-incidents.js";
+import { derivedId, isClosed, isSetByHand, mendComponent, resolveIncident, stateComponent, SYSTEM_ACTOR, type IncidentRoom } from "../../store/derived-incidents.js";
 import { Draft, type DocumentReader } from "../../store/document-reader.js";
 import { changeOf, lookUp, requirePage } from "../../store/resource.js";
 import type { ComponentStatusName } from "../../store/resource-schemas.js";
 import { createUpdate } from "../../store/timeline-commands.js";
 import { alertJson, hear, shortened, type Alert, type Notification, type ToldAlert } from "./alert.js";
-import { ALERT_GROUP, episodeOf, EPISODES, groupOf, incidentIdOf, isForgettable, sectionOf, type AlertGroup } from "./alert-group.js";
-import { mapAlert, type Mapped, type Rule } from "./rules.js";
+import { ALERT_GROUP, ENDED, episodeOf, EPISODES, groupOf, incidentIdOf, isForgettable, sectionOf, type AlertGroup } from "./alert-group.js";
+import { mapAlert, type Mapped } from "./rules.js";
 import { rulesOf } from "./webhook.js";
 
 /** What became of an alert of a notification. `dropped`: its group holds too many. */
@@ -32,6 +32,7 @@ export interface Step {
   /** Of the incident and its components. */
   readonly changes: readonly PlannedChange[];
   readonly episodes: readonly string[];
+  readonly ended: readonly string[];
   /** There is more to do than fits into one write. */
   readonly isDue: boolean;
   /** Something fires: what keeps it back, or maps it, may change without the group. */
@@ -42,12 +43,17 @@ interface MappedAlert extends Mapped {
   readonly alert: Alert;
 }
 
+/** Incidents that one alert opens without having ended in between. */
+const ATTEMPTS_MAX = 8;
+/** Incidents that are over and are still looked at. */
+const ENDED_KEPT = 8;
+
 const textOf = (text: string | undefined, charactersMax: number): string => (text ?? "").trim().slice(0, charactersMax);
 const nameOf = (snapshot: Snapshot, page: string, component: string): string => lookUp(snapshot, keyOf(page, "component", component))?.text("name") ?? component;
 
 /** What a group asks for now. */
 export function stepOf(snapshot: Snapshot, group: AlertGroup, incidents: IncidentRoom): Step | Fault {
-  const { alerts, episodes, page } = group;
+  const { alerts, ended, episodes, page } = group;
   const rules = rulesOf(snapshot, page, group.source);
   const fires = [...alerts.values()].filter(({ status }) => status === "firing");
   const mapped = fires.flatMap((alert): MappedAlert[] => {
@@ -59,14 +65,15 @@ export function stepOf(snapshot: Snapshot, group: AlertGroup, incidents: Inciden
     return document !== undefined && !underMaintenance(snapshot, document);
   });
   const isActive = fires.length > 0;
-  const still = (changes: readonly PlannedChange[] = []): Step => ({ changes, episodes, isDue: false, isActive });
+  const still = (changes: readonly PlannedChange[] = []): Step => ({ changes, episodes, ended, isDue: false, isActive });
   const [current, ...others] = episodes;
   if (mapped.length === 0 || others.length > 0) {
     // Two sides of a cut that had heard of the group from different alerts on opened one each: the earlier one stays.
     const ending = mapped.length === 0 ? current : others[0];
-    if (ending === undefined) return still(mended(snapshot, group, rules));
+    if (ending === undefined) return still(releasing(snapshot, group));
     const changes = endingOf(snapshot, group, ending, mapped.length > 0);
-    return isFault(changes) ? changes : { changes, episodes: episodes.filter((episode) => episode !== ending), isDue: true, isActive };
+    const over = [...new Set([...ended, ending])].sort().slice(-ENDED_KEPT);
+    return isFault(changes) ? changes : { changes, episodes: episodes.filter((episode) => episode !== ending), ended: over, isDue: true, isActive };
   }
   if (current === undefined) return free.length === 0 ? still() : opening(snapshot, group, free, incidents, isActive);
   const changes = following(snapshot, group, current, free, mapped);
@@ -75,9 +82,9 @@ export function stepOf(snapshot: Snapshot, group: AlertGroup, incidents: Inciden
 
 function opening(snapshot: Snapshot, group: AlertGroup, free: readonly MappedAlert[], incidents: IncidentRoom, isActive: boolean): Step | Fault {
   const first = free.reduce((best, mapped) => (isEarlier(mapped.alert, best.alert) ? mapped : best));
-  const episode = episodeOf(first.alert);
+  const episode = newEpisode(snapshot, group, first.alert);
   const id = incidentIdOf(group, episode);
-  const opened = { episodes: [...group.episodes, episode], isDue: false, isActive };
+  const opened = { episodes: [...group.episodes, episode], ended: group.ended.filter((over) => over !== episode), isDue: false, isActive };
   if (snapshot.taken(keyOf(group.page, "incident", id))) return { changes: [], ...opened };
   const { annotations } = first.alert;
   const isPublic = first.rule.show_annotations === true;
@@ -86,6 +93,15 @@ function opening(snapshot: Snapshot, group: AlertGroup, free: readonly MappedAle
   const body = (isPublic && textOf(annotations["description"], 4_096)) || `${component} is failing.`;
   const plan = incidents.open(group.page, id, derivedId(group.page, id, "opened"), { name, status: "investigating", body, components: Object.fromEntries(worstOf(free)) }).plan(snapshot);
   return isFault(plan) ? plan : { changes: plan.changes, ...opened };
+}
+
+/** Where the incident was over once because no rule mapped its alerts for a while, another one begins. What an operator ended stays ended. */
+function newEpisode(snapshot: Snapshot, group: AlertGroup, alert: Alert): string {
+  for (let attempt = 0; ; attempt++) {
+    const episode = episodeOf(alert, attempt);
+    const incident = snapshot.document(keyOf(group.page, "incident", incidentIdOf(group, episode)));
+    if (incident === undefined || !isClosed(incident) || incident.author("status")?.actor !== SYSTEM_ACTOR || attempt === ATTEMPTS_MAX) return episode;
+  }
 }
 
 function isEarlier(a: Alert, b: Alert): boolean {
@@ -136,16 +152,23 @@ function endingOf(snapshot: Snapshot, group: AlertGroup, episode: string, isDoub
   });
 }
 
-/** Nothing fires: what two sides of a cut left on the components of the group is nobody's work but ours. */
-function mended(snapshot: Snapshot, group: AlertGroup, rules: readonly Rule[]): readonly PlannedChange[] {
-  const components = new Set([...group.alerts.values()].flatMap(({ labels }) => {
-    const found = mapAlert(snapshot, group.page, rules, labels);
-    return typeof found === "string" ? [] : [found.component];
-  }));
-  return [...components].sort().flatMap((component) => {
-    const document = snapshot.document(keyOf(group.page, "component", component));
-    return document === undefined || !document.hasConflicts || underMaintenance(snapshot, document) ? [] : mendComponent(snapshot, document);
-  });
+/** Nothing is open: components that two sides of a cut left in a state that only incidents of this group ever gave them return to what others say. */
+function releasing(snapshot: Snapshot, group: AlertGroup): readonly PlannedChange[] {
+  const changes = new Map<string, readonly PlannedChange[]>();
+  for (const episode of group.ended) {
+    const incident = snapshot.document(keyOf(group.page, "incident", incidentIdOf(group, episode)));
+    if (incident === undefined || !isClosed(incident)) continue;
+    // What an update does to components is written with it, under one stamp.
+    const stamps = new Set(incident.sections().map(({ born }) => born.hlc));
+    for (const [component, stated] of statementsOf(incident)) {
+      const document = snapshot.document(keyOf(group.page, "component", component));
+      if (document === undefined || isSetByHand(document) || underMaintenance(snapshot, document)) continue;
+      // A status that was set by hand, and kept when the incident ended, is what that incident still states.
+      if (document.hasConflicts) changes.set(component, mendComponent(snapshot, document));
+      else if (stated === "operational" && document.text("status") !== statedOf(snapshot, document) && stamps.has(document.author("status")?.hlc ?? "")) changes.set(component, stateComponent(document, statedOf(snapshot, document)));
+    }
+  }
+  return [...changes.values()].flat();
 }
 
 /** Does what a group asks for, as it is when the plan runs; a group that has had its time is forgotten. */
@@ -158,7 +181,7 @@ export function settleCommand(key: string, incidents: IncidentRoom): Command {
       const group = groupOf(document);
       if (isForgettable(document, group, snapshot.atMs)) return { changes: changeOf(key, new Draft(document).delete()) };
       const step = stepOf(snapshot, group, incidents);
-      return isFault(step) ? step : { changes: [...step.changes, ...changeOf(key, new Draft(document).replaceSet(EPISODES, step.episodes))] };
+      return isFault(step) ? step : { changes: [...step.changes, ...changeOf(key, new Draft(document).replaceSet(EPISODES, step.episodes).replaceSet(ENDED, step.ended))] };
     },
     answer: () => ({ status: 204, body: null }),
   };
@@ -198,7 +221,7 @@ export function receiveCommand({ page, key, notification, alerts, incidents, obs
       draft.set("truncated_alerts", notification.truncatedAlerts + dropped);
       const step = stepOf(snapshot, group, incidents);
       if (isFault(step)) return step;
-      draft.replaceSet(EPISODES, step.episodes);
+      draft.replaceSet(EPISODES, step.episodes).replaceSet(ENDED, step.ended);
       return { changes: [...step.changes, ...changeOf(key, draft)] };
     },
     answer: (snapshot) => ({ status: 200, body: { group: snapshot.document(key)?.id ?? null } }),
@@ -209,7 +232,7 @@ interface Hearing extends Pick<Reception, "page" | "key" | "notification" | "ale
 
 /** Writes onto the draft what is news, and says what the group holds then. */
 function heardBy(snapshot: Snapshot, draft: Draft, document: DocumentReader | undefined, { page, key, notification, alerts }: Hearing): { group: AlertGroup; outcomes: AlertOutcome[] } {
-  const before: AlertGroup = document === undefined ? { page, id: key.slice(key.lastIndexOf("/") + 1), source: notification.source, groupKey: notification.groupKey, alerts: new Map(), episodes: [] } : groupOf(document);
+  const before: AlertGroup = document === undefined ? { page, id: key.slice(key.lastIndexOf("/") + 1), source: notification.source, groupKey: notification.groupKey, alerts: new Map(), episodes: [], ended: [] } : groupOf(document);
   if (document === undefined) draft.create();
   const rules = rulesOf(snapshot, page, notification.source);
   const held = new Map(before.alerts);

@@ -2,8 +2,8 @@
  * A group of alerts as a sender tells of it: the document `<page>/alert-group/<id>`, its id derived from source and group key.
  *
  * Each alert has a section of its own, whose register `alert` holds what was last heard of it. The set `_episodes` names the
- * incidents of the group that are not over: `<start>.<round>` of the alert that opened each. A set, so that two sides of a cut
- * that opened different ones forget neither.
+ * incidents of the group that are not over, by the alert that opened each. A set, so that two sides of a cut that opened different
+ * ones forget neither. The set `_ended` names the last that are over.
  */
 import { Type } from "typebox";
 import type { Json } from "../../core/change.js";
@@ -22,6 +22,7 @@ import { rulesOf } from "./webhook.js";
 
 export const ALERT_GROUP = "alert-group";
 export const EPISODES = "_episodes";
+export const ENDED = "_ended";
 const REGISTER = "alert";
 const GENERATIONS_MAX = 10_000;
 
@@ -45,6 +46,8 @@ export interface AlertGroup {
   readonly alerts: ReadonlyMap<string, Alert>;
   /** Incidents that are not over, earliest first. */
   readonly episodes: readonly string[];
+  /** The last that are, earliest first. */
+  readonly ended: readonly string[];
 }
 
 /** The group's document: the living one, or the next after those that were forgotten, since ids are never used again. */
@@ -77,13 +80,13 @@ export function groupOf(document: DocumentReader): AlertGroup {
   }
   return {
     page: document.partition, id: document.id, source: document.text("source") as Source, groupKey: document.text("group_key"), alerts,
-    episodes: document.elements(EPISODES).sort((a, b) => Number.parseFloat(a) - Number.parseFloat(b) || (a < b ? -1 : 1)),
+    episodes: document.elements(EPISODES), ended: document.elements(ENDED),
   };
 }
 
-/** The incident that a group opens when this alert is the first of it to fire. */
-export function episodeOf({ start, round }: Alert): string {
-  return `${start}.${round}`;
+/** Names the incident that a group opens when this alert is the first of it to fire: start first, so that the earliest sorts first. `attempt`: how often that was over already. */
+export function episodeOf({ fingerprint, round, start }: Alert, attempt: number): string {
+  return `${String(start).padStart(16, "0")}.${round}.${attempt}.${sectionOf(fingerprint)}`;
 }
 
 export function incidentIdOf(group: Pick<AlertGroup, "page" | "id">, episode: string): string {

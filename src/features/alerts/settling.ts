@@ -25,7 +25,9 @@ export interface SettlingParts {
 
 interface Look {
   /** When to look, on the clock that never goes back. */
-  dueMs: number;
+  readonly dueMs: number;
+  /** Look once more later: what was written with the group may still be on its way. */
+  readonly isTwice: boolean;
 }
 
 export class Settling {
@@ -63,7 +65,7 @@ export class Settling {
   }
 
   private hear({ changes }: FeedBatch): void {
-    for (const { document } of changes) if (parseKey(document).type === ALERT_GROUP) this.look(document, this.patienceMs());
+    for (const { document } of changes) if (parseKey(document).type === ALERT_GROUP) this.look(document, this.patienceMs(), true);
   }
 
   /** Who took the alert in has acted on it; of the others each waits for those before it. */
@@ -73,11 +75,10 @@ export class Settling {
     return (place + 1) * alertLimits.staggerMs;
   }
 
-  private look(key: string, withinMs: number): void {
+  private look(key: string, withinMs: number, isTwice = false): void {
     const dueMs = this.parts.clock.monotonic() + withinMs;
     const look = this.looks.get(key);
-    if (look === undefined) this.looks.set(key, { dueMs });
-    else look.dueMs = Math.min(look.dueMs, dueMs);
+    this.looks.set(key, look === undefined ? { dueMs, isTwice } : { dueMs: Math.min(look.dueMs, dueMs), isTwice: isTwice || look.isTwice });
   }
 
   private async round(): Promise<void> {
@@ -100,7 +101,11 @@ export class Settling {
   /** Plans what the groups ask for, and writes only where there is something to write. */
   private async settle(keys: readonly string[]): Promise<void> {
     const { data, incidents, log } = this.parts;
-    for (const key of keys) this.looks.delete(key);
+    for (const key of keys) {
+      const look = this.looks.get(key);
+      this.looks.delete(key);
+      if (look?.isTwice === true) this.look(key, alertLimits.lookAgainMs);
+    }
     const found = await data.read({
       documents: [],
       render: (snapshot) => keys.flatMap((key) => {
