@@ -66,10 +66,11 @@ export function stepOf(snapshot: Snapshot, group: AlertGroup, incidents: Inciden
   });
   const isActive = fires.length > 0;
   const still = (changes: readonly PlannedChange[] = []): Step => ({ changes, episodes, ended, isDue: false, isActive });
-  const [current, ...others] = episodes;
-  if (mapped.length === 0 || others.length > 0) {
-    // Two sides of a cut that had heard of the group from different alerts on opened one each: the earlier one stays.
-    const ending = mapped.length === 0 ? current : others[0];
+  const [current, other] = episodes;
+  // Ended on one side of a cut, and opened on the other; or two sides that had heard of the group from different alerts on opened one each: the earlier one stays.
+  const surplus = episodes.find((episode) => endOf(snapshot, group, episode) !== undefined) ?? other;
+  if (mapped.length === 0 || surplus !== undefined) {
+    const ending = mapped.length === 0 ? current : surplus;
     if (ending === undefined) return still(releasing(snapshot, group));
     const changes = endingOf(snapshot, group, ending, mapped.length > 0);
     const over = [...new Set([...ended, ending])].sort().slice(-ENDED_KEPT);
@@ -142,14 +143,26 @@ function sentenceOf(snapshot: Snapshot, page: string, said: Statements): string 
   return `${parts.join("; ")}.`;
 }
 
+/** Why incidents end: the alerts are over, or another incident tells of them. */
+type End = "resolved" | "double";
+
+const endId = (group: AlertGroup, incident: string, end: End): string => derivedId(group.page, incident, end);
+
+/** How the incident of an episode was ended by us; undefined if it was not yet. */
+function endOf(snapshot: Snapshot, group: AlertGroup, episode: string): End | undefined {
+  const id = incidentIdOf(group, episode);
+  const incident = snapshot.document(keyOf(group.page, "incident", id));
+  return (["resolved", "double"] as const).find((end) => incident?.sectionTaken(endId(group, id, end)) === true);
+}
+
 /** Ends the incident of an episode. */
 function endingOf(snapshot: Snapshot, group: AlertGroup, episode: string, isDouble: boolean): readonly PlannedChange[] | Fault {
   const id = incidentIdOf(group, episode);
   const incident = snapshot.document(keyOf(group.page, "incident", id));
+  const end = endOf(snapshot, group, episode) ?? (isDouble ? "double" : "resolved");
   const components = incident === undefined ? [] : [...statementsOf(incident).keys()];
-  return resolveIncident(snapshot, {
-    page: group.page, id, updateId: derivedId(group.page, id, isDouble ? "double" : "resolved"), components, body: isDouble ? "This incident goes on under another entry." : "The alerts are over.",
-  });
+  const body = end === "double" ? "This incident goes on under another entry." : "The alerts are over.";
+  return resolveIncident(snapshot, { page: group.page, id, updateId: endId(group, id, end), components, body });
 }
 
 /** Nothing is open: components that two sides of a cut left in a state that only incidents of this group ever gave them return to what others say. */
