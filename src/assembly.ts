@@ -1,5 +1,6 @@
 /** Names the real parts that `main.ts` puts together: the replica with its genesis documents, its schedule, and the features' routes. */
 import { hash as digestOf } from "node:crypto";
+import { startAlerts } from "./alert-assembly.js";
 import type { FeatureRoutes } from "./api/api-config.js";
 import { ROOT_KEY_ID, SecretHasher } from "./api/secrets.js";
 import { membershipHash, type Config } from "./config.js";
@@ -7,6 +8,7 @@ import { isFault } from "./core/errors.js";
 import { keyOf } from "./core/document.js";
 import { limits as builtInLimits, type Limits } from "./core/limits.js";
 import { routes as accessRoutes } from "./features/access/routes.js";
+import { routes as alertRoutes } from "./features/alerts/routes.js";
 import { presentComponent } from "./features/components/component.js";
 import { presentGroup } from "./features/components/component-group.js";
 import { routes as componentRoutes } from "./features/components/routes.js";
@@ -79,10 +81,12 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   if (hash !== undefined && !isEdge) await adoptRootKey(node, hash, options);
   const schedule = isEdge ? undefined : startSchedule(node, config, options);
   const watch = isEdge ? undefined : await startWatch(node, options, { open: createIncident });
+  const alerts = isEdge ? undefined : startAlerts(node, options, { open: createIncident });
   return {
     data: node,
-    ...(watch === undefined ? {} : { features: [watch.routes] }),
+    features: [watch, alerts].flatMap((running) => (running === undefined ? [] : [running.routes])),
     close: async () => {
+      await alerts?.close();
       await watch?.close();
       await schedule?.stop();
       await node.close();
@@ -151,6 +155,6 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
 /** How each room shows its documents, for rooms that show those of others. */
 const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance };
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, eventRoutes(presenters), statusPageRoutes(presenters)];
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, alertRoutes, eventRoutes(presenters), statusPageRoutes(presenters)];
 
 export const assembly: Assembly = { startReplica, features };

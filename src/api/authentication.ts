@@ -26,7 +26,7 @@ interface Checked {
   readonly isUnchanged: Query<boolean>;
 }
 
-const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
+export const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
 
 const unauthorized = (detail: string) => new Fault("unauthorized", detail);
 

@@ -9,7 +9,7 @@ import type { Clock } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
 import type { Caller, RouteAccess } from "../store/route-context.js";
 import { plainQuery } from "../store/route-schemas.js";
-import { accessFault, type Authenticator } from "./authentication.js";
+import { accessFault, BEARER, type Authenticator } from "./authentication.js";
 import type { Connections } from "./connections.js";
 import { readOptionsOf } from "./consistency.js";
 import { idempotencyOf } from "./idempotency.js";
@@ -71,6 +71,7 @@ export function guardRoutes(app: FastifyInstance, ports: GuardPorts): readonly G
   app.decorateRequest("caller", null);
   app.decorateRequest("reading", null);
   app.decorateRequest("idempotent", null);
+  app.decorateRequest("rawBody", undefined);
   app.decorateRequest("startedMs", 0);
   app.decorateRequest("record", null);
   app.addHook("onRoute", (route) => {
@@ -131,14 +132,23 @@ function openHook(url: string, access: RouteAccess, record: FastifyRequest["reco
   };
 }
 
+/** True for a request that the route itself checks, in place of a key. */
+function isSender({ senders }: RouteAccess, { headers }: FastifyRequest): boolean {
+  if (senders === undefined) return false;
+  if (headers.authorization === undefined) return headers[senders.signatureHeader] !== undefined;
+  return BEARER.exec(headers.authorization)?.[1]?.startsWith(senders.tokenPrefix) === true;
+}
+
 function guardOf(access: RouteAccess, isOfPage: boolean, record: FastifyRequest["record"], ports: GuardPorts): Hook {
-  const { role, localOnly = false, unreplicated = false } = access;
+  const { role, localOnly = false, senders, unreplicated = false } = access;
   assert(role !== undefined, "a guarded route names a role");
   const { authenticator, clock, data, perAddress, perKey, region } = ports;
 
+  const limited = (fault: Fault | undefined): Fault | undefined => (fault === undefined || senders === undefined ? fault : new Fault("overloaded", fault.detail, fault.extra));
+
   const admit = (request: FastifyRequest, caller: Caller): Fault | undefined => {
     request.caller = caller;
-    const tooMany = perKey.take(caller.id, request.startedMs);
+    const tooMany = limited(perKey.take(caller.id, request.startedMs));
     if (tooMany !== undefined) return tooMany;
     const forbidden = accessFault(caller, role, isOfPage ? (request.params as { readonly page: string }).page : undefined);
     if (forbidden !== undefined || unreplicated) return forbidden;
@@ -155,9 +165,19 @@ function guardOf(access: RouteAccess, isOfPage: boolean, record: FastifyRequest[
     request.startedMs = clock.monotonic();
     request.record = record;
     greet(request, reply, region);
-    const shed = shedFault(request, reply, ports) ?? perAddress.take(request.ip, request.startedMs);
+    const shed = shedFault(request, reply, ports) ?? limited(perAddress.take(request.ip, request.startedMs));
     if (shed !== undefined) {
       sendProblem(reply, shed);
+      return;
+    }
+    if (isSender(access, request)) {
+      const options = readOptionsOf(request.headers, request.query, data, localOnly);
+      if (isFault(options)) {
+        sendProblem(reply, options);
+        return;
+      }
+      request.reading = options;
+      done();
       return;
     }
     authenticator.authenticate(request.headers.authorization).then(

@@ -13,6 +13,7 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 export function acceptJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(["application/json", "application/merge-patch+json"], { parseAs: "buffer" }, (request, bytes: Buffer, done) => {
+    if (request.routeOptions.config.senders !== undefined) request.rawBody = bytes;
     const parsed = codingFault(request.headers["content-encoding"]) ?? parseJsonBody(bytes);
     // Fastify passes on what it is given; a Fault is no Error by design, and the error handler knows it.
     if (parsed instanceof Fault) done(parsed as unknown as Error);

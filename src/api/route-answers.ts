@@ -58,6 +58,10 @@ export class RouteAnswers implements RouteContext {
     return callerOf(fastifyRequest(request));
   }
 
+  hasCaller(request: RouteRequest): boolean {
+    return fastifyRequest(request).caller !== null;
+  }
+
   async read(routeRequest: RouteRequest, routeReply: RouteReply, query: Query<Rendered>): Promise<never> {
     const request = fastifyRequest(routeRequest);
     const reply = fastifyReply(routeReply);

@@ -13,6 +13,8 @@ declare module "fastify" {
     reading: ReadOptions | null;
     /** Null if not asked for yet; undefined if the request has no key. */
     idempotent: Idempotency | null | undefined;
+    /** Undefined on routes without `senders`. */
+    rawBody: Uint8Array | undefined;
     /** Monotonic ms at which the request came. */
     startedMs: number;
     /** Notes when the request came and its answer's status in its route's histogram; null once it has. */

@@ -102,7 +102,41 @@ export const watchLimits = {
   runTimeoutMs: 150_000,
 } as const;
 
+/** Bounds of what other monitors tell. */
+export const alertLimits = {
+  /** Body of a notification: a group with thousands of alerts is larger than an ordinary request. */
+  notificationBytes: 4 * 1024 * 1024,
+  alertsPerNotificationMax: 5_000,
+  /** Alerts of a notification that go into one batch. */
+  alertsPerBatch: 400,
+  /** Labels and annotations of an alert that are kept, as JSON. */
+  alertBytes: 1_536,
+  alertsPerGroupMax: 2_000,
+  alertGroupsMax: 10_000,
+  /** A group with nothing firing is forgotten after so long, or when it has grown so large. */
+  alertGroupKeptMs: 7 * 86_400_000,
+  alertGroupAlertsKept: 500,
+  /** A resolved alert that is told to fire again with its old start, later than this, does: sooner it is an old notification that came late. */
+  refireAfterMs: 120_000,
+  /** How often groups that changed are looked at, and those in which something fires. */
+  roundMs: 1_000,
+  lookAgainMs: 10_000,
+  allGroupsEveryMs: 3_600_000,
+  /** How much later each further replica acts on what another one took in. */
+  staggerMs: 2_000,
+  groupsPerSlice: 100,
+  webhooksMax: 100,
+  rulesMax: 200,
+  matchersMax: 16,
+  patternsKept: 1_000,
+  /** How far the time of a signature may be off. */
+  signatureSkewMs: 300_000,
+} as const;
+
 assert(watchLimits.hearingSettlesMs < watchLimits.opinionAgesOutMs, "who is heard is known before opinions age out");
+
+// A change holds what was there before as well.
+assert(2 * alertLimits.alertsPerBatch * alertLimits.alertBytes < limits.changeBytesMax, "a batch of alerts must fit a change");
 
 assert(limits.entriesMessageBytes < limits.linkWindowBytes, "a message must fit the window");
 assert(limits.changeBytesMax + limits.entriesMessageBytes < limits.messageBytesMax, "a change must fit a message");

@@ -22,6 +22,8 @@ const RULES: Readonly<Record<string, Readonly<Record<string, RuleName>>>> = {
     degraded_above_ms: "lww", component_id: "lww", component_status: "lww", open_incident: "lww", depends_on: "lww", paused: "lww",
   },
   watch: { opinion: "lww", verdict: "lww" },
+  webhook: { name: "lww", source: "lww", rules: "lww" },
+  "alert-group": { alert: "lww", source: "lww", group_key: "lww", group_labels: "lww", external_url: "lww", receiver: "lww", truncated_alerts: "lww" },
   maintenance: { status: "lww", components: "worst", auto_in_progress: "lww", auto_completed: "lww", scheduled_for: "lww", scheduled_until: "lww" },
 };
 

@@ -29,6 +29,11 @@ export interface RouteAccess {
   readonly localOnly?: boolean;
   /** Touches no replicated state: takes no consistency headers, and answers without them. */
   readonly unreplicated?: boolean;
+  /**
+   * Called by senders that may prove themselves in place of a key, by what the route itself checks (before it looks at the body): a
+   * signature in this header, or a bearer token that begins so. Their limits are told as 503: many senders drop what is answered 429.
+   */
+  readonly senders?: { readonly signatureHeader: string; readonly tokenPrefix: string };
 }
 
 /** What a stream tells of an event, from the state of now. Synchronous and without side effects. */
@@ -51,6 +56,8 @@ export interface RouteRequest {
   readonly params: unknown;
   readonly query: unknown;
   readonly body: unknown;
+  /** The body as it came; only on routes with `senders`. */
+  readonly rawBody?: Uint8Array | undefined;
 }
 
 export interface RouteReply {
@@ -98,6 +105,9 @@ export interface RouteContext {
 
   /** The key that the request was made with. Throws on a public route. */
   caller(request: RouteRequest): Caller;
+
+  /** False on a route with `senders` while the request has proven nothing yet. */
+  hasCaller(request: RouteRequest): boolean;
 
   /**
    * Reads at the level that the request asks for, and answers: 200, or 304 if `If-None-Match` names the ETag. The result

@@ -88,6 +88,7 @@ function mayImport(from: string, to: string): boolean {
       return target === "node.ts" || target === "core" || target === "store" || (target.startsWith("features/") && !to.endsWith("routes.ts"));
     case "main.ts":
     case "assembly.ts":
+    case "alert-assembly.ts":
     case "watch-assembly.ts":
     case "cli":
       return true;

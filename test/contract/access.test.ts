@@ -26,7 +26,8 @@ function needed(method: string, path: string): (typeof roles)[number] | null {
   if (path === "/v1/pages" && method === "POST") return "owner";
   if (path === "/v1/pages/{page}" && method === "DELETE") return "owner";
   if (method === "GET") return "viewer";
-  if (method === "DELETE" || path.startsWith("/v1/pages/{page}/monitors") || path === "/v1/pages/{page}" || path.startsWith("/v1/pages/{page}/conflicts/")) return "admin";
+  if (/\/webhooks\/(alertmanager|grafana|generic)$/.test(path)) return "editor";
+  if (method === "DELETE" || path.startsWith("/v1/pages/{page}/monitors") || path.startsWith("/v1/pages/{page}/webhooks") || path === "/v1/pages/{page}" || path.startsWith("/v1/pages/{page}/conflicts/")) return "admin";
   return "editor";
 }
 

@@ -191,7 +191,8 @@ t.test("everything under a page that does not exist is 404", async (t) => {
     if (!path.startsWith("/v1/") || !path.includes("{page}") || /\/(history|resolve)$/.test(path)) continue;
     const url = path.replace("{page}", "nowhere").replace(/\{[a-z]+\}/g, "x1");
     const isMaintenance = /maintenances$/.test(path);
-    const body = description.requestBody === undefined || /\/(publish|run)$/.test(path) ? undefined : method === "PATCH" ? {} : /updates$|postmortem$/.test(path) ? { body: "x" } : isMaintenance ? { name: "x", scheduled_for: "2030-01-01T00:00:00Z", scheduled_until: "2030-01-02T00:00:00Z" } : /monitors$/.test(path) ? { name: "x", type: "http", target: "https://www.example.com/" } : { name: "x" };
+    const told = { version: "4", groupKey: "g", group_key: "g", alerts: [] };
+    const body = description.requestBody === undefined || /\/(publish|run|rotate)$/.test(path) ? undefined : /webhooks\/generic$/.test(path) ? { group_key: "g", alerts: [] } : /webhooks\/(alertmanager|grafana)$/.test(path) ? told : /webhooks$/.test(path) ? { name: "x", source: "generic" } : method === "PATCH" ? {} : /updates$|postmortem$/.test(path) ? { body: "x" } : isMaintenance ? { name: "x", scheduled_for: "2030-01-01T00:00:00Z", scheduled_until: "2030-01-02T00:00:00Z" } : /monitors$/.test(path) ? { name: "x", type: "http", target: "https://www.example.com/" } : { name: "x" };
     t.equal((await owner.send(method, url, body)).status, 404, `${method} ${url}`);
   }
 });

@@ -1,5 +1,6 @@
 /** A server with all features on the fake data plane, and requests to it in short. */
 import type { Test } from "tap";
+import type { ApiConfig, FeatureRoutes } from "../../src/api/api-config.js";
 import { routes as access } from "../../src/features/access/routes.js";
 import { routes as components } from "../../src/features/components/routes.js";
 import { routes as incidents } from "../../src/features/incidents/routes.js";
@@ -32,8 +33,8 @@ export interface Client extends TestServer {
   done(method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE", path: string, body?: unknown): Promise<Json>;
 }
 
-export async function featureServer(t: Pick<Test, "teardown">): Promise<Client> {
-  const server = await testServer(t, {}, [pages, components, incidents, maintenances, monitors, access, statusPages]);
+export async function featureServer(t: Pick<Test, "teardown">, more: readonly FeatureRoutes[] = [], config: Partial<ApiConfig> = {}): Promise<Client> {
+  const server = await testServer(t, config, [pages, components, incidents, maintenances, monitors, access, statusPages, ...more]);
   const call: Client["call"] = async (method, path, body, headers = {}) => {
     const response = await server.app.inject({
       method, url: path, headers: { authorization: `Bearer ${ROOT_KEY}`, ...headers }, ...(body === undefined ? {} : { payload: body as object }),

@@ -52,9 +52,11 @@ export class Region {
     this.world.nowMs += 1;
     const plan = command.plan(this.snapshot);
     if (plan instanceof Fault) return plan;
+    // As in a replica: what one command writes carries one stamp.
+    const hlc = this.clock.send(this.world.nowMs);
     for (const { document, operations } of plan.changes) {
       const context = copyVector(this.documents.get(document)?.vector ?? {});
-      const change: Change = { document, operations, context, hlc: this.clock.send(this.world.nowMs), region: this.name, replica: `${this.name}-1`, actor };
+      const change: Change = { document, operations, context, hlc, region: this.name, replica: `${this.name}-1`, actor };
       this.apply({ change, dot: { origin: `${this.name}-1.1`, seq: ++this.seq } });
     }
     return command.answer(this.snapshot);

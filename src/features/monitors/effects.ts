@@ -5,32 +5,20 @@
  * or on two sides of a cut, carries the same ids and the same texts, so that it merges into one. The incident of an outage is
  * named by the monitor and the number of the outage; the update that says what a region saw by that and the region.
  */
-import { createHash } from "node:crypto";
 import { keyOf } from "../../core/document.js";
 import { isFault, type Fault } from "../../core/errors.js";
-import { releaseComponents, statedOf, underMaintenance, worse } from "../../store/component-effects.js";
-import { CLOSED_STATUSES } from "../../store/conflicts.js";
+import { statedOf, underMaintenance, worse } from "../../store/component-effects.js";
 import type { Command, PlannedChange, Snapshot } from "../../store/data-plane.js";
+import { derivedId as derivedFrom, isClosed, isSetByHand, mendComponent, resolveIncident, stateComponent, type IncidentRoom } from "../../store/derived-incidents.js";
 import { Draft, type DocumentReader } from "../../store/document-reader.js";
-import { assertValue, changeOf } from "../../store/resource.js";
+import { changeOf } from "../../store/resource.js";
 import type { ComponentStatusName } from "../../store/resource-schemas.js";
 import { createUpdate } from "../../store/timeline-commands.js";
 import { MONITOR, monitorOf, type Monitor } from "./monitor.js";
 import { opinionsOf, verdictIn, watchKey, type Evidence, type StampedOpinion, type Verdict } from "./opinion.js";
 import { judge, verdictAfter } from "./verdict.js";
 
-/** What incidents are opened with. */
-export interface IncidentRequest {
-  readonly name: string;
-  readonly status: "investigating";
-  readonly body: string;
-  readonly components?: Readonly<Record<string, ComponentStatusName>>;
-}
-
-/** What this room needs of that of incidents; the assembly hands it in. */
-export interface IncidentRoom {
-  open(page: string, id: string, updateId: string, request: IncidentRequest): Command;
-}
+export type { IncidentRoom };
 
 export interface Surroundings {
   readonly incidents: IncidentRoom;
@@ -38,8 +26,6 @@ export interface Surroundings {
   readonly present: ReadonlySet<string>;
 }
 
-/** Who wrote what no key asked for. */
-const SYSTEM_ACTOR = "system";
 /** Outages whose incidents are looked at again once the monitor is up. */
 const OUTAGES_LOOKED_AT = 8;
 /** While an incident is open, it is looked at again so often, ms: what concurrent writes left behind is set right. */
@@ -47,7 +33,7 @@ const LOOK_AGAIN_MS = 10_000;
 
 /** An id that every region derives alike. */
 function derivedId(monitor: Monitor, ...parts: readonly (string | number)[]): string {
-  return BigInt(`0x${createHash("sha256").update(JSON.stringify([monitor.page, monitor.id, ...parts])).digest("hex")}`).toString(32).padStart(52, "0").slice(0, 26);
+  return derivedFrom(monitor.page, monitor.id, ...parts);
 }
 
 export function incidentId(monitor: Monitor, outage: number): string {
@@ -85,7 +71,6 @@ export function courseOf(snapshot: Snapshot, page: string, id: string, surroundi
 }
 
 const toldId = (monitor: Monitor, verdict: Verdict, opinion: StampedOpinion): string => derivedId(monitor, "seen", verdict.outage, opinion.region);
-const isClosed = (incident: DocumentReader): boolean => CLOSED_STATUSES.includes(incident.value("status"));
 
 interface Settled {
   readonly verdict: Verdict;
@@ -155,7 +140,7 @@ function afterwards(snapshot: Snapshot, monitor: Monitor, verdict: Verdict): Set
     const isOurs = set !== null && set.id === component.id;
     const isFree = (component.text("status") || "operational") === "operational";
     if (isOurs || (verdict.state === "degraded" && isFree)) changes.push(...follow(snapshot, component, verdict, wanted));
-    else changes.push(...mend(snapshot, component));
+    else changes.push(...mendComponent(snapshot, component));
     set = verdict.state === "degraded" ? { id: component.id, status: wanted } : null;
   }
   return { verdict: { ...verdict, component: set }, changes, dueAtMs: changes.length > 0 ? snapshot.atMs + 1_000 : null, isUnsettled: false };
@@ -164,42 +149,15 @@ function afterwards(snapshot: Snapshot, monitor: Monitor, verdict: Verdict): Set
 /** Sets the component's status, but not below what incidents say, and not where an operator has set it since. */
 function follow(snapshot: Snapshot, component: DocumentReader, verdict: Verdict, status: ComponentStatusName): readonly PlannedChange[] {
   const wanted = worse(status, statedOf(snapshot, component));
-  const isByHand = verdict.component?.id === component.id && component.author("status")?.actor !== SYSTEM_ACTOR;
-  return component.text("status") === wanted || isByHand ? [] : stateOf(component, wanted);
-}
-
-function stateOf(component: DocumentReader, status: ComponentStatusName): readonly PlannedChange[] {
-  const draft = new Draft(component);
-  assertValue(draft, component, "status", status);
-  return changeOf(component.key, draft);
-}
-
-/** Where two regions opened and ended an outage on two sides of a cut, the component keeps both statuses: nobody's work but ours. */
-function mend(snapshot: Snapshot, component: DocumentReader): readonly PlannedChange[] {
-  const conflict = component.conflicts().find(({ field }) => field === "status");
-  return conflict?.values.every(({ actor }) => actor === SYSTEM_ACTOR) === true ? stateOf(component, statedOf(snapshot, component)) : [];
+  const isByHand = verdict.component?.id === component.id && isSetByHand(component);
+  return component.text("status") === wanted || isByHand ? [] : stateComponent(component, wanted);
 }
 
 function resolve(snapshot: Snapshot, monitor: Monitor, outage: number): readonly PlannedChange[] | Fault {
-  const { page } = monitor;
-  const id = incidentId(monitor, outage);
-  const incident = snapshot.document(keyOf(page, "incident", id));
-  if (incident === undefined || isClosed(incident)) return [];
-  const updateId = derivedId(monitor, "resolved", outage);
-  if (incident.sectionTaken(updateId)) {
-    // Resolved once, and open again: by somebody, who is left alone, or by a concurrent opening, which was the same outage.
-    if (incident.author("status")?.actor !== SYSTEM_ACTOR) return [];
-    const released = releaseComponents(snapshot, "incident", incident);
-    if (isFault(released)) return released;
-    const draft = new Draft(incident);
-    assertValue(draft, incident, "status", "resolved");
-    return [...released, ...changeOf(incident.key, draft)];
-  }
-  const component = monitor.componentId === null ? undefined : snapshot.document(keyOf(page, "component", monitor.componentId));
-  const byHand = component !== undefined && component.author("status")?.actor !== SYSTEM_ACTOR;
-  const kept = byHand ? { components: { [component.id]: component.text("status") as ComponentStatusName } } : {};
-  const plan = createUpdate({ type: "incident", page, id }, updateId, { status: "resolved", body: `${monitor.name} is up again.`, ...kept }).plan(snapshot);
-  return isFault(plan) ? plan : plan.changes;
+  return resolveIncident(snapshot, {
+    page: monitor.page, id: incidentId(monitor, outage), updateId: derivedId(monitor, "resolved", outage), body: `${monitor.name} is up again.`,
+    components: monitor.componentId === null ? [] : [monitor.componentId],
+  });
 }
 
 /** Equal wherever it is written: it must not hold what one region alone saw. */
