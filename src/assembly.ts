@@ -81,7 +81,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const watch = isEdge ? undefined : await startWatch(node, options, { open: createIncident });
   return {
     data: node,
-    ...(watch === undefined ? {} : { features: [watch.routes] }),
+    ...(watch === undefined ? {} : { features: watch.routes }),
     close: async () => {
       await watch?.close();
       await schedule?.stop();
