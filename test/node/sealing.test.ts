@@ -123,6 +123,7 @@ t.test("each region seals what it wrote, once, and all regions give the same pro
   await world.thinks("us-east", "up");
   await world.thinks("us-east", "down");
   await world.thinks("eu-west", "up");
+  await world.cluster.converged();
   await us.look();
   t.same(await world.seals("us-east", world.chain("us-east")), [], "the hour is not over");
   world.aheadMs = HOUR_MS + 61_000;
