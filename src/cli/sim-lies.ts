@@ -1,19 +1,19 @@
 /**
  * Runs the planted bugs of `sim/lies.ts`: each in a copy of the source, compiled beside it, in child processes, until a checker finds it.
+ *
+ * A seed that fails without the bug says nothing about the bug: every seed that fails is run on the source as it is, once for all bugs.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { Lie } from "../sim/lies.js";
-import { runSeed, type SeedSummary } from "../sim/swarm.js";
-import { simulationHost } from "./sim-host.js";
+import type { Edit, Lie } from "../sim/lies.js";
 import { runPool } from "./sim-pool.js";
 import { CommandFault } from "./terminal.js";
 
 export interface LieResult {
   readonly lie: Lie;
-  /** How many seeds were run until it was found; undefined if it was not. */
+  /** How many seeds it takes, counted from the first; undefined if that many did not find it. */
   readonly seeds: number | undefined;
   /** Who found it, and what it said. */
   readonly checker: string;
@@ -29,69 +29,117 @@ export interface LiesOptions {
   progress(lie: Lie, seeds: number): void;
 }
 
+/** What a seed that failed said. */
+interface Finding {
+  readonly seed: number;
+  readonly checker: string;
+  readonly happened: string;
+}
+
+/** One seed takes a second or two. A program that does not end hangs, and a replica would, too. */
+const SEED_MS_MAX = 120_000;
+
 export async function runLies(lies: readonly Lie[], options: LiesOptions): Promise<readonly LieResult[]> {
+  const truth = new Program([], "the source as it is", options.root);
+  /** Seed → whether it fails without any bug. */
+  const failsAnyway = new Map<number, boolean>();
   const results: LieResult[] = [];
-  for (const lie of lies) {
-    const result = await runLie(lie, options);
-    results.push(result);
-    options.each(result);
+  try {
+    for (const lie of lies) {
+      const program = new Program(lie.edits, `the planted bug ${lie.name}`, options.root);
+      try {
+        const result = await runLie(lie, program, truth, failsAnyway, options);
+        results.push(result);
+        options.each(result);
+      } finally {
+        program.remove();
+      }
+    }
+  } finally {
+    truth.remove();
   }
   return results;
 }
 
-async function runLie(lie: Lie, options: LiesOptions): Promise<LieResult> {
-  const folder = mkdtempSync(path.join(tmpdir(), "statusmesh-lie-"));
-  try {
-    plant(lie, options.root, folder);
-    let seeds = 0;
-    let checker = "";
-    let happened = "";
-    for (let isFound = false; !isFound && seeds < lie.seedsMax; ) {
-      const failed: SeedSummary[] = [];
-      const first = options.first + seeds;
-      try {
-        await runPool({
-          worker: path.join(folder, "dist", "cli", "sim-worker.js"), processes: options.processes, first, seeds: lie.seedsMax - seeds,
-          each: (summary) => {
-            seeds++;
-            options.progress(lie, seeds);
-            if (summary.failures.length > 0) failed.push(summary);
-            return failed.length === 0;
-          },
-        });
-      } catch (error) {
-        // A bug that ends the program has been noticed, too.
-        return { lie, seeds: seeds + 1, checker: "the program ends", happened: error instanceof Error ? error.message : String(error) };
-      }
-      if (failed.length === 0) break;
-      for (const summary of failed) {
-        // What fails without the bug says nothing about the bug.
-        const truth = await runSeed({ seed: summary.seed, host: simulationHost });
-        if (truth.failures.length > 0) continue;
-        isFound = true;
-        checker = summary.failures[0]?.checker ?? "";
-        happened = summary.failures[0]?.happened ?? "";
-      }
+async function runLie(lie: Lie, program: Program, truth: Program, failsAnyway: Map<number, boolean>, options: LiesOptions): Promise<LieResult> {
+  let over = 0;
+  for (let begun = 0; begun < lie.seedsMax; ) {
+    const findings: Finding[] = [];
+    begun += await program.run({
+      processes: options.processes, first: options.first + begun, seeds: lie.seedsMax - begun,
+      over: () => options.progress(lie, ++over), found: (finding) => findings.push(finding),
+    });
+    // Several seeds are under way at a time: the first that fails counts, whichever was over first.
+    for (const finding of findings.sort((a, b) => a.seed - b.seed)) {
+      const { seed, checker, happened } = finding;
+      if (!failsAnyway.has(seed)) failsAnyway.set(seed, await truth.fails(seed));
+      if (failsAnyway.get(seed) === false) return { lie, seeds: seed - options.first + 1, checker, happened };
     }
-    return { lie, seeds: checker === "" ? undefined : seeds, checker, happened };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
+  return { lie, seeds: undefined, checker: "", happened: "" };
 }
 
-/** Copies the source into `folder`, makes the lie's edits, and compiles it there. */
-export function plant(lie: Lie, root: string, folder: string): void {
-  cpSync(path.join(root, "src"), path.join(folder, "src"), { recursive: true });
-  for (const name of ["package.json", "tsconfig.json"]) cpSync(path.join(root, name), path.join(folder, name));
-  symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"));
-  for (const { file, find, replace } of lie.edits) {
-    const target = path.join(folder, "src", file);
-    const text = readFileSync(target, "utf8");
-    const times = text.split(find).length - 1;
-    if (times !== 1) throw new CommandFault([`The planted bug ${lie.name} looks for a piece of ${file} that is there ${times} times, not once: the source has changed, and sim/lies.ts must follow.`]);
-    writeFileSync(target, text.replace(find, () => replace));
+interface Batch {
+  readonly processes: number;
+  readonly first: number;
+  readonly seeds: number;
+  over(): void;
+  found(finding: Finding): void;
+}
+
+/** A copy of the source with edits, compiled. */
+class Program {
+  private readonly folder = mkdtempSync(path.join(tmpdir(), "statusmesh-lie-"));
+
+  constructor(edits: readonly Edit[], private readonly name: string, root: string) {
+    try {
+      this.compile(edits, root);
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
   }
-  const compiler = path.join(root, "node_modules", "typescript", "lib", "tsc.js");
-  const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
-  if (compiled.status !== 0) throw new CommandFault([`The planted bug ${lie.name} does not compile: ${compiled.stdout}${compiled.stderr}`]);
+
+  private compile(edits: readonly Edit[], root: string): void {
+    const { folder } = this;
+    cpSync(path.join(root, "src"), path.join(folder, "src"), { recursive: true });
+    for (const name of ["package.json", "tsconfig.json"]) cpSync(path.join(root, name), path.join(folder, name));
+    symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"));
+    for (const { file, find, replace } of edits) {
+      const target = path.join(folder, "src", file);
+      const text = readFileSync(target, "utf8");
+      const times = text.split(find).length - 1;
+      if (times !== 1) throw new CommandFault([`${this.name} looks for a piece of ${file} that is there ${times} times, not once: the source has changed, and sim/lies.ts must follow.`]);
+      writeFileSync(target, text.replace(find, () => replace));
+    }
+    const compiler = path.join(root, "node_modules", "typescript", "lib", "tsc.js");
+    const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
+    if (compiled.status !== 0) throw new CommandFault([`${this.name} does not compile: ${compiled.stdout}${compiled.stderr}`]);
+  }
+
+  /** Runs seeds until one fails; resolves to how many were begun. */
+  run({ processes, first, seeds, over, found }: Batch): Promise<number> {
+    return runPool({
+      worker: path.join(this.folder, "dist", "cli", "sim-worker.js"), processes, first, seeds, seedMsMax: SEED_MS_MAX,
+      each: ({ seed, failures: [failure] }) => {
+        over();
+        if (failure !== undefined) found({ seed, checker: failure.checker, happened: failure.happened });
+        return failure === undefined;
+      },
+      defect: (seed, why) => {
+        over();
+        found({ seed, checker: "the program ends", happened: why });
+      },
+    });
+  }
+
+  async fails(seed: number): Promise<boolean> {
+    let fails = false;
+    await this.run({ processes: 1, first: seed, seeds: 1, over: () => {}, found: () => { fails = true; } });
+    return fails;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
 }

@@ -1,5 +1,7 @@
 /** Seeds run by several child processes at once. */
 import { fork, type ChildProcess } from "node:child_process";
+import type { Timer } from "../core/ports.js";
+import { systemTimers } from "../io/system-clock.js";
 import type { SeedSummary } from "../sim/swarm.js";
 import type { WorkerAnswer } from "./sim-worker.js";
 
@@ -9,40 +11,54 @@ export interface PoolOptions {
   readonly processes: number;
   readonly first: number;
   readonly seeds: number;
-  /** A seed is over; false ends the pool. */
+  /** A seed that takes longer counts as defect, ms of real time; none unless told. */
+  readonly seedMsMax?: number;
+  /** A seed is over; false lets no more begin. Those that are under way are told, too. */
   each(summary: SeedSummary): boolean;
+  /** The program that ran a seed threw, ended or hung. No more begin. Unless given, the pool rejects. */
+  defect?(seed: number, why: string): void;
 }
 
-/** Resolves when all seeds are over, or one of `each` has said enough. Rejects if a child breaks. */
-export async function runPool(options: PoolOptions): Promise<void> {
-  let next = options.first;
-  const end = options.first + options.seeds;
+/** Resolves to how many seeds were begun, once all of those are over. Rejects if a child breaks and nobody takes it. */
+export async function runPool(options: PoolOptions): Promise<number> {
+  const { first, seeds, processes, defect } = options;
+  let next = first;
   let isOver = false;
   const runOne = (): Promise<void> => new Promise((resolve, reject) => {
     const child: ChildProcess = fork(options.worker, [], { stdio: ["ignore", "inherit", "inherit", "ipc"], execArgv: [], env: { ...process.env, NODE_OPTIONS: "" } });
     let running: number | undefined;
+    let limit: Timer | undefined;
+    const broken = (why: string): void => {
+      const seed = running ?? 0;
+      running = undefined;
+      isOver = true;
+      limit?.cancel();
+      child.kill("SIGKILL");
+      if (defect === undefined) reject(new Error(`seed ${seed}: ${why}`));
+      else defect(seed, why);
+    };
     const give = (): void => {
-      running = isOver || next >= end ? undefined : next++;
-      if (running === undefined) child.disconnect();
-      else child.send(running);
+      limit?.cancel();
+      running = isOver || next >= first + seeds ? undefined : next++;
+      if (running === undefined) return child.disconnect();
+      child.send(running);
+      if (options.seedMsMax !== undefined) limit = systemTimers.after(options.seedMsMax, () => broken(`did not end within ${options.seedMsMax} ms`));
     };
     child.on("message", (told: WorkerAnswer) => {
-      if ("defect" in told) {
-        isOver = true;
-        child.kill();
-        return reject(new Error(`seed ${told.seed}: ${told.defect}`));
-      }
+      if (running === undefined) return;
+      if ("defect" in told) return broken(told.defect);
       running = undefined;
-      if (!isOver && !options.each(told.summary)) isOver = true;
+      if (!options.each(told.summary)) isOver = true;
       give();
     });
     child.on("exit", (code) => {
-      if (running === undefined) return resolve();
       // A program that ends while it runs a seed has met something that a replica would die of, too.
-      reject(new Error(`the process that ran seed ${running} ended with ${code ?? "a signal"}`));
+      if (running !== undefined) broken(`the process that ran it ended with ${code ?? "a signal"}`);
+      resolve();
     });
     child.on("error", reject);
     give();
   });
-  await Promise.all(Array.from({ length: Math.min(options.processes, options.seeds) }, runOne));
+  await Promise.all(Array.from({ length: Math.min(processes, seeds) }, runOne));
+  return next - first;
 }

@@ -35,6 +35,9 @@ const SHRINK_FAULTS_RUNS = 120;
 const SHRINK_OPERATIONS_RUNS = 80;
 const FAILED_SEEDS_MAX = 10;
 const BAR_WIDTH = 24;
+/** Seeds of a planted bug between two lines of progress, and how much is told of what a checker says, in characters. */
+const LIE_PROGRESS_EVERY = 20;
+const HAPPENED_TOLD = 200;
 const root = path.resolve(import.meta.dirname, "..", "..");
 
 /** Resolves to the exit code. */
@@ -213,10 +216,16 @@ function progressBar(total: number, note: () => string): { step(): void; end(): 
 async function lies(options: Options): Promise<number> {
   const chosen = options.lie === undefined ? LIES : LIES.filter(({ name }) => options.lie?.includes(name) === true);
   if (chosen.length === 0) throw new CommandFault([`No such planted bug; there are ${LIES.map(({ name }) => name).join(", ")}.`]);
+  const startedAt = systemClock.monotonic();
+  const seconds = (): string => `${Math.round((systemClock.monotonic() - startedAt) / 1_000)} s`;
   const results = await runLies(chosen, {
     root, processes: numberOf(options.processes, "--processes"), first: numberOf(options.first, "--first"),
-    each: (result) => complain(`${result.lie.name}: ${result.seeds === undefined ? `NOT FOUND in ${result.lie.seedsMax} seeds` : `found after ${result.seeds} by ${result.checker}`}`),
-    progress: () => {},
+    each: ({ lie, seeds, checker, happened }) => complain(seeds === undefined
+      ? `${lie.name}: NOT FOUND in ${lie.seedsMax} seeds (${seconds()})`
+      : `${lie.name}: found after ${seeds} of at most ${lie.seedsMax} by ${checker} (${seconds()}): ${happened.split("\n", 1)[0]?.slice(0, HAPPENED_TOLD) ?? ""}`),
+    progress: (lie, seeds) => {
+      if (seeds % LIE_PROGRESS_EVERY === 0) complain(`${lie.name}: ${seeds} of at most ${lie.seedsMax} seeds (${seconds()})`);
+    },
   });
   say(options.json === true ? JSON.stringify(results.map(({ lie, ...rest }) => ({ name: lie.name, what: lie.what, seeds_max: lie.seedsMax, ...rest }))) : table(
     ["planted bug", "seeds needed", "at most", "found by", "what it is"],

@@ -4,6 +4,7 @@ import { clocks } from "./checkers/clocks.js";
 import { compareAndSet } from "./checkers/compare-and-set.js";
 import { conflictsListed } from "./checkers/conflicts.js";
 import { convergence } from "./checkers/convergence.js";
+import { durability } from "./checkers/durability.js";
 import { effects } from "./checkers/effects.js";
 import { idempotency } from "./checkers/idempotency.js";
 import { levels } from "./checkers/levels.js";
@@ -12,6 +13,7 @@ import { listLinearizability } from "./checkers/list-linearizability.js";
 import { lostWrites } from "./checkers/lost-writes.js";
 import { projections } from "./checkers/projections.js";
 import { quorumOrder } from "./checkers/quorum-order.js";
+import { regionOrder } from "./checkers/region-order.js";
 import { resurrection } from "./checkers/resurrection.js";
 import { sessions } from "./checkers/sessions.js";
 import type { History } from "./history.js";
@@ -19,7 +21,7 @@ import { CHECK_OPTIONS, type Checker, type CheckOptions, type Verdict } from "./
 
 /** Cheap ones first. */
 export const CHECKERS: readonly Checker[] = [
-  levels, bounds, projections, effects, clocks, convergence, lostWrites, resurrection, compareAndSet, idempotency, conflictsListed, sessions, quorumOrder, linearizability, listLinearizability,
+  levels, bounds, projections, effects, durability, clocks, convergence, lostWrites, resurrection, compareAndSet, idempotency, conflictsListed, sessions, regionOrder, quorumOrder, linearizability, listLinearizability,
 ];
 
 export interface CheckReport {

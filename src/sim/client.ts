@@ -13,6 +13,8 @@ import { keyOf } from "../core/document.js";
 
 /** How long a client waits for an answer, ms. */
 const PATIENCE_MS = 9_000;
+/** Labels that many clients give and take. */
+const COMMON_LABELS = ["urgent", "external"] as const;
 const TEXTS: ReadonlySet<string> = new Set(["name", "description"]);
 const COMPONENT_STATUSES = ["operational", "degraded_performance", "partial_outage", "major_outage"] as const;
 const INCIDENT_STATUSES = ["investigating", "identified", "monitoring", "resolved"] as const;
@@ -79,7 +81,7 @@ export class Client {
     if (this.session !== undefined && random.chance(0.02)) this.newSession();
     const replica = this.replicaHere(random);
     if (replica === undefined) return;
-    const text = `${this.name}.${number}`;
+    const text = `${this.name}-${number}`;
     if (random.chance(0.07)) {
       const type = random.pick(["component", "component-group", "incident"] as const);
       const level = random.weighted<ConsistencyLevel>({ GLOBAL_QUORUM: 0.7, LOCAL: 0.2, LOCAL_QUORUM: 0.1 });
@@ -87,9 +89,9 @@ export class Client {
       return;
     }
     const there = workload.resources.filter(({ state }) => state !== "deleted" || random.chance(0.15));
-    const hot = random.chance(workload.shape.hotRate) ? there.find(({ type, state }) => type === "component" && state !== "deleted") : undefined;
+    const hot = random.chance(workload.shape.hotRate) ? there.find(({ type, state }) => type === workload.shape.hotType && state !== "deleted") : undefined;
     const resource = hot ?? random.pick(there);
-    if (resource.type === "incident" && this.session !== undefined && random.chance(0.15)) {
+    if (resource.type === "incident" && this.session !== undefined && random.chance(workload.shape.labelRate)) {
       await this.label(resource, replica, text, random);
       return;
     }
@@ -109,7 +111,7 @@ export class Client {
     const isKnown = this.seen.get(nameOf(resource))?.found === true;
     if (resource.state === "new" && !isKnown && random.chance(0.75)) return this.create(resource, text, random);
     const choice = random.weighted({
-      read: 0.32, update: 0.26, compareAndSet: 0.12, post: type === "incident" ? 0.14 : 0, conflicts: 0.04, history: 0.02, delete: this.workload.shape.deleteRate,
+      read: 0.32, update: 0.26, compareAndSet: this.workload.shape.compareRate, post: type === "incident" ? 0.14 : 0, conflicts: 0.04, history: 0.02, delete: this.workload.shape.deleteRate,
     });
     const level = this.workload.levelFor(resource, choice !== "read" && choice !== "conflicts" && choice !== "history", random);
     const common = { type, resource, level };
@@ -125,7 +127,7 @@ export class Client {
       }
       default: {
         const fields = fieldsFor(type, text, random);
-        const ifMatch = choice === "compareAndSet" ? this.seen.get(nameOf(resource))?.etag : undefined;
+        const ifMatch = choice === "compareAndSet" ? this.tagOf(resource, random) : undefined;
         if (choice === "compareAndSet" && ifMatch === undefined) return { ...common, kind: "read", asks: { query: readResource(type, id) } };
         const command = kindOf(type).patch(id, fields, `u-${text}`);
         const added = typeof fields["body"] === "string" ? { added: { updates: [fields["body"]] } } : {};
@@ -134,6 +136,12 @@ export class Client {
         return { ...common, kind: "update", written: { fields: registers, ...added }, asks: { command }, ...keyed(random.chance(0.2) ? `key-${text}` : undefined) };
       }
     }
+  }
+
+  /** The ETag that the client saw last, or that it was told by another one. */
+  private tagOf(resource: WorkedResource, random: SeededRandom): string | undefined {
+    const told = random.chance(0.3) ? this.workload.latestTags.get(nameOf(resource)) : undefined;
+    return told ?? this.seen.get(nameOf(resource))?.etag;
   }
 
   private create(resource: WorkedResource, text: string, random: SeededRandom): Intent {
@@ -154,8 +162,10 @@ export class Client {
     this.learn(looked, answer);
     const before = sight?.sets?.["labels"];
     if (before === undefined || this.workload.ended) return;
-    const gone = before.length > 0 && random.chance(0.4) ? random.pick(before) : undefined;
-    const added = `label ${text}`;
+    // One that all clients give and take, or one of our own.
+    const common = random.chance(0.6) ? random.pick(COMMON_LABELS) : undefined;
+    const gone = common !== undefined && before.includes(common) ? common : common === undefined && before.length > 0 && random.chance(0.4) ? random.pick(before) : undefined;
+    const added = common ?? `label ${text}`;
     const labels = gone === undefined ? [...before, added] : before.filter((label) => label !== gone);
     const written: Written = gone === undefined ? { added: { labels: [added] } } : { removed: { labels: [gone] } };
     const level = this.workload.levelFor(resource, true, random);
@@ -180,12 +190,21 @@ export class Client {
     for (let attempt = 0; attempt < 3; attempt++) {
       const { answer } = await this.perform(intent, at);
       this.learn(intent, answer);
-      if (answer !== undefined && answer.status < 500) return;
+      if (answer !== undefined && answer.status < 500) return this.performAgain(intent, random.chance(0.5) || others.length === 0 ? at : random.pick(others), random);
       if (workload.ended) return;
       await this.pause(random.between(10, 1_000));
       workload.reached("workload: a request was repeated with its key");
       if (others.length > 0 && random.chance(0.6)) at = random.pick(others);
     }
+  }
+
+  /** Asks once more for what was answered, as after a second click. The session sees to it that the first answer is known there. */
+  private async performAgain(intent: Intent, replica: string, random: SeededRandom): Promise<void> {
+    if (this.session === undefined || random.chance(0.5)) return;
+    await this.pause(random.between(1, 1_500));
+    if (this.workload.ended) return;
+    this.workload.reached("workload: a request was repeated after its answer");
+    this.learn(intent, (await this.perform(intent, replica)).answer);
   }
 
   /** What follows from an answer: a conflict that was seen may be decided. */
@@ -244,13 +263,18 @@ export class Client {
     const tokenOut = tokenOf(answer);
     if (session !== undefined && tokenOut !== undefined) session.token = tokenOut;
     const returned = this.returnedOf(intent, answer);
-    if (returned.sight !== undefined && resource !== undefined) this.seen.set(nameOf(resource), returned.sight);
+    if (returned.sight !== undefined && resource !== undefined) this.saw(resource, returned.sight);
     const stamp = answer.status < 300 ? answer.body?.["updated_hlc"] : undefined;
     ended({
       outcome, answered: true, status: answer.status, returned, ...(tokenOut === undefined ? {} : { tokenOut }), ...(answer.replayed ? { replayed: true } : {}),
-      ...(typeof stamp === "string" && written !== undefined && kind !== "post-update" ? { stamp } : {}), ...(outcome === "ok" ? { servedLevel: level } : {}),
+      ...(typeof stamp === "string" && written !== undefined && kind !== "post-update" ? { stamp } : {}), ...(answer.servedLevel === undefined ? {} : { servedLevel: answer.servedLevel }),
     });
     return { answer, ...(returned.conflicts === undefined ? {} : { conflicts: returned.conflicts }), ...(returned.sight === undefined ? {} : { sight: returned.sight }) };
+  }
+
+  private saw(resource: WorkedResource, sight: Sight): void {
+    this.seen.set(nameOf(resource), sight);
+    if (sight.etag !== undefined) this.workload.latestTags.set(nameOf(resource), sight.etag);
   }
 
   private returnedOf({ kind, type }: Intent, answer: Answer): Returned {

@@ -4,7 +4,9 @@
  * Faults that take a replica's memory (its disk emptied, damaged, put back) are held back while others have not got theirs back: a cluster
  * that loses the disks of a majority loses what only they held, and no protocol can help. What is expected of one at a time is checked.
  */
-import { dominates, joinInto, type MutableVector } from "../core/vector.js";
+import { dominates, joinInto, type MutableVector, type Vector } from "../core/vector.js";
+import { FORGETTING_FAULTS } from "./checkers/forgetting.js";
+import { storedState } from "./claim-witness.js";
 import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
 import type { FaultEvent } from "./history.js";
 import type { EventQueue } from "./event-queue.js";
@@ -20,6 +22,8 @@ interface Befallen {
   readonly targets: readonly string[];
   readonly end?: End;
   readonly detail?: string;
+  /** Of what took a replica's memory at once. */
+  readonly held?: Vector;
 }
 
 /** How long a stopped replica stays stopped at least, ms. */
@@ -28,7 +32,7 @@ const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
 
 export class FaultInjector {
   private readonly told: FaultEvent[] = [];
-  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string }>();
+  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string; readonly held?: Vector }>();
   /** Replicas that have lost their memory, and what they must hold to have it back. */
   private readonly forgetful = new Map<string, MutableVector>();
   private healed = false;
@@ -57,13 +61,13 @@ export class FaultInjector {
     const befallen = this.befall(fault, this.random.fork(`fault ${id}`));
     if (befallen === undefined) return;
     this.reached(`fault: ${kind}`);
-    const { targets, end, detail } = befallen;
+    const { end, ...told } = befallen;
     const fromMs = this.queue.now;
     if (end === undefined) {
-      this.tell(kind, targets, fromMs, undefined, detail);
+      this.tell(kind, { ...told, fromMs });
       return;
     }
-    this.underway.set(id, { kind, targets, end, fromMs, ...(detail === undefined ? {} : { detail }) });
+    this.underway.set(id, { kind, end, fromMs, ...told });
     this.queue.after(fault.lastsMs, `fault ${id} ends`, () => this.end(id));
   }
 
@@ -71,17 +75,26 @@ export class FaultInjector {
     const fault = this.underway.get(id);
     if (fault === undefined) return;
     this.underway.delete(id);
-    fault.end();
-    this.tell(fault.kind, fault.targets, fault.fromMs, this.queue.now, fault.detail);
+    const { kind, end, ...told } = fault;
+    end();
+    this.tell(kind, { ...told, untilMs: this.queue.now });
   }
 
   /** A damaged store was set aside, as `--rebuild` does: what only it held is lost. */
   rebuilt(replica: string): void {
-    this.tell("disk-emptied", [replica], this.queue.now, undefined, "rebuilt after damage");
+    this.tell("disk-emptied", { targets: [replica], fromMs: this.queue.now, detail: "rebuilt after damage" });
   }
 
-  private tell(kind: SimulatedFault, targets: readonly string[], fromMs: number, untilMs: number | undefined, detail: string | undefined): void {
-    this.told.push({ kind: historyKind(kind), targets, fromMs, ...(untilMs === undefined ? {} : { untilMs }), ...(detail === undefined ? {} : { detail }) });
+  private tell(kind: SimulatedFault, told: Omit<FaultEvent, "kind">): void {
+    const named = historyKind(kind);
+    this.told.push({ kind: named, ...(FORGETTING_FAULTS.has(named) ? { held: this.held() } : {}), ...told });
+  }
+
+  /** What all members together hold durably. */
+  private held(): Vector {
+    const held: MutableVector = {};
+    for (const { replica } of this.members) joinInto(held, storedState(this.world.machine(replica).disk)?.vector ?? {});
+    return held;
   }
 
   /** Ends every fault and lets no new one begin. Everything is started; damage that nobody has met is met at the start. */
@@ -414,7 +427,7 @@ export class FaultInjector {
     const end = this.downUntilEnd(machine);
     this.world.crash(machine.shape.replica, "nothing");
     machine.disk.clear();
-    return { targets: [machine.shape.replica], end };
+    return { targets: [machine.shape.replica], held: this.held(), end };
   }
 
   private flipped(random: SeededRandom): Befallen | undefined {

@@ -78,6 +78,7 @@ const finalObservation = closed({
   lists: optional(Type.Record(string, Type.Array(string))),
 });
 
+const claim = closed({ replica: string, atMs: ms, to: string, in: string, of: string, told: Type.Number(), onDisk: Type.Number() });
 const delivered = closed({ key: string, content: json, replica: string, atMs: ms });
 
 /** The schema of a history file. */
@@ -86,13 +87,14 @@ export const historySchema = closed({
   run: closed({ instrument: oneOf(["simulator", "chaos", "test"]), scenario: optional(string), seed: optional(Type.Number()), command: optional(string) }),
   replicas: Type.Array(closed({ replica: string, region: string, role: oneOf(["region", "edge"]) })),
   operations: Type.Array(operation),
-  faults: Type.Array(closed({ kind: oneOf(FAULT_KINDS), targets: Type.Array(string), fromMs: ms, untilMs: optional(ms), detail: optional(string) })),
+  faults: Type.Array(closed({ kind: oneOf(FAULT_KINDS), targets: Type.Array(string), fromMs: ms, untilMs: optional(ms), detail: optional(string), held: optional(vector) })),
   healedAtMs: optional(ms),
   convergedAtMs: optional(ms),
   final: Type.Array(finalObservation),
   stamps: optional(Type.Array(closed({ replica: string, incarnation: Type.Integer(), atMs: ms, hlc: string }))),
   samples: optional(Type.Array(closed({ replica: string, atMs: ms, name: string, value: Type.Number(), limit: Type.Number() }))),
   projections: optional(Type.Array(closed({ replica: string, projection: string, kept: json, rebuilt: json }))),
+  claims: optional(closed({ compared: Type.Integer(), beyondDisk: Type.Array(claim) })),
   effects: optional(closed({ expected: Type.Array(closed({ key: string, because: string })), delivered: Type.Array(delivered) })),
 });
 

@@ -174,6 +174,8 @@ export interface FaultEvent {
   /** Absent: a moment, or until the end. */
   readonly untilMs?: number;
   readonly detail?: string;
+  /** Where a replica loses its memory, and the recorder can look: what all replicas together held durably right after that. */
+  readonly held?: Vector;
 }
 
 export interface FinalDocument {
@@ -232,6 +234,27 @@ export interface Effects {
   readonly delivered: readonly { readonly key: string; readonly content: Json; readonly replica: string; readonly atMs: number }[];
 }
 
+/** What replicas told peers and clients that they hold, where the recorder can compare it with their disks. */
+export interface Claims {
+  /** How many were compared. */
+  readonly compared: number;
+  /** Those that the disk did not bear out at that moment; the first ones. */
+  readonly beyondDisk: readonly Claim[];
+}
+
+export interface Claim {
+  readonly replica: string;
+  readonly atMs: number;
+  /** A peer, or `a client`. */
+  readonly to: string;
+  /** In words, such as `an acknowledgement`. */
+  readonly in: string;
+  /** An origin, or `votes`. */
+  readonly of: string;
+  readonly told: number;
+  readonly onDisk: number;
+}
+
 export interface RunReplica {
   readonly replica: string;
   readonly region: string;
@@ -255,6 +278,7 @@ export interface History {
   readonly samples?: readonly Sample[];
   readonly projections?: readonly ProjectionComparison[];
   readonly effects?: Effects;
+  readonly claims?: Claims;
 }
 
 const READS: ReadonlySet<OperationKind> = new Set<OperationKind>(["read", "list", "conflicts", "history"]);

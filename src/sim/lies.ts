@@ -78,8 +78,15 @@ export const LIES: readonly Lie[] = [
       { file: "store/commit.ts", find: "      if (operationIds !== undefined && log.table.find(command.subject)?.operationIds.includes(operation) === true) return { written: false };", replace: "" },
     ],
   },
-  one("a-condition-is-not-compared-again", "If-Match is compared with what is held here only, not after a read of the others.", "core/quorum-chain.ts",
-    "      } else if (matches(write.ifMatch, etag)) {", "      } else if (write.fresh || matches(write.ifMatch, etag)) {", 400),
+  {
+    name: "a-condition-is-not-compared-again", what: "A write with If-Match that lost a version is proposed for the next one, whatever the tag is by then.", seedsMax: 200,
+    edits: [
+      { file: "core/quorum-chain.ts", find: "      } else if (matches(write.ifMatch, etag)) {", replace: "      } else if (write.losses > 0 || matches(write.ifMatch, etag)) {" },
+      { file: "core/quorum-chain.ts", find: "    return condition === undefined || (equalVectors(held, built.base) && matches(condition, this.self.host.etag(document)));", replace: "    return condition === undefined || equalVectors(held, built.base);" },
+    ],
+  },
+  one("a-refusal-of-what-is-old", "A write whose If-Match does not fit what is held here is refused at once, without a read of the others.", "core/quorum-chain.ts",
+    "      } else if (write.fresh) {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", "      } else if (write.operation !== \"\") {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", 400),
   one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
     "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;"),
   // Bugs that the simulator found in the product, put back.

@@ -2,10 +2,11 @@
 import { limits } from "../core/limits.js";
 import { keyOf } from "../core/document.js";
 import { dominates } from "../core/vector.js";
-import type { ClusterStatus } from "../store/data-plane.js";
-import { keyspace } from "../store/keyspace.js";
+import type { ClusterStatus, HistoryEntry } from "../store/data-plane.js";
+import { isFault } from "../core/errors.js";
+import { storedState } from "./claim-witness.js";
 import type { EventQueue } from "./event-queue.js";
-import type { Conflict, FinalDocument, FinalObservation, History, Sample, StampObservation } from "./history.js";
+import type { Conflict, FinalDocument, FinalObservation, History, RecordedEntry, Sample, StampObservation } from "./history.js";
 import type { Recorder } from "./recorder.js";
 import type { Answer, Request, Requests } from "./requests.js";
 import { listedOf, PAGE, readAll, readConflictsOf, readResource, sightOf, TYPES } from "./resources.js";
@@ -40,10 +41,10 @@ export class Observer {
     return this.world.queue;
   }
 
-  get result(): Pick<History, "healedAtMs" | "convergedAtMs" | "final" | "stamps" | "samples"> {
+  get result(): Pick<History, "healedAtMs" | "convergedAtMs" | "final" | "stamps" | "samples" | "claims"> {
     return {
       ...(this.healedAtMs === undefined ? {} : { healedAtMs: this.healedAtMs }), ...(this.convergedAtMs === undefined ? {} : { convergedAtMs: this.convergedAtMs }),
-      final: this.final, stamps: this.stamps, samples: this.samples,
+      final: this.final, stamps: this.stamps, samples: this.samples, claims: this.world.witness.claims,
     };
   }
 
@@ -58,9 +59,9 @@ export class Observer {
     for (const [replica, { node, metrics, disk }] of this.world.machines) {
       if (node === undefined) continue;
       // The clock as it is durable: what a replica has only in memory it may lose, and has stamped nothing with that anybody was told.
-      const stored = disk.peek(keyspace.state);
+      const stored = storedState(disk);
       if (stored !== undefined) {
-        const { incarnation, hlc } = JSON.parse(Buffer.from(stored).toString()) as { incarnation: number; hlc: string };
+        const { incarnation, hlc } = stored;
         // A volume that was put back shows an old clock until the replica has noticed, and lives on as another.
         const isOldLife = disk.wentBack && this.lives.get(replica) === incarnation;
         this.lives.set(replica, incarnation);
@@ -122,8 +123,9 @@ export class Observer {
         if (sight === undefined) continue;
         const conflicts = sight.found ? await this.ask(replica, { query: readConflictsOf(type, id) }) : undefined;
         const history = await this.ask(replica, { historyOf: keyOf(PAGE, type, id) });
+        const named = history?.history === undefined ? undefined : await this.named(machine, keyOf(PAGE, type, id), history.history);
         documents.push({
-          resource: { page: PAGE, type, id }, sight, ...(history?.history === undefined ? {} : { history: history.history }),
+          resource: { page: PAGE, type, id }, sight, ...(named === undefined ? {} : { history: named }),
           ...(conflicts?.body == null ? {} : { conflicts: (conflicts.body["data"] ?? []) as unknown as readonly Conflict[] }),
         });
       }
@@ -133,6 +135,14 @@ export class Observer {
     return {
       replica, region, observedAtMs: this.queue.now, documents, lists, ...(status === undefined ? {} : { vector: status.vector, merkleRoot: status.merkle_root }),
     };
+  }
+
+  /** Adds to entries what the API does not tell: the name of the change, and what its author had seen. */
+  private async named({ node }: Machine, document: string, entries: readonly HistoryEntry[]): Promise<readonly RecordedEntry[]> {
+    const changes = await node?.changes(document);
+    if (changes === undefined || isFault(changes)) return entries;
+    const byStamp = new Map(changes.map(({ dot, change }) => [`${change.hlc} ${change.replica}`, { dot, context: change.context }]));
+    return entries.map((entry) => ({ ...entry, ...byStamp.get(`${entry.hlc} ${entry.replica}`) }));
   }
 
   private ask(replica: string, asks: Request["asks"]): Promise<Answer | undefined> {

@@ -32,6 +32,8 @@ export interface Answer {
   readonly replayed: boolean;
   /** What a fault says became of a write. */
   readonly outcome?: string;
+  /** Of reads: the highest level, up to the one asked for, that the replica can have served, by whom it heard from meanwhile. */
+  readonly servedLevel?: ConsistencyLevel;
 }
 
 const HOP_MS = 0.4;
@@ -101,12 +103,28 @@ export class Requests {
       const passed = await this.passOn(machine, request);
       if (passed !== undefined) return passed;
     }
-    return run(node, request, operation, async (to, id, timeoutMs) => {
+    const sinceMs = this.world.queue.now;
+    let isFromElsewhere = false;
+    const reply = await run(node, request, operation, async (to, id, timeoutMs) => {
       if (hops >= HOPS_MAX || !process.alive) return undefined;
       this.events.reached("request: handed over to another region");
       const reply = await this.between(machine.shape.replica, to, timeoutMs + WAY_MS, (target, there) => this.serve(target, there, { ...request, quorumTimeoutMs: timeoutMs }, hops + 1, id));
-      return reply === undefined || isFault(reply) ? reply : committedOf(reply);
+      if (reply === undefined || isFault(reply)) return reply;
+      isFromElsewhere = true;
+      return committedOf(reply);
     });
+    // A replayed answer may be that of a request that was handed over.
+    const told = isFromElsewhere || isFault(reply) || reply.replayed || reply.token === undefined ? undefined : node.parseToken(reply.token);
+    if (told !== undefined && process.alive) this.world.witness.token(machine.shape.replica, told);
+    return "command" in request.asks ? reply : { ...(isFault(reply) ? answerOf(reply) : reply), servedLevel: this.levelServed(machine, request.level, sinceMs) };
+  }
+
+  /** A quorum level takes an answer of so many others that they make a majority with the replica. */
+  private levelServed({ shape: { replica, region } }: Machine, level: ConsistencyLevel, sinceMs: number): ConsistencyLevel {
+    if (level === "LOCAL") return level;
+    const others = this.world.membership.filter((member) => member.replica !== replica && (level === "GLOBAL_QUORUM" ? member.voter : member.region === region && member.role === "region"));
+    const heard = others.filter((other) => this.world.network.heardMs(other.replica, replica) >= sinceMs).length;
+    return heard >= Math.floor((others.length + 1) / 2) ? level : "LOCAL";
   }
 
   /** To the voters, the one of the own region first. */

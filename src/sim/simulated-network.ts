@@ -74,6 +74,8 @@ export interface NetworkOptions {
   latencyMs(from: string, to: string): number;
   /** Counts what has happened, for the coverage. */
   reached(what: string): void;
+  /** Who looks on hears of every message and greeting as it leaves. */
+  readonly witness?: { sent(from: string, to: string, message: Message): void; greeted(from: string, to: string, hello: Hello): void } | undefined;
   /** A message takes up to this many times its latency; 1 unless told. */
   readonly jitter?: number;
   readonly reconnectMinMs?: number;
@@ -85,6 +87,8 @@ export class SimulatedNetwork {
   private readonly connections = new Map<string, Connection>();
   private readonly attempts = new Map<string, number>();
   private readonly faults = new Map<string, WireFault>();
+  /** `<from>><to>` → when a message arrived last. */
+  private readonly heard = new Map<string, number>();
   private connectionCount = 0;
 
   constructor(
@@ -151,6 +155,11 @@ export class SimulatedNetwork {
     return this.options.latencyMs(from, to) * this.random.between(1, this.options.jitter ?? 1) + (wire?.extraMs ?? 0);
   }
 
+  /** When a message of one replica reached another last; -Infinity if none ever did. */
+  heardMs(from: string, to: string): number {
+    return this.heard.get(`${from}>${to}`) ?? Number.NEGATIVE_INFINITY;
+  }
+
   // What transports call.
 
   /** @internal */
@@ -176,6 +185,7 @@ export class SimulatedNetwork {
     if (connection === undefined || !connection.up.has(from)) return false;
     const direction = connection.directions.find((one) => one.from === from);
     if (direction === undefined || !from.process.alive) return false;
+    this.options.witness?.sent(from.replica, to, message);
     const bytes = this.options.codec.encode(message);
     if (bytes.length > limits.messageBytesMax || direction.queuedBytes + bytes.length > from.outboxBytes) return false;
     // The other side is gone, and this one has not noticed: what it sends is lost.
@@ -268,6 +278,7 @@ export class SimulatedNetwork {
         this.break(connection, "a frame that cannot be decoded", "none");
         return;
       }
+      this.heard.set(direction.wire, this.queue.now);
       to.handler?.received(from.replica, this.options.codec.decode(underway.bytes), underway.bytes.length);
     });
   }
@@ -338,6 +349,7 @@ export class SimulatedNetwork {
     const toDialler = this.oneWayMs(listener.replica, dialler.replica);
     const told = dialler.handler?.hello();
     if (toListener === undefined || toDialler === undefined || told === undefined) return fails("the handshake got lost");
+    this.options.witness?.greeted(dialler.replica, listener.replica, told);
     const said = structuredClone(told);
     this.queue.after(SILENCE_MS, `${key} handshake limit`, () => {
       if (!connection.broken && connection.up.size < 2) fails("no handshake in time");
@@ -346,6 +358,7 @@ export class SimulatedNetwork {
       if (connection.broken) return;
       const answer = listener.handler?.hello();
       if (answer === undefined || refusal(dialler, listener, said, answer) || listener.handler?.admit(said) !== undefined) return fails("refused");
+      this.options.witness?.greeted(listener.replica, dialler.replica, answer);
       const answered = structuredClone(answer);
       dialler.process.after(toDialler, `${dialler.replica} hears hello`, () => {
         if (connection.broken) return;

@@ -32,17 +32,26 @@ export interface WorkloadShape {
   readonly deleteRate: number;
   readonly quorumTimeoutMs: number;
   readonly bursts: boolean;
-  /** How often the clients meet at one and the same resource. */
+  /** How often the clients meet at one and the same resource, and of which type it is. */
   readonly hotRate: number;
+  readonly hotType: ResourceType;
+  /** How often work on an incident is a change of its labels. */
+  readonly labelRate: number;
+  /** How often an update names the ETag that was seen, compared with 0.26 for one that does not. */
+  readonly compareRate: number;
 }
 
 export function workloadShapeOf(random: SeededRandom): WorkloadShape {
-  // A race: many clients at one resource at a quorum, for a short time.
-  if (random.chance(0.35)) {
-    return { clients: random.integer(4, 6), thinkMs: 60, resourcesOfAType: 1, deleteRate: random.pick([0, 0.01]), classes: { quorum: 1, mixed: 0, local: 0 }, quorumTimeoutMs: 5_000, bursts: true, hotRate: 0.85 };
+  // A race: many clients at one resource, for a short time; at a quorum only, or at every level.
+  if (random.chance(0.4)) {
+    return {
+      clients: random.integer(4, 6), thinkMs: 60, resourcesOfAType: 1, deleteRate: random.pick([0, 0.01]), quorumTimeoutMs: 5_000, bursts: true, hotRate: 0.85,
+      classes: random.chance(0.6) ? { quorum: 1, mixed: 0, local: 0 } : { quorum: 0, mixed: 1, local: 0 },
+      hotType: random.chance(0.6) ? "component" : "incident", labelRate: random.pick([0.1, 0.5]), compareRate: random.pick([0.12, 0.6]),
+    };
   }
   return {
-    hotRate: 0,
+    hotRate: 0, hotType: "component", labelRate: random.pick([0.15, 0.15, 0.5]), compareRate: 0.12,
     clients: random.integer(3, 6), thinkMs: random.pick([150, 400, 900]), resourcesOfAType: random.integer(1, 2), deleteRate: random.pick([0, 0.02, 0.08]),
     classes: random.pick([{ quorum: 1, mixed: 0, local: 0 }, { quorum: 0.5, mixed: 0.3, local: 0.2 }, { quorum: 0.2, mixed: 0.4, local: 0.4 }, { quorum: 0.6, mixed: 0, local: 0.4 }]),
     quorumTimeoutMs: random.pick([1_000, 5_000]), bursts: random.chance(0.3),
@@ -51,6 +60,8 @@ export function workloadShapeOf(random: SeededRandom): WorkloadShape {
 
 export class Workload {
   readonly resources: WorkedResource[] = [];
+  /** Resource → the ETag that any client saw last: colleagues tell each other. */
+  readonly latestTags = new Map<string, string>();
   private readonly clients: Client[];
   private numbers = 0;
   private running = 0;

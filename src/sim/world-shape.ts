@@ -13,6 +13,8 @@ export interface ReplicaShape {
 export interface WorldShape {
   readonly replicas: readonly ReplicaShape[];
   readonly roundTripsMs: Readonly<Record<string, number>>;
+  /** A way between two regions that is slower in one direction than back, as where routes differ. */
+  readonly slowWay: { readonly from: string; readonly to: string; readonly extraMs: number } | undefined;
   readonly limits: Limits;
   readonly antiEntropyIntervalMs: number;
   readonly disk: DiskTimes;
@@ -31,6 +33,12 @@ const WITHIN_A_REGION_MS = 1;
 
 export function roundTripMs(shape: WorldShape, a: string, b: string): number {
   return a === b ? WITHIN_A_REGION_MS : (shape.roundTripsMs[`${a} ${b}`] ?? shape.roundTripsMs[`${b} ${a}`] ?? 100);
+}
+
+/** One way between two replicas, ms. */
+export function oneWayMs(shape: WorldShape, from: ReplicaShape, to: ReplicaShape): number {
+  const isSlow = shape.slowWay?.from === from.region && shape.slowWay.to === to.region;
+  return roundTripMs(shape, from.region, to.region) / 2 + (isSlow ? (shape.slowWay?.extraMs ?? 0) : 0);
 }
 
 /** Bounds that make rare paths common: a short log, a small cache, few bytes on the way. */
@@ -57,5 +65,11 @@ export function shapeOf(random: SeededRandom): WorldShape {
     replicas, roundTripsMs: ROUND_TRIPS_MS, limits: boundsOf(random), antiEntropyIntervalMs: random.pick([3_000, 10_000, 300_000]),
     jitter: random.pick([1.05, 1.5, 4]),
     disk: { readMs: random.pick([0.05, 0.3]), syncMs: random.pick([0.3, 2, 8]) },
+    slowWay: random.chance(0.4) ? slowWayOf(regions, random) : undefined,
   };
+}
+
+function slowWayOf(regions: readonly string[], random: SeededRandom): WorldShape["slowWay"] {
+  const [from = "", to = ""] = random.shuffled(regions);
+  return { from, to, extraMs: random.pick([100, 300, 700]) };
 }

@@ -10,6 +10,7 @@ import { ReplicaNode, type NodeOptions, type NodePorts } from "../node.js";
 import type { PlannedChange, Snapshot } from "../store/data-plane.js";
 import { foldChanges } from "../store/documents.js";
 import { isFault } from "../core/errors.js";
+import { ClaimWitness } from "./claim-witness.js";
 import type { EventQueue, NextTurn } from "./event-queue.js";
 import type { SeededRandom } from "./seeded-random.js";
 import { SimulatedDisk, type CrashLeaves, type SimulatedStorage } from "./simulated-disk.js";
@@ -17,7 +18,7 @@ import { SimulatedMetrics } from "./simulated-metrics.js";
 import { SimulatedNetwork, type WireCodec } from "./simulated-network.js";
 import { SimulatedClock, SimulatedProcess } from "./simulated-process.js";
 import type { Trace } from "./trace.js";
-import { roundTripMs, type ReplicaShape, type WorldShape } from "./world-shape.js";
+import { oneWayMs, type ReplicaShape, type WorldShape } from "./world-shape.js";
 
 /** The wall clock at the beginning, ms since the epoch. */
 export const EPOCH_MS = Date.UTC(2026, 5, 1);
@@ -61,6 +62,7 @@ function genesis(): readonly PlannedChange[] {
 export class World {
   readonly machines = new Map<string, Machine>();
   readonly network: SimulatedNetwork;
+  readonly witness: ClaimWitness;
   private members: readonly ReplicaShape[];
   private readonly latencies = new Map<string, number>();
 
@@ -73,8 +75,9 @@ export class World {
     private readonly events: WorldEvents,
   ) {
     this.members = shape.replicas;
+    this.witness = new ClaimWitness((replica) => this.machine(replica).disk, () => queue.now);
     this.network = new SimulatedNetwork(queue, random.fork("network"), trace, {
-      codec: host.codec, reached: events.reached, jitter: shape.jitter,
+      codec: host.codec, reached: events.reached, jitter: shape.jitter, witness: this.witness,
       latencyMs: (from, to) => this.latencyMs(from, to),
     });
     for (const replica of shape.replicas) this.addMachine(replica);
@@ -84,7 +87,7 @@ export class World {
     const name = `${from}>${to}`;
     const known = this.latencies.get(name);
     if (known !== undefined) return known;
-    const latency = roundTripMs(this.shape, this.machine(from).shape.region, this.machine(to).shape.region) / 2;
+    const latency = oneWayMs(this.shape, this.machine(from).shape, this.machine(to).shape);
     this.latencies.set(name, latency);
     return latency;
   }
@@ -182,8 +185,8 @@ export class World {
       this.crash(replica, "nothing");
       if (rebuild) {
         this.events.reached("operator: a damaged store was rebuilt");
-        this.events.rebuilt(replica);
         machine.disk.clear();
+        this.events.rebuilt(replica);
       }
       if (!machine.down) this.start(replica);
     });

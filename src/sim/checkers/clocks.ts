@@ -5,7 +5,7 @@ import { canonical, groupBy, HistoryIndex } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments } from "./final-documents.js";
 import { isTelling } from "./register.js";
-import { FORGETTING_FAULTS } from "./forgetting.js";
+import { forgetfulReplicas } from "./forgetting.js";
 
 const PROMISED = "The hybrid logical clock of a replica only goes forward, whatever its wall clock does, across restarts too.";
 
@@ -67,7 +67,7 @@ function checkOwnOrder(name: string, entries: readonly RecordedEntry[], findings
 /** Of two writes at one replica the one that was asked for after the other was answered has the later stamp. */
 function checkWrites(history: History, finals: FinalDocuments, findings: Findings): void {
   const index = new HistoryIndex(history);
-  const forgetful = new Set(history.faults.filter(({ kind }) => FORGETTING_FAULTS.has(kind)).flatMap(({ targets }) => targets));
+  const forgetful = forgetfulReplicas(history);
   const stamped = history.operations.flatMap((operation) => {
     const hlc = index.write(operation) === undefined || forgetful.has(operation.replica) || forgetful.has(operation.region) ? undefined : stampOf(operation, finals);
     return hlc === undefined ? [] : [{ operation, hlc }];

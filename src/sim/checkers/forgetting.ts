@@ -1,21 +1,39 @@
 /** What a replica that loses its disk may take with it. */
-import type { FaultKind, History } from "../history.js";
+import { dominates } from "../../core/vector.js";
+import type { FaultEvent, FaultKind, History, Operation } from "../history.js";
 import type { LogicalWrite } from "../history-index.js";
 
 /** After these a replica may have to learn again what it knew. */
 export const FORGETTING_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored"]);
 
+/** Replicas, and regions where a fault names those, that have lost their memory at some time. */
+export function forgetfulReplicas({ faults }: History): ReadonlySet<string> {
+  return new Set(faults.filter(({ kind }) => FORGETTING_FAULTS.has(kind)).flatMap(({ targets }) => targets));
+}
+
 /**
  * A LOCAL write is in one replica's hands until it is replicated, and is lost with its disk; a LOCAL_QUORUM one with the disks of as many
- * replicas of the region as acknowledged it. What a majority of regions has decided is never excused.
+ * replicas of the region as acknowledged it. What a majority of regions has decided is never excused; nor is what another replica held
+ * when the disk was lost, where the recorder could look.
  */
 export function mayBeForgotten(write: LogicalWrite, history: History): boolean {
-  return write.operations.every(({ level, replica, region, returnedAtMs, outcome }) => {
+  return write.operations.every((operation) => {
+    const { level, replica, outcome, returnedAtMs } = operation;
     if (outcome !== "ok") return true;
     if (level === "GLOBAL_QUORUM" || returnedAtMs === undefined) return false;
-    const hasForgotten = (name: string): boolean => history.faults.some(({ kind, targets, fromMs, untilMs }) => FORGETTING_FAULTS.has(kind) && targets.includes(name) && (untilMs ?? fromMs) >= returnedAtMs);
-    if (level === "LOCAL") return hasForgotten(replica);
-    const within = history.replicas.filter((other) => other.region === region && other.role === "region");
-    return within.filter((other) => hasForgotten(other.replica)).length >= Math.floor(within.length / 2) + 1;
+    const isLostWith = (name: string): boolean => history.faults.some((fault) => fault.targets.includes(name) && takesWithIt(fault, operation));
+    return level === "LOCAL" ? isLostWith(replica) : losesMajority(operation, history, isLostWith);
   });
+}
+
+/** True if the fault came after the answer, and nobody else is known to have held then what the replica held when it answered. */
+function takesWithIt({ kind, fromMs, untilMs, held }: FaultEvent, { returnedAtMs, tokenOut }: Operation): boolean {
+  if (!FORGETTING_FAULTS.has(kind) || (untilMs ?? fromMs) < (returnedAtMs ?? 0)) return false;
+  return held === undefined || tokenOut?.vector === undefined || !dominates(held, tokenOut.vector);
+}
+
+/** True if a majority of the region of an operation has lost it. */
+function losesMajority({ region }: Operation, { replicas }: History, isLostWith: (replica: string) => boolean): boolean {
+  const within = replicas.filter((other) => other.region === region && other.role === "region");
+  return within.filter((other) => isLostWith(other.replica)).length >= Math.floor(within.length / 2) + 1;
 }

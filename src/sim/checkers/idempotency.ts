@@ -1,8 +1,10 @@
 /** One Idempotency-Key, one write: one resource, one answer, one effect, in whichever region it is repeated. */
+import { dominates } from "../../core/vector.js";
 import { isWrite, scopeName, type History, type Operation } from "../history.js";
 import { canonical, groupBy, HistoryIndex, type LogicalWrite } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments } from "./final-documents.js";
+import { forgetfulReplicas } from "./forgetting.js";
 import { isTelling } from "./register.js";
 
 export const idempotency: Checker = {
@@ -14,8 +16,15 @@ export const idempotency: Checker = {
     const finals = new FinalDocuments(history);
     const keyed = history.operations.filter(({ kind, idempotencyKey }) => isWrite(kind) && idempotencyKey !== undefined);
     const routes = groupBy(keyed, ({ subject, kind, idempotencyKey }) => JSON.stringify([scopeName(subject), kind === "create" ? "" : (subject.id ?? ""), kind, idempotencyKey]));
-    for (const requests of routes.values()) checkAnswers(requests, findings);
-    for (const write of index.writes) checkEffect(write, finals, findings);
+    for (const requests of routes.values()) {
+      checkAnswers(requests, findings);
+      checkReplays(requests, findings);
+    }
+    const forgetful = forgetfulReplicas(history);
+    for (const write of index.writes) {
+      checkEffect(write, finals, findings);
+      checkEffects(write, finals, forgetful, findings);
+    }
     checkDoubles(history, finals, findings);
     return findings.verdict();
   },
@@ -46,6 +55,19 @@ function checkAnswers(requests: readonly Operation[], findings: Findings): void 
   }
 }
 
+/** Who hands back the token of the first answer is at a replica that knows the answer. */
+function checkReplays(requests: readonly Operation[], findings: Findings): void {
+  const answered = requests.filter(({ outcome }) => outcome === "ok");
+  const [first] = [...answered].sort((a, b) => (a.returnedAtMs ?? 0) - (b.returnedAtMs ?? 0));
+  const told = first?.tokenOut?.vector;
+  if (first === undefined || told === undefined) return;
+  for (const repeat of answered) {
+    if (repeat === first || repeat.invokedAtMs <= (first.returnedAtMs ?? 0) || repeat.tokenIn?.vector === undefined || !dominates(repeat.tokenIn.vector, told)) continue;
+    findings.checked();
+    if (repeat.replayed !== true) findings.violation("A repetition gets the first answer.", `${tell(repeat)} was answered as if it were the first, although ${tell(first)}, and its token came along.`, [first, repeat]);
+  }
+}
+
 function canonicalSight({ returned, status }: Operation): string {
   const sight = returned?.sight;
   return canonical([status ?? 0, sight?.found ?? false, sight?.etag ?? null, { ...sight?.fields }, Object.fromEntries(Object.entries(sight?.sets ?? {}).map(([set, elements]) => [set, [...elements]]))]);
@@ -60,6 +82,21 @@ function checkEffect({ resource, operations, written }: LogicalWrite, finals: Fi
     const changes = new Set(entries.filter((entry) => entry.field === field && canonical(entry.to) === canonical(value)).map(({ hlc }) => hlc));
     findings.checked();
     if (changes.size > 1) findings.violation("A write takes effect once.", `${field} ${canonical(value)} of ${resource} was written by ${changes.size} changes: ${operations.map(tell).join("; ")}.`, operations);
+  }
+}
+
+/** Without a quorum each replica that was asked makes one change of it at most. */
+function checkEffects({ resource, operations, written }: LogicalWrite, finals: FinalDocuments, forgetful: ReadonlySet<string>, findings: Findings): void {
+  if (resource === undefined || operations.length < 2 || operations.every(({ level }) => level === "GLOBAL_QUORUM")) return;
+  const entries = finals.entriesOf(resource);
+  for (const [field, value] of Object.entries(written.fields ?? {})) {
+    if (!isTelling(value)) continue;
+    const authors = groupBy(entries.filter((entry) => entry.field === field && canonical(entry.to) === canonical(value)), ({ replica }) => replica);
+    for (const [replica, own] of authors) {
+      findings.checked();
+      const changes = new Set(own.map(({ hlc }) => hlc)).size;
+      if (changes > 1 && !forgetful.has(replica)) findings.violation("A write takes effect once.", `${field} ${canonical(value)} of ${resource} was written by ${changes} changes of ${replica}: ${operations.map(tell).join("; ")}.`, operations);
+    }
   }
 }
 

@@ -1,197 +1,143 @@
 /**
- * What an operation must show of one resource, given what it is known to follow; and whether it does.
+ * What an operation must show of a resource, given what it is known to follow; and whether it does.
  *
  * Invariants:
- *  1. Known is what an answer showed, or acknowledged, before the operation that must show it: through a session token, or (`quorum`)
- *     through an earlier GLOBAL_QUORUM operation.
+ *  1. Known is what an answer showed, or acknowledged, before the operation that must show it: through a session token, or through an
+ *     earlier operation of a group whose members promise each other that (`KnowledgeRules`).
  *  2. A write supersedes what was known to it. Whoever shows a write shows nothing that it superseded. Between writes that did not
  *     know each other nothing is demanded: the field's rule chooses.
- *  3. Only one resource at a time: a change carries the past of its own document along, not that of others.
+ *  3. Each resource stands for itself: a change carries the past of its own document along, not that of others.
+ * All operations are gone through once, in order of invocation; each concerns one resource, lists those of their scope.
  * Source: Terry et al., "Session Guarantees for Weakly Consistent Replicated Data", 1994; the patterns of stale reads are those of
  * Bouajjani et al., "On Verifying Causal Consistency", 2017.
  */
-import { scopeName, type Operation, type Sight } from "../history.js";
-import { canonical, type HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
-import { isTelling } from "./register.js";
-
-/** A set of the resource's writes; bit `writes.length` says that it was seen to be deleted. */
-type Known = bigint;
+import { resourceName, scopeName, type Operation, type Sight } from "../history.js";
+import { groupBy, type HistoryIndex, type LogicalWrite } from "../history-index.js";
+import { PlaceSet } from "../place-set.js";
+import { KnownResource, type Contradiction } from "./known-resource.js";
+import { TokenKnowledge } from "./token-knowledge.js";
 
 /** A sight that does not show what it must. */
-export interface Staleness {
+export interface Staleness extends Contradiction {
   readonly operation: Operation;
-  /** The write that is not respected, where one can be named. */
-  readonly ignored: LogicalWrite | undefined;
-  /** True if the operation was told of it before; false if it is contradicted by what the same answer shows beside it. */
-  readonly toldBefore: boolean;
-  /** In words, without the operation. */
-  readonly what: string;
+  /** `<page>/<type>/<id>` */
+  readonly resource: string;
 }
 
-export interface KnowledgeOptions {
-  /** Earlier GLOBAL_QUORUM operations count as told, and only GLOBAL_QUORUM reads are checked. */
-  readonly quorum: boolean;
+/** What operations promise each other beside what their session tokens say. */
+export interface KnowledgeRules {
+  /** The operations that share what they know; undefined: this one shares nothing. */
+  group(operation: Operation): string | undefined;
+  /** Those of its group that begin after its answer know what it knew of its resource, and what it wrote. */
+  tells(operation: Operation): boolean;
+  /** It knows what its group was told. */
+  hears(operation: Operation): boolean;
+  /** What its answer shows counts as known from then on. */
+  learns(operation: Operation): boolean;
+  /** Its answer is looked at. */
+  checks(operation: Operation): boolean;
 }
 
-export class ResourceKnowledge {
-  private readonly writes: readonly LogicalWrite[];
-  private readonly places: ReadonlyMap<LogicalWrite, number>;
-  private readonly deletedBit: bigint;
-  /** What each write superseded: known before every request for it. */
-  private readonly pasts: (Known | undefined)[] = [];
-  private readonly byToken = new Map<string, Known>();
-  private readonly found: Staleness[] = [];
-  /** GLOBAL_QUORUM operations by time of return, and what those that have returned told. */
+interface Told {
+  readonly resource: string;
+  readonly group: string;
+  readonly known: PlaceSet;
+}
+
+export interface KnowledgeReport {
+  readonly stale: readonly Staleness[];
+  readonly checked: number;
+}
+
+/** `touched`: resources that writes of other resources change, too. */
+export function staleSights(index: HistoryIndex, rules: KnowledgeRules, touched: ReadonlySet<string>): KnowledgeReport {
+  return new KnowledgePass(index, rules, touched).run();
+}
+
+class KnowledgePass {
+  private readonly resources = new Map<string, KnownResource>();
+  private readonly byScope: ReadonlyMap<string, readonly KnownResource[]>;
+  private readonly tokens: TokenKnowledge;
+  /** Operations that tell others, by time of return; `heard` of them have returned by now. */
   private readonly returning: readonly Operation[];
-  private returned = 0;
-  private told: Known = 0n;
-  private readonly tells = new Map<number, Known>();
-  /** By operation, lists left out. */
-  private readonly sights: ReadonlyMap<number, Sight>;
-  checked = 0;
+  private heard = 0;
+  private readonly telling = new Map<number, Told>();
+  /** `<group> <resource>` → what is known there. */
+  private readonly told = new Map<string, PlaceSet>();
+  private readonly stale: Staleness[] = [];
+  private checked = 0;
 
-  /** `operations`: those of the history that hand on or take a token, or concern the scope, by time of invocation. */
-  constructor(
-    private readonly record: ResourceRecord,
-    private readonly index: HistoryIndex,
-    private readonly operations: readonly Operation[],
-    private readonly options: KnowledgeOptions,
-    private readonly touched: boolean,
-  ) {
-    this.writes = record.writes;
-    this.places = new Map(this.writes.map((write, place) => [write, place]));
-    this.sights = new Map(record.sights.filter(({ operation }) => operation.kind !== "list").map(({ operation, sight }) => [operation.id, sight]));
-    this.deletedBit = 1n << BigInt(this.writes.length);
-    this.returning = !options.quorum ? [] : operations.filter(({ level, returnedAtMs }) => level === "GLOBAL_QUORUM" && returnedAtMs !== undefined).sort((a, b) => (a.returnedAtMs ?? 0) - (b.returnedAtMs ?? 0));
+  constructor(private readonly index: HistoryIndex, private readonly rules: KnowledgeRules, touched: ReadonlySet<string>) {
+    for (const record of index.resources.values()) if (record.writes.length > 0) this.resources.set(record.name, new KnownResource(record, index, touched.has(record.name)));
+    this.byScope = groupBy(this.resources.values(), ({ record }) => record.scope);
+    const { operations } = index.history;
+    this.tokens = new TokenKnowledge(operations);
+    this.returning = operations.filter((operation) => operation.returnedAtMs !== undefined && rules.group(operation) !== undefined && rules.tells(operation)).sort((a, b) => (a.returnedAtMs ?? 0) - (b.returnedAtMs ?? 0));
   }
 
-  run(): readonly Staleness[] {
-    for (const operation of this.operations) {
+  run(): KnowledgeReport {
+    for (const operation of this.index.history.operations) {
       this.hear(operation.invokedAtMs);
-      let known = operation.tokenIn === undefined ? 0n : (this.byToken.get(operation.tokenIn.text) ?? 0n);
-      if (this.options.quorum && operation.level === "GLOBAL_QUORUM") known |= this.told;
+      const learned = new Map<string, PlaceSet>();
       const write = this.index.write(operation);
-      const place = write === undefined ? undefined : this.places.get(write);
-      if (place !== undefined) this.pasts[place] = (this.pasts[place] ?? known) & known;
-      if (operation.outcome !== "ok") {
-        // A refusal was judged on a state that includes what the token saw.
-        if (operation.outcome === "precondition") this.remember(operation, known);
-        continue;
+      if (operation.kind === "list") this.list(operation, learned);
+      else {
+        const resource = this.resources.get(write?.resource ?? resourceName(operation.subject) ?? "");
+        // The sight of a deletion's answer is none of the resource.
+        if (resource !== undefined) this.look(operation, resource, write, write?.kind === "delete" ? undefined : operation.returned?.sight, learned);
       }
-      let after = known;
-      const sight = this.sightOf(operation, write);
-      if (sight !== undefined) {
-        const seen = this.shown(sight, known);
-        if (this.isChecked(operation)) this.check(operation, sight, known, seen);
-        if (!this.options.quorum || operation.kind === "read") after |= seen;
-      }
-      if (place !== undefined && write !== undefined) after |= this.bit(place) | (this.pasts[place] ?? 0n) | (write.kind === "delete" ? this.deletedBit : 0n);
-      this.tells.set(operation.id, after);
-      this.remember(operation, after);
+      // A refusal was judged on a state that includes what the token saw.
+      this.tokens.pass(operation, operation.outcome === "ok" || operation.outcome === "precondition" ? operation.tokenOut : undefined, learned);
     }
-    return this.found;
+    return { stale: this.stale, checked: this.checked };
   }
 
-  private remember({ tokenOut }: Operation, known: Known): void {
-    if (tokenOut !== undefined) this.byToken.set(tokenOut.text, (this.byToken.get(tokenOut.text) ?? 0n) | known);
-  }
-
-  /** Takes in what GLOBAL_QUORUM operations told that returned before a time. */
+  /** Takes in what operations told that returned before a time. */
   private hear(beforeMs: number): void {
-    for (let next = this.returning[this.returned]; next !== undefined && (next.returnedAtMs ?? 0) < beforeMs; next = this.returning[++this.returned]) this.told |= this.tells.get(next.id) ?? 0n;
-  }
-
-  private bit(place: number): bigint {
-    return 1n << BigInt(place);
-  }
-
-  private isChecked({ level, kind, replayed }: Operation): boolean {
-    // A replayed answer shows what was then.
-    return replayed !== true && (this.options.quorum ? level === "GLOBAL_QUORUM" && kind === "read" : true);
-  }
-
-  /** What the answer shows of the resource; also that it is not in a list. */
-  private sightOf({ kind, subject, returned, id }: Operation, write: LogicalWrite | undefined): Sight | undefined {
-    if (kind === "list") {
-      if (scopeName(subject) !== this.record.scope || returned?.list === undefined) return undefined;
-      const item = returned.list.items.find((listed) => `${this.record.scope}/${listed.id}` === this.record.name);
-      return item ?? (returned.list.complete ? { found: false } : undefined);
-    }
-    if (write?.kind === "delete") return undefined;
-    return this.sights.get(id);
-  }
-
-  /** The writes that a sight shows, and what those knew. */
-  private shown(sight: Sight, known: Known): Known {
-    if (!sight.found) return known === 0n ? 0n : known | this.deletedBit;
-    let seen: Known = 0n;
-    const add = (writers: readonly LogicalWrite[]): void => {
-      const [writer] = writers;
-      const place = writer === undefined || writers.length !== 1 ? undefined : this.places.get(writer);
-      if (place !== undefined) seen |= this.bit(place) | (this.pasts[place] ?? 0n);
-    };
-    for (const [field, value] of Object.entries(sight.fields ?? {})) if (isTelling(value)) add(this.index.writersOfField(this.record.name, field, value));
-    for (const [set, elements] of Object.entries(sight.sets ?? {})) for (const element of elements) add(this.index.writersOfElement(this.record.name, set, element));
-    return seen;
-  }
-
-  private check(operation: Operation, sight: Sight, known: Known, seen: Known): void {
-    this.checked++;
-    const all = known | (sight.found ? seen : 0n);
-    if (all === 0n) return;
-    if (!sight.found) this.checkMissing(operation, known);
-    else if ((known & this.deletedBit) !== 0n) this.stale(operation, this.writes.find(({ kind }, place) => kind === "delete" && (known & this.bit(place)) !== 0n), known, "it is shown although it was known to be deleted");
-    else {
-      for (const [field, value] of Object.entries(sight.fields ?? {})) this.checkField(operation, field, value, known, all);
-      for (const [set, elements] of Object.entries(sight.sets ?? {})) this.checkSet(operation, set, new Set(elements), known, all);
+    for (let next = this.returning[this.heard]; next !== undefined && (next.returnedAtMs ?? 0) < beforeMs; next = this.returning[++this.heard]) {
+      const told = this.telling.get(next.id);
+      if (told === undefined) continue;
+      this.telling.delete(next.id);
+      const key = `${told.group} ${told.resource}`;
+      this.told.set(key, (this.told.get(key) ?? PlaceSet.NONE).union(told.known));
     }
   }
 
-  private checkMissing(operation: Operation, known: Known): void {
-    if (this.touched || this.writes.some(({ kind, invokedAtMs }) => kind === "delete" && invokedAtMs <= (operation.returnedAtMs ?? Number.POSITIVE_INFINITY))) return;
-    const ignored = this.writes.find((_, place) => (known & this.bit(place)) !== 0n);
-    this.stale(operation, ignored, known, "it is not there, although it was known to exist and nobody deleted it");
+  private list(operation: Operation, learned: Map<string, PlaceSet>): void {
+    const { subject, returned, outcome } = operation;
+    if (returned?.list === undefined || outcome !== "ok") return;
+    const scope = scopeName(subject);
+    const items = new Map<string, Sight>(returned.list.items.map((item) => [`${scope}/${item.id}`, item]));
+    for (const resource of this.byScope.get(scope) ?? []) {
+      // Also that it is not in a list is a sight of it.
+      const sight = items.get(resource.record.name) ?? (returned.list.complete ? { found: false } : undefined);
+      if (sight !== undefined) this.look(operation, resource, undefined, sight, learned);
+    }
   }
 
-  private checkField(operation: Operation, field: string, value: NonNullable<Sight["fields"]>[string], known: Known, all: Known): void {
-    const writers = this.index.writersOfField(this.record.name, field, value);
-    // Who else may have written it is not recorded, or many did.
-    if (this.touched && !isTelling(value)) return;
-    const others = this.writes.filter((write, place) => (all & this.bit(place)) !== 0n && write.written.fields?.[field] !== undefined && !writers.includes(write));
-    if (writers.length === 0) {
-      const [ignored] = others;
-      if (ignored !== undefined) this.stale(operation, ignored, known, `${field} is ${JSON.stringify(value)}, as before the run or as made by nobody`);
+  private look(operation: Operation, resource: KnownResource, write: LogicalWrite | undefined, sight: Sight | undefined, learned: Map<string, PlaceSet>): void {
+    const { rules } = this;
+    const { name } = resource.record;
+    const group = rules.group(operation);
+    let known = this.tokens.of(operation, name) ?? PlaceSet.NONE;
+    if (group !== undefined && rules.hears(operation)) known = known.union(this.told.get(`${group} ${name}`) ?? PlaceSet.NONE);
+    if (write !== undefined) resource.asked(write, known);
+    if (operation.outcome !== "ok") {
+      learned.set(name, known);
       return;
     }
-    const supersededBy = writers.map((writer) => others.find((other) => ((this.pasts[this.places.get(other) ?? 0] ?? 0n) & this.bit(this.places.get(writer) ?? 0)) !== 0n));
-    const [ignored] = supersededBy;
-    if (ignored !== undefined && supersededBy.every((other) => other !== undefined)) this.stale(operation, ignored, known, `${field} is ${JSON.stringify(value)}, which had been replaced by ${canonical(ignored.written.fields?.[field] ?? null)}`);
-  }
-
-  private checkSet(operation: Operation, set: string, elements: ReadonlySet<string>, known: Known, all: Known): void {
-    const byMs = operation.returnedAtMs ?? Number.POSITIVE_INFINITY;
-    for (const [place, write] of this.writes.entries()) {
-      if ((all & this.bit(place)) === 0n) continue;
-      for (const element of write.written.added?.[set] ?? []) {
-        const removable = this.writes.some((other) => other.invokedAtMs <= byMs && other.written.removed?.[set]?.includes(element) === true);
-        if (!elements.has(element) && !removable) this.stale(operation, write, known, `${set} lacks ${JSON.stringify(element)}, which nobody removed`);
+    let after = known;
+    if (sight !== undefined) {
+      const seen = resource.shown(sight, known);
+      // A replayed answer shows what was then.
+      if (operation.replayed !== true && rules.checks(operation)) {
+        this.checked++;
+        for (const contradiction of resource.contradictions(sight, known, seen, operation.returnedAtMs ?? Number.POSITIVE_INFINITY)) this.stale.push({ ...contradiction, operation, resource: name });
       }
-      for (const element of write.written.removed?.[set] ?? []) {
-        const adders = this.index.writersOfElement(this.record.name, set, element);
-        const past = this.pasts[place] ?? 0n;
-        const allSeen = adders.length > 0 && adders.every((adder) => (past & this.bit(this.places.get(adder) ?? 0)) !== 0n);
-        if (elements.has(element) && allSeen) this.stale(operation, write, known, `${set} has ${JSON.stringify(element)}, which had been removed`);
-      }
+      if (rules.learns(operation)) after = after.union(seen);
     }
+    if (write !== undefined) after = after.union(resource.effectOf(write));
+    if (group !== undefined && rules.tells(operation)) this.telling.set(operation.id, { resource: name, group, known: after });
+    learned.set(name, after);
   }
-
-  private stale(operation: Operation, ignored: LogicalWrite | undefined, known: Known, what: string): void {
-    const place = ignored === undefined ? undefined : this.places.get(ignored);
-    this.found.push({ operation, ignored, toldBefore: place === undefined || (known & this.bit(place)) !== 0n, what });
-  }
-}
-
-/** The operations that matter for what is known of a resource, for each scope. */
-export function relevantOperations(operations: readonly Operation[], record: ResourceRecord, index: HistoryIndex): Operation[] {
-  return operations.filter((operation) => operation.tokenIn !== undefined || operation.tokenOut !== undefined || scopeName(operation.subject) === record.scope || index.write(operation)?.resource === record.name);
 }

@@ -3,12 +3,21 @@
  * what one quorum read of a resource showed, every later one shows; and a quorum write supersedes all that earlier quorum reads showed.
  */
 import { CHAIN } from "../../core/change.js";
-import type { History } from "../history.js";
+import { isWrite, type History } from "../history.js";
 import { canonical, HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
-import { relevantOperations, ResourceKnowledge } from "./knowledge.js";
+import { staleSights, type KnowledgeRules } from "./knowledge.js";
 import { touchedResources } from "./linearizability.js";
 import { isTelling } from "./register.js";
+
+/** A read leaves all that its replica held of the resource with a majority; a write is decided on top of all that. Lists leave nothing. */
+const AT_QUORUM: KnowledgeRules = {
+  group: ({ level }) => (level === "GLOBAL_QUORUM" ? level : undefined),
+  tells: ({ kind }) => kind === "read" || kind === "conflicts" || isWrite(kind),
+  hears: () => true,
+  learns: ({ kind }) => kind === "read",
+  checks: ({ level, kind }) => level === "GLOBAL_QUORUM" && kind === "read",
+};
 
 export const quorumOrder: Checker = {
   name: "quorum-order",
@@ -18,18 +27,16 @@ export const quorumOrder: Checker = {
     const index = new HistoryIndex(history);
     const touched = touchedResources(history);
     const versions = new DecidedVersions(history, findings);
-    for (const record of index.resources.values()) {
-      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: true }, touched.has(record.name));
-      for (const { operation, ignored, what } of knowledge.run()) {
-        findings.violation(
-          "What one GLOBAL_QUORUM read of a resource showed, or a GLOBAL_QUORUM write was acknowledged to have written, every later GLOBAL_QUORUM read shows.",
-          `${tell(operation)} shows ${record.name} too old: ${what}.${ignored === undefined ? "" : ` It ignores ${ignored.operations.map(tell).join(", ")}.`}`,
-          [operation, ...(ignored?.operations ?? [])],
-        );
-      }
-      findings.checked(knowledge.checked);
-      versions.check(record);
+    const { stale, checked } = staleSights(index, AT_QUORUM, touched);
+    for (const { operation, resource, ignored, what } of stale) {
+      findings.violation(
+        "What one GLOBAL_QUORUM read of a resource showed, or a GLOBAL_QUORUM write was acknowledged to have written, every later GLOBAL_QUORUM read shows.",
+        `${tell(operation)} shows ${resource} too old: ${what}.${ignored === undefined ? "" : ` It ignores ${ignored.operations.map(tell).join(", ")}.`}`,
+        [operation, ...(ignored?.operations ?? [])],
+      );
     }
+    findings.checked(checked);
+    for (const record of index.resources.values()) versions.check(record);
     return findings.verdict();
   },
 };

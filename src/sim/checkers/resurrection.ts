@@ -3,7 +3,7 @@ import type { History } from "../history.js";
 import { HistoryIndex, type LogicalWrite, type ResourceRecord, type ResourceSight } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { FinalDocuments } from "./final-documents.js";
-import { FORGETTING_FAULTS, mayBeForgotten } from "./forgetting.js";
+import { forgetfulReplicas, mayBeForgotten } from "./forgetting.js";
 
 const PROMISED = "A delete wins: 404 everywhere, and nothing comes back.";
 
@@ -14,7 +14,7 @@ export const resurrection: Checker = {
     const findings = new Findings();
     const index = new HistoryIndex(history);
     const finals = new FinalDocuments(history);
-    const forgetful = new Set(history.faults.filter(({ kind }) => FORGETTING_FAULTS.has(kind)).flatMap(({ targets }) => targets));
+    const forgetful = forgetfulReplicas(history);
     for (const record of index.resources.values()) {
       const deletes = record.writes.filter(({ kind }) => kind === "delete");
       if (deletes.length === 0) continue;

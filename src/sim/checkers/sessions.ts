@@ -5,7 +5,7 @@
 import type { History, Operation } from "../history.js";
 import { HistoryIndex } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
-import { relevantOperations, ResourceKnowledge, type Staleness } from "./knowledge.js";
+import { staleSights, type KnowledgeRules, type Staleness } from "./knowledge.js";
 import { touchedResources } from "./linearizability.js";
 
 const PROMISES = {
@@ -15,6 +15,8 @@ const PROMISES = {
   "monotonic writes": "The writes of a session to a resource take effect in their order, for everybody.",
 } as const;
 
+const BY_TOKEN: KnowledgeRules = { group: () => undefined, tells: () => false, hears: () => false, learns: () => true, checks: () => true };
+
 export const sessions: Checker = {
   name: "sessions",
   promise: "With a session token, from whichever region: read your writes, monotonic reads, writes follow reads, monotonic writes.",
@@ -22,19 +24,17 @@ export const sessions: Checker = {
     const findings = new Findings();
     const index = new HistoryIndex(history);
     const touched = touchedResources(history);
-    for (const record of index.resources.values()) {
-      if (record.writes.length === 0) continue;
-      const knowledge = new ResourceKnowledge(record, index, relevantOperations(history.operations, record, index), { quorum: false }, touched.has(record.name));
-      for (const stale of knowledge.run()) {
-        const name = guaranteeOf(stale);
-        findings.violation(
-          `${name[0]?.toUpperCase()}${name.slice(1)}: ${PROMISES[name]}`,
-          `${tell(stale.operation)} shows ${record.name} too old: ${stale.what}.${stale.ignored === undefined ? "" : ` It ignores ${stale.ignored.operations.map(tell).join(", ")}.`}`,
-          [stale.operation, ...(stale.ignored?.operations ?? [])],
-        );
-      }
-      findings.checked(knowledge.checked);
+    const { stale, checked } = staleSights(index, BY_TOKEN, touched);
+    for (const contradiction of stale) {
+      const { operation, resource, what, ignored } = contradiction;
+      const name = guaranteeOf(contradiction);
+      findings.violation(
+        `${name[0]?.toUpperCase()}${name.slice(1)}: ${PROMISES[name]}`,
+        `${tell(operation)} shows ${resource} too old: ${what}.${ignored === undefined ? "" : ` It ignores ${ignored.operations.map(tell).join(", ")}.`}`,
+        [operation, ...(ignored?.operations ?? [])],
+      );
     }
+    findings.checked(checked);
     const lives = lastLives(history);
     for (const operation of history.operations) checkToken(operation, lives, findings);
     return findings.verdict();
