@@ -84,7 +84,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const alerts = isEdge ? undefined : startAlerts(node, options, { open: createIncident });
   return {
     data: node,
-    features: [watch, alerts].flatMap((running) => (running === undefined ? [] : [running.routes])),
+    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes])],
     close: async () => {
       await alerts?.close();
       await watch?.close();

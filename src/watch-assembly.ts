@@ -8,6 +8,8 @@ import type { Storage } from "./core/ports.js";
 import type { IncidentRoom } from "./features/monitors/effects.js";
 import type { RunnerResult } from "./features/monitors/runner.js";
 import { ResultStore } from "./features/monitors/results.js";
+import { sealRoutes } from "./features/monitors/seal-routes.js";
+import { Sealer } from "./features/monitors/sealer.js";
 import { watchRoutes } from "./features/monitors/watch-routes.js";
 import { Watch } from "./features/monitors/watch.js";
 import { descriptorPlan, descriptorsMax } from "./io/descriptors.js";
@@ -22,7 +24,7 @@ import type { DataPlane } from "./store/data-plane.js";
 const RESULTS_FOLDER = "results";
 
 export interface RunningWatch {
-  readonly routes: FeatureRoutes;
+  readonly routes: readonly FeatureRoutes[];
   close(): Promise<void>;
 }
 
@@ -58,11 +60,14 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
   };
   const watch = new Watch({ data, clock, timers, replica, region, regions, runner, results, incidents, observe, log: (level, event, text) => log[level](event, text), onDefect });
   const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.http])));
+  const sealer = new Sealer({ data, clock, timers, replica, region, results, log: (level, event, text) => log[level](event, text), onDefect });
   watch.start();
+  sealer.start();
   log.debug({ event: "watching", http: addressText(config.http) }, "watching");
   return {
-    routes: watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }),
+    routes: [watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }), sealRoutes(clock)],
     close: async () => {
+      await sealer.stop();
       await watch.stop();
       await runner[Symbol.asyncDispose]();
       await results[Symbol.asyncDispose]();

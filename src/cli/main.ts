@@ -6,13 +6,14 @@ import { nodeCommand } from "./node.js";
 import { programVersion } from "./program-version.js";
 import { CommandFault, complain } from "./terminal.js";
 import { upCommand } from "./up.js";
+import { verifyCommand } from "./verify.js";
 
 const program = new Command("statusmesh")
   .description("Status pages that stay up, and stay writable, while whole regions are down.")
   .version(programVersion())
   .exitOverride()
   .showHelpAfterError("(--help says more)");
-for (const add of [upCommand, nodeCommand, certsCommand, chaosCommand]) add(program);
+for (const add of [upCommand, nodeCommand, certsCommand, verifyCommand, chaosCommand]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -133,6 +133,21 @@ export const alertLimits = {
   signatureSkewMs: 300_000,
 } as const;
 
+/** Bounds of the sealed history. */
+export const sealLimits = {
+  lookEveryMs: 5_000,
+  /** How long after its end an hour is sealed: what was seen in it is written by then. */
+  delayMs: 60_000,
+  /** What is older when it turns up is not sealed any more. */
+  windowMs: 8 * 86_400_000,
+  touchedMax: 50_000,
+  slice: 200,
+  recordsPerSealMax: 1_000,
+  bytesPerSealMax: 512 * 1024,
+  sealsPerProofMax: 10_000,
+} as const;
+
+assert(sealLimits.recordsPerSealMax < limits.operationsMax && 2 * sealLimits.bytesPerSealMax < limits.changeBytesMax, "a seal's records must fit a change");
 assert(watchLimits.hearingSettlesMs < watchLimits.opinionAgesOutMs, "who is heard is known before opinions age out");
 
 // A change holds what was there before as well.

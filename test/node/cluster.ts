@@ -14,7 +14,7 @@ import type { Command, CommitOptions, Query } from "../../src/store/data-plane.j
 import { keyOf } from "../../src/core/document.js";
 import type { Json } from "../../src/core/change.js";
 import type { Message } from "../../src/core/messages.js";
-import type { Transport } from "../../src/core/ports.js";
+import type { Clock, Transport } from "../../src/core/ports.js";
 
 export interface ClusterOptions {
   readonly regions?: readonly string[];
@@ -29,6 +29,7 @@ export interface ClusterOptions {
   /** Limits of one replica only. */
   readonly limitsOf?: Readonly<Record<string, Partial<Record<keyof Limits, number>>>>;
   readonly onFatal?: (error: unknown) => void;
+  readonly clock?: Clock;
 }
 
 /** A disk that outlives its replica's processes. */
@@ -85,7 +86,7 @@ export class Cluster {
         if (failure !== undefined) throw failure;
       },
       newTransport: () => this.tampered(name, this.mesh.join(name, this.names.filter((other) => other !== name))),
-      clock: systemClock, timers: systemTimers, random: systemRandom,
+      clock: this.options.clock ?? systemClock, timers: systemTimers, random: systemRandom,
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       metrics: noMetrics,
       fold: async (snapshot, key, changes) => foldChanges(snapshot, key, changes),
