@@ -11,14 +11,16 @@ import { CODED_ABOVE_BYTES, type Coding, type PublicAnswer, type PublicCache, ty
 import type { PublicCaching } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
 import { entityTagsOf } from "./consistency.js";
+import { PreparedHeaders } from "./http-server.js";
 import type { PromMetrics } from "./metrics.js";
 import { sendProblem } from "./problem.js";
 import { recordLatency } from "./route-call.js";
 
 interface Block {
-  /** Names and values in turn, as `writeHead` takes them. */
-  readonly headers: readonly string[];
+  readonly headers: PreparedHeaders;
   readonly bytes: Buffer;
+  /** Of the answer with a body; names and values in turn. */
+  readonly content: readonly string[];
 }
 
 /** What a shortcut is kept with. */
@@ -76,7 +78,8 @@ export class Publisher {
     const { block, record, setting } = kept.made as Way;
     if (setting.hosts !== this.shortcuts.hosts() || setting.cutOffSince !== this.shortcuts.cutOffSince()) return false;
     const startedMs = this.clock.monotonic();
-    const status = write(response, method, headers, kept.answer, block, this.shortcuts.newRequestId(request));
+    const requestId = this.shortcuts.newRequestId(request);
+    const status = write(response, method, headers, kept.answer, block, (code, own) => block.headers.writeHead(response, code, [...own, "x-request-id", requestId]));
     record?.(startedMs, status);
     return true;
   }
@@ -117,7 +120,9 @@ export class Publisher {
     if (isFault(answer)) return this.refuse(reply.header("access-control-allow-origin", "*"), answer, representation) as never;
     const coding = answer.body.length < CODED_ABOVE_BYTES ? "identity" : this.codingOf(request.headers["accept-encoding"]);
     const bytes = await this.cache.coded(representation.page, representation.name, answer, coding);
-    const block = { headers: this.headersOf(answer, coding, bytes), bytes };
+    const block: Block = {
+      headers: new PreparedHeaders(this.headersOf(answer, coding, bytes)), bytes, content: ["content-type", answer.contentType, "content-length", String(bytes.length)],
+    };
     answer.made.set(coding, block);
     if (answer.body.length < CODED_ABOVE_BYTES) for (const other of ["gzip", "br"]) answer.made.set(other, block);
     this.send(request, reply, representation, answer, block, setting);
@@ -140,7 +145,8 @@ export class Publisher {
       this.cache.keepShortcut(page, name, answer, this.shortcutOf(method, request.originalUrl, headers), way);
     }
     reply.hijack();
-    recordLatency(request, write(reply.raw, method, headers, answer, block, request.id));
+    const { raw } = reply;
+    recordLatency(request, write(raw, method, headers, answer, block, (code, own) => raw.writeHead(code, [...block.headers.list, ...own, "x-request-id", request.id])));
   }
 
   private headersOf(answer: PublicAnswer, coding: Coding, bytes: Buffer): string[] {
@@ -170,16 +176,15 @@ export class Publisher {
 }
 
 /** Gives the status that was sent. */
-function write(raw: ServerResponse, method: string, headers: IncomingHttpHeaders, answer: PublicAnswer, block: Block, requestId: string): number {
-  const isKnown = (headers["if-none-match"] !== undefined || headers["if-modified-since"] !== undefined) && isNotModified(headers, answer);
-  if (isKnown) {
-    raw.writeHead(304, [...block.headers, "x-request-id", requestId]);
+function write(raw: ServerResponse, method: string, headers: IncomingHttpHeaders, answer: PublicAnswer, { bytes, content }: Block, head: (status: number, own: readonly string[]) => void): number {
+  if ((headers["if-none-match"] !== undefined || headers["if-modified-since"] !== undefined) && isNotModified(headers, answer)) {
+    head(304, []);
     raw.end();
     return 304;
   }
-  raw.writeHead(200, [...block.headers, "content-type", answer.contentType, "content-length", String(block.bytes.length), "x-request-id", requestId]);
+  head(200, content);
   if (method === "HEAD") raw.end();
-  else raw.end(block.bytes);
+  else raw.end(bytes);
   return 200;
 }
 
