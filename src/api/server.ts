@@ -98,7 +98,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     streams.close();
   });
   app.addHook("onClose", async () => {
-    for (const part of [cache, hosts]) part.close();
+    for (const part of [cache, hosts, authenticator]) part.close();
     await history.close();
   });
   const latency = new RequestLatency(ports.metrics, clock);
