@@ -9,6 +9,7 @@ import { sampleOf } from "./measurement.js";
 
 const NGINX = "/usr/sbin/nginx";
 const COMPONENTS = 50;
+const COLD_RENDERINGS = 25;
 
 /** nginx, serving one file. */
 class FileServer {
@@ -62,10 +63,31 @@ async function measure(world: BenchWorld, region: RegionProcess, name: string, r
   if (nginx !== undefined) found({ metric: `${name}, beside nginx`, unit: "requests/s", value, beside: { name: "nginx, same bytes from a file", value: sampleOf(nginx.map(({ perSecond }) => perSecond)) }, goal: { text: "≥ 0.5 ×", of: "ratio", atLeast: 0.5 }, note });
 }
 
+/** What one visitor waits for the whole page right after a change, and when nothing has changed since. */
+async function rendering({ found }: BenchWorld, region: RegionProcess): Promise<void> {
+  const { body } = await region.call<{ data: { id: string }[] }>("GET", "/v1/pages/default/components?limit=100");
+  const timed = async (): Promise<number> => {
+    const started = performance.now();
+    const answer = await fetch(`${region.base}/pages/default`);
+    await answer.arrayBuffer();
+    if (answer.status !== 200) throw new Error(`the page was answered ${answer.status}`);
+    return performance.now() - started;
+  };
+  const [anew, kept]: [number[], number[]] = [[], []];
+  for (const [index, { id }] of body.data.slice(0, COLD_RENDERINGS).entries()) {
+    const { status } = await region.call("PATCH", `/v1/pages/default/components/${id}`, { body: { status: index % 2 === 0 ? "partial_outage" : "degraded_performance" } });
+    if (status !== 200) throw new Error(`a change was answered ${status}`);
+    anew.push(await timed());
+    kept.push(await timed());
+  }
+  found({ metric: `status page of ${COMPONENTS} components, rendered anew, whole answer`, unit: "ms", value: sampleOf(anew), beside: { name: "not changed since", value: sampleOf(kept) } });
+}
+
 export async function publicRead(world: BenchWorld): Promise<void> {
   await using cluster = await Cluster.start();
   const region = cluster.at("us-east");
   await fill(region);
   await measure(world, region, "summary.json", "/pages/default/api/v2/summary.json");
   await measure(world, region, "status page", "/pages/default");
+  await rendering(world, region);
 }

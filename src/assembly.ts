@@ -23,6 +23,7 @@ import { routes as monitorRoutes } from "./features/monitors/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
 import { presentPage } from "./features/pages/page.js";
 import { routes as pageRoutes } from "./features/pages/routes.js";
+import { readOverallStatus } from "./features/status-page/overall-status.js";
 import { statusPageRoutes } from "./features/status-page/routes.js";
 import { FoldingThread } from "./folding-thread.js";
 import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
@@ -155,6 +156,6 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
 /** How each room shows its documents, for rooms that show those of others. */
 const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance };
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, alertRoutes, eventRoutes(presenters), statusPageRoutes(presenters)];
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, alertRoutes, eventRoutes({ ...presenters, overall: (snapshot, page) => readOverallStatus(snapshot, presenters, page) }), statusPageRoutes(presenters)];
 
 export const assembly: Assembly = { startReplica, features };

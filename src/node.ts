@@ -218,6 +218,18 @@ export class ReplicaNode implements DataPlane {
     return this.engine === undefined ? this.fault : this.engine.changes(key);
   }
 
+  async recentChanges(key: string, beyond: Vector): Promise<readonly DocumentChange[] | Fault> {
+    return this.engine === undefined ? this.fault : this.engine.recentChanges(key, beyond);
+  }
+
+  async projection(key: string): Promise<{ readonly text: string | undefined; readonly vector: Vector } | Fault> {
+    return this.engine === undefined ? this.fault : this.engine.projection(key);
+  }
+
+  async keepProjections(texts: ReadonlyMap<string, string>): Promise<void> {
+    this.engine?.keepProjections(texts);
+  }
+
   async latest(most: number): Promise<readonly LogItem[] | Fault> {
     return this.engine === undefined ? this.fault : this.engine.latest(most);
   }

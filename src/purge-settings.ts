@@ -21,8 +21,9 @@ const given = (text: string | undefined): text is string => text !== undefined &
 /** Undefined if no cache is named. */
 export function purgeOf(reader: SettingReader, environment: Environment, workingFolder: string): PurgeConfig | undefined {
   const secret = (name: (typeof SECRETS)[number], needed: boolean): string => {
+    const faultsBefore = reader.faults.length;
     const value = environment[name] || fileOf(environment[`${name}_FILE`], workingFolder, reader);
-    if (needed && !given(value)) reader.fault(`purge: ${name} (or ${name}_FILE) must be set.`);
+    if (needed && !given(value) && reader.faults.length === faultsBefore) reader.fault(`purge: ${name} (or ${name}_FILE) must be set.`);
     return value ?? "";
   };
   const config = reader.group("purge", ["fastly", "cloudflare", "cloudfront", "caches"], (group): PurgeConfig => ({

@@ -32,6 +32,8 @@ export const apiLimits = {
   retryAfterSeconds: 1,
   publicCacheBytes: 64 * 1024 * 1024,
   componentHistoriesMax: 10_000,
+  /** How long after a change the history of its component is written down. */
+  componentHistoryWriteMs: 2_000,
   acceptEncodingsKept: 1_000,
   edgeAnswerMs: 5_000,
   edgeCatchUpMs: 1_500,

@@ -1,30 +1,30 @@
 /**
  * Who asks: bearer keys against the key documents of this replica.
  *
- * A token is checked by scrypt once; after that its SHA-256 is remembered for as long as the key's document stays as it
- * was. The document is looked at for every request, so that a revocation takes effect the moment it arrives.
+ * A token is checked by scrypt once; after that its SHA-256 is remembered until the key's document changes. That is told in the
+ * turn in which the change became durable, so that a revocation takes effect the moment it arrives, before its writer is answered.
  */
 import { hash } from "node:crypto";
 import { keyOf } from "../core/document.js";
 import { Fault, isFault } from "../core/errors.js";
-import type { DataPlane, Query, Snapshot } from "../store/data-plane.js";
+import type { DataPlane, Snapshot } from "../store/data-plane.js";
 import { ROLES, type Caller, type Role } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";
 import { LOCAL_OPTIONS } from "./consistency.js";
 import { parseBearerToken, type SecretHasher } from "./secrets.js";
 
 interface KeyView {
-  /** Null if there is no such key. */
-  readonly etag: string | null;
   readonly caller: Caller | null;
   readonly hashes: readonly string[];
 }
 
-/** A token that was checked: what came of it holds while `isUnchanged` does. */
+/** A token that was checked, by the document of its key. */
 interface Checked {
   readonly caller: Caller | null;
-  readonly isUnchanged: Query<boolean>;
+  readonly document: string;
 }
+
+const KEYS = keyOf("~", "key", "");
 
 export const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
 
@@ -36,26 +36,40 @@ export class Authenticator {
   private readonly refused = new Map<string, Checked>();
   private readonly underWay = new Map<string, Promise<Caller | Fault>>();
   private readonly lastUsedMs = new Map<string, number>();
+  /** Counts what was told of keys: a check that began before is not remembered. */
+  private changes = 0;
+  private readonly leave: () => void;
 
   constructor(
     private readonly data: DataPlane,
     private readonly hasher: SecretHasher,
     private readonly now: () => number,
-  ) {}
-
-  /** `authorization`: the header as it came. */
-  authenticate(authorization: string | undefined): Promise<Caller | Fault> {
-    if (authorization === undefined) return Promise.resolve(unauthorized("A key is needed: Authorization: Bearer <key>."));
-    const token = BEARER.exec(authorization)?.[1];
-    if (token === undefined || token.length > apiLimits.bearerTokenLengthMax) return Promise.resolve(unauthorized("The Authorization header is not of the form Bearer <key>."));
-    const digest = hash("sha256", token, "base64url");
-    const known = this.accepted.get(digest);
-    if (known === undefined) return this.checkOnce(token, digest);
-    return this.data.read(known.isUnchanged, LOCAL_OPTIONS).then((result) => {
-      if (!isFault(result) && result.value && known.caller !== null) return this.used(known.caller);
-      this.accepted.delete(digest);
-      return this.checkOnce(token, digest);
+  ) {
+    this.leave = data.feed.follow({
+      changed: ({ changes }) => {
+        for (const { document } of changes) if (document.startsWith(KEYS)) this.forget((checked) => checked.document === document);
+      },
+      reset: () => this.forget(() => true),
     });
+  }
+
+  close(): void {
+    this.leave();
+  }
+
+  private forget(concerns: (checked: Checked) => boolean): void {
+    this.changes++;
+    for (const map of [this.accepted, this.refused]) for (const [digest, checked] of map) if (concerns(checked)) map.delete(digest);
+  }
+
+  /** `authorization`: the header as it came. A key that is known is told at once. */
+  authenticate(authorization: string | undefined): Caller | Promise<Caller | Fault> | Fault {
+    if (authorization === undefined) return unauthorized("A key is needed: Authorization: Bearer <key>.");
+    const token = BEARER.exec(authorization)?.[1];
+    if (token === undefined || token.length > apiLimits.bearerTokenLengthMax) return unauthorized("The Authorization header is not of the form Bearer <key>.");
+    const digest = hash("sha256", token, "base64url");
+    const known = this.accepted.get(digest)?.caller;
+    return known == null ? this.checkOnce(token, digest) : this.used(known);
   }
 
   /** When a key was last used here, ms since the epoch. */
@@ -66,11 +80,6 @@ export class Authenticator {
   private used(caller: Caller): Caller {
     this.lastUsedMs.set(caller.id, this.now());
     return caller;
-  }
-
-  private async holds(checked: Checked): Promise<boolean> {
-    const result = await this.data.read(checked.isUnchanged, LOCAL_OPTIONS);
-    return !isFault(result) && result.value;
   }
 
   /** Requests that bring the same unknown token at once share one check. */
@@ -85,25 +94,18 @@ export class Authenticator {
 
   private async check(token: string, digest: string): Promise<Caller | Fault> {
     const wrong = unauthorized("The key is unknown or was revoked.");
-    const refused = this.refused.get(digest);
-    if (refused !== undefined && (await this.holds(refused))) return wrong;
+    if (this.refused.has(digest)) return wrong;
     const { id, secret } = parseBearerToken(token);
-    const key = keyOf("~", "key", id);
-    const result = await this.data.read({ documents: [key], render: (snapshot) => keyView(snapshot, key) }, LOCAL_OPTIONS);
+    const document = keyOf("~", "key", id);
+    const { changes } = this;
+    const result = await this.data.read({ documents: [document], render: (snapshot) => keyView(snapshot, document) }, LOCAL_OPTIONS);
     if (isFault(result)) return result.code === "not-found" ? wrong : result;
     const view = result.value;
     const isRight = await this.hasher.verify(secret, view.hashes);
     if (isRight instanceof Fault) return isRight;
     const caller = isRight ? view.caller : null;
-    const checked: Checked = { caller, isUnchanged: { documents: [key], render: (snapshot) => (snapshot.document(key)?.etag ?? null) === view.etag } };
-    if (caller === null) {
-      this.accepted.delete(digest);
-      remember(this.refused, digest, checked, apiLimits.refusedTokensMax);
-      return wrong;
-    }
-    this.refused.delete(digest);
-    remember(this.accepted, digest, checked, apiLimits.verifiedTokensMax);
-    return this.used(caller);
+    if (changes === this.changes) remember(caller === null ? this.refused : this.accepted, digest, { caller, document }, caller === null ? apiLimits.refusedTokensMax : apiLimits.verifiedTokensMax);
+    return caller === null ? wrong : this.used(caller);
   }
 }
 
@@ -116,7 +118,7 @@ export function accessFault(caller: Caller, role: Role, page: string | undefined
 
 function keyView(snapshot: Snapshot, key: string): KeyView {
   const document = snapshot.document(key);
-  if (document === undefined) return { etag: null, caller: null, hashes: [] };
+  if (document === undefined) return { caller: null, hashes: [] };
   const role = ROLES.find((known) => known === document.value("role"));
   const page = document.value("page");
   // Two regions that made the same key at the same time gave each caller a secret: both are good until one is replaced.
@@ -124,7 +126,7 @@ function keyView(snapshot: Snapshot, key: string): KeyView {
   const hashes = (rivals ?? [document.value("hash")]).filter((value) => typeof value === "string");
   // A key of one role on a page never becomes one of all pages because its page is missing.
   const caller = role === undefined || (page === null) !== (role === "owner") ? null : { id: document.id, role, page: typeof page === "string" ? page : null };
-  return { etag: document.etag, caller, hashes };
+  return { caller, hashes };
 }
 
 /** Adds to a map that holds at most `max`, of which the oldest goes. */

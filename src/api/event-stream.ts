@@ -18,7 +18,7 @@ import type { FeedBatch } from "../store/feed.js";
 import { EventRing, type PageEvent, type RingEntry } from "../store/page-events.js";
 import type { PresentEvent } from "../store/route-context.js";
 import { encodeToken } from "../store/session-token.js";
-import { apiLimits } from "./api-limits.js";
+import type { apiLimits } from "./api-limits.js";
 
 export interface EventStreamPorts {
   readonly data: DataPlane;
@@ -26,7 +26,10 @@ export interface EventStreamPorts {
   readonly clock: Clock;
   readonly region: string;
   readonly log: { error(event: object, text: string): void };
+  readonly bounds: EventStreamBounds;
 }
+
+export type EventStreamBounds = { readonly [Name in Extract<keyof typeof apiLimits, `event${string}`>]: number };
 
 /** Where a client stands: at nothing (it has just come), at a position, or at a text that is none. */
 export type StreamStart = Vector | "now" | "unreadable";
@@ -56,10 +59,9 @@ interface Outgoing {
 }
 
 const NONE: ReadonlySet<string> = new Set();
-const RETRY = `retry: ${apiLimits.eventRetryMs}\n\n`;
 
 export class EventStreams {
-  private readonly ring = new EventRing(apiLimits.eventEntriesKept);
+  private readonly ring: EventRing;
   private readonly byPage = new Map<string, Set<Stream>>();
   private readonly perAddress = new Map<string, number>();
   /** Texts of events as things are now; forgotten with every change. */
@@ -73,7 +75,9 @@ export class EventStreams {
   sent = 0;
   tooSlow = 0;
 
-  constructor(private readonly ports: EventStreamPorts) {}
+  constructor(private readonly ports: EventStreamPorts) {
+    this.ring = new EventRing(ports.bounds.eventEntriesKept);
+  }
 
   /** Begins to follow the log with the first who asks. */
   private start(): void {
@@ -90,7 +94,7 @@ export class EventStreams {
   /** Answers with a stream of a page's events. The page exists. A Fault if there are too many streams. */
   answer(request: FastifyRequest, reply: FastifyReply, page: string, start: StreamStart, present: PresentEvent): Fault | undefined {
     const mine = this.perAddress.get(request.ip) ?? 0;
-    if (this.isClosed || this.open >= apiLimits.eventStreamsMax || mine >= apiLimits.eventStreamsPerAddressMax) {
+    if (this.isClosed || this.open >= this.ports.bounds.eventStreamsMax || mine >= this.ports.bounds.eventStreamsPerAddressMax) {
       return new Fault("overloaded", "There are too many open event streams.", { retryAfterSeconds: 5 });
     }
     this.start();
@@ -107,7 +111,7 @@ export class EventStreams {
       raw.end();
       return undefined;
     }
-    raw.write(RETRY);
+    raw.write(`retry: ${this.ports.bounds.eventRetryMs}\n\n`);
     const stream: Stream = { raw, page, address: request.ip, present, ahead: undefined, isClosing: false };
     this.open++;
     this.perAddress.set(stream.address, mine + 1);
@@ -151,11 +155,11 @@ export class EventStreams {
     stream.isClosing = true;
     stream.raw.end(`event: close\ndata: ${JSON.stringify({ reason })}\n\n`);
     // One who does not read does not see the end either.
-    this.ports.timers.after(apiLimits.eventCloseMs, () => stream.raw.destroy());
+    this.ports.timers.after(this.ports.bounds.eventCloseMs, () => stream.raw.destroy());
   }
 
   private beat(): void {
-    this.heartbeat = this.ports.timers.after(apiLimits.eventHeartbeatMs, () => {
+    this.heartbeat = this.ports.timers.after(this.ports.bounds.eventHeartbeatMs, () => {
       // The position moves on with what happens elsewhere, so that who is cut off later is not sent back further than needed.
       const beat = Buffer.from(`: heartbeat\nid: ${tokenOf(this.ring.vector)}\n\n`);
       const bare = Buffer.from(": heartbeat\n\n");
@@ -194,7 +198,7 @@ export class EventStreams {
   private async load(vector: Vector, isReset: boolean): Promise<void> {
     this.ring.restart(vector);
     this.texts.clear();
-    const items = await this.ports.data.latest(apiLimits.eventEntriesKept);
+    const items = await this.ports.data.latest(this.ports.bounds.eventEntriesKept);
     if (!isFault(items)) for (const item of items) if (item.seq <= (vector[item.origin] ?? 0)) this.ring.take(item, true);
     if (isReset) for (const page of this.byPage.keys()) this.reset(page);
   }
@@ -266,7 +270,7 @@ export class EventStreams {
       if (this.ring.hadOtherwise(entry, start)) continue;
       for (const event of entry.events) if (event.page === page) missed.push({ entry, event, after: copyVector(running) });
     }
-    return missed.length > apiLimits.eventBackfillMax ? undefined : missed;
+    return missed.length > this.ports.bounds.eventBackfillMax ? undefined : missed;
   }
 
   /** Makes the texts of events, from the state of now. */
@@ -301,7 +305,7 @@ export class EventStreams {
   private write(stream: Stream, bytes: Buffer): void {
     if (stream.isClosing) return;
     stream.raw.write(bytes);
-    if (stream.raw.writableLength <= apiLimits.eventBufferBytes) return;
+    if (stream.raw.writableLength <= this.ports.bounds.eventBufferBytes) return;
     this.tooSlow++;
     this.end(stream, "too slow");
   }

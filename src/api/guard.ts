@@ -180,13 +180,13 @@ function guardOf(access: RouteAccess, isOfPage: boolean, record: FastifyRequest[
       done();
       return;
     }
-    authenticator.authenticate(request.headers.authorization).then(
-      (caller) => {
-        const fault = isFault(caller) ? caller : admit(request, caller);
-        if (fault === undefined) done();
-        else sendProblem(reply, fault);
-      },
-      (error: unknown) => void reply.send(error instanceof Error ? error : new Error(String(error))),
-    );
+    const admitted = (known: Caller | Fault): void => {
+      const fault = isFault(known) ? known : admit(request, known);
+      if (fault === undefined) done();
+      else sendProblem(reply, fault);
+    };
+    const caller = authenticator.authenticate(request.headers.authorization);
+    if (caller instanceof Promise) caller.then(admitted, (error: unknown) => void reply.send(error instanceof Error ? error : new Error(String(error))));
+    else admitted(caller);
   };
 }

@@ -1,7 +1,8 @@
 /**
- * Sends what `store/public-cache.ts` keeps. The hot path of the public: what is there goes to the socket with a header block made once,
- * past Fastify's own reply.
+ * Sends what `store/public-cache.ts` keeps. The hot path of the public: a request that asks, in all that the answer depends on, what another
+ * asked before is answered from one look-up, before routing and hooks; its header block was made once.
  */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Fault, isFault } from "../core/errors.js";
 import type { Clock } from "../core/ports.js";
@@ -10,15 +11,45 @@ import { CODED_ABOVE_BYTES, type Coding, type PublicAnswer, type PublicCache, ty
 import type { PublicCaching } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
 import { entityTagsOf } from "./consistency.js";
+import { PreparedHeaders } from "./http-server.js";
 import type { PromMetrics } from "./metrics.js";
 import { sendProblem } from "./problem.js";
 import { recordLatency } from "./route-call.js";
 
 interface Block {
-  /** Names and values in turn, as `writeHead` takes them. */
-  readonly headers: readonly string[];
+  readonly headers: PreparedHeaders;
   readonly bytes: Buffer;
+  /** Of the answer with a body; names and values in turn. */
+  readonly content: readonly string[];
 }
+
+/** What a shortcut is kept with. */
+interface Way {
+  readonly block: Block;
+  /** Counts in the latency of the route. */
+  readonly record: FastifyRequest["record"];
+  /** Answers name pages by host, and say since when their region is cut off: with either changed they are looked up anew. */
+  readonly setting: Setting;
+}
+
+interface Setting {
+  readonly hosts: object;
+  readonly cutOffSince: string | null;
+}
+
+/** How the requests stand that may take a shortcut. */
+export interface ShortcutPorts {
+  /** The names of all pages' hosts, another object whenever they change. */
+  hosts(): object;
+  cutOffSince(): string | null;
+  /** True if requests must be refused, or told that the server stops: the guard knows why. */
+  isBarred(request: IncomingMessage): boolean;
+  newRequestId(request: IncomingMessage): string;
+  readonly trustProxy: boolean;
+}
+
+/** Who sends one of these has more to be looked at. */
+const NO_SHORTCUT = ["session-token", "consistency-level", "session-wait", "quorum-timeout"] as const;
 
 const TAG_SUFFIXES: Readonly<Record<Coding, string>> = { identity: "", gzip: ".gzip", br: ".br" };
 
@@ -32,26 +63,48 @@ export class Publisher {
     private readonly clock: Clock,
     private readonly region: string,
     caching: PublicCaching,
+    private readonly shortcuts: ShortcutPorts,
   ) {
     const shared = caching.sharedMaxAgeSeconds === null ? "" : `, s-maxage=${caching.sharedMaxAgeSeconds}`;
     this.cacheControl = `public, max-age=${caching.maxAgeSeconds}${shared}, stale-while-revalidate=${caching.staleWhileRevalidateSeconds}, stale-if-error=${caching.staleIfErrorSeconds}`;
   }
 
+  /** Answers a request that one before has made a shortcut for; false: it must go the whole way. */
+  answerAgain(request: IncomingMessage, response: ServerResponse): boolean {
+    const { method, headers } = request;
+    if ((method !== "GET" && method !== "HEAD") || NO_SHORTCUT.some((name) => headers[name] !== undefined)) return false;
+    const kept = this.cache.shortcut(this.shortcutOf(method, request.url ?? "", headers), this.clock.now());
+    if (kept === undefined || this.shortcuts.isBarred(request)) return false;
+    const { block, record, setting } = kept.made as Way;
+    if (setting.hosts !== this.shortcuts.hosts() || setting.cutOffSince !== this.shortcuts.cutOffSince()) return false;
+    const startedMs = this.clock.monotonic();
+    const requestId = this.shortcuts.newRequestId(request);
+    const status = write(response, method, headers, kept.answer, block, (code, own) => block.headers.writeHead(response, code, [...own, "x-request-id", requestId]));
+    record?.(startedMs, status);
+    return true;
+  }
+
+  private shortcutOf(method: string, url: string, headers: IncomingHttpHeaders): string {
+    const forwarded = this.shortcuts.trustProxy ? headers["x-forwarded-host"] ?? "" : "";
+    // No header holds a line feed.
+    return `${method} ${url}\n${headers.host ?? ""}\n${forwarded}\n${headers["accept-language"] ?? ""}\n${headers["accept-encoding"] ?? ""}`;
+  }
+
   publish<P>(request: FastifyRequest, reply: FastifyReply, representation: Representation<P>): Promise<never> {
+    const setting: Setting = { hosts: this.shortcuts.hosts(), cutOffSince: this.shortcuts.cutOffSince() };
     if (request.reading?.session === undefined) {
       const answer = this.cache.fresh(representation.page, representation.name, this.clock.now());
-      const coding = this.codingOf(request.headers["accept-encoding"]);
-      const block = answer === undefined ? undefined : (answer.made.get(coding) as Block | undefined);
+      const block = answer?.made.get(this.codingOf(request.headers["accept-encoding"])) as Block | undefined;
       if (answer !== undefined && block !== undefined) {
-        this.send(request, reply, answer, block);
+        this.send(request, reply, representation, answer, block, setting);
         // Fastify takes an answer that is on its way for an answer.
         return undefined as unknown as Promise<never>;
       }
     }
-    return this.make(request, reply, representation);
+    return this.make(request, reply, representation, setting);
   }
 
-  private async make<P>(request: FastifyRequest, reply: FastifyReply, representation: Representation<P>): Promise<never> {
+  private async make<P>(request: FastifyRequest, reply: FastifyReply, representation: Representation<P>, setting: Setting): Promise<never> {
     const { reading } = request;
     if (reading?.session !== undefined) {
       const reached = await this.data.read({ documents: [], render: () => true }, reading);
@@ -67,10 +120,12 @@ export class Publisher {
     if (isFault(answer)) return this.refuse(reply.header("access-control-allow-origin", "*"), answer, representation) as never;
     const coding = answer.body.length < CODED_ABOVE_BYTES ? "identity" : this.codingOf(request.headers["accept-encoding"]);
     const bytes = await this.cache.coded(representation.page, representation.name, answer, coding);
-    const block = { headers: this.headersOf(answer, coding, bytes), bytes };
+    const block: Block = {
+      headers: new PreparedHeaders(this.headersOf(answer, coding, bytes)), bytes, content: ["content-type", answer.contentType, "content-length", String(bytes.length)],
+    };
     answer.made.set(coding, block);
     if (answer.body.length < CODED_ABOVE_BYTES) for (const other of ["gzip", "br"]) answer.made.set(other, block);
-    this.send(request, reply, answer, block);
+    this.send(request, reply, representation, answer, block, setting);
     return reply as never;
   }
 
@@ -83,21 +138,15 @@ export class Publisher {
     return reply.code(404).header("cache-control", "no-cache").type(missing.contentType).send(missing.body);
   }
 
-  private send(request: FastifyRequest, reply: FastifyReply, answer: PublicAnswer, block: Block): void {
-    const { headers } = request;
-    const isKnown = (headers["if-none-match"] !== undefined || headers["if-modified-since"] !== undefined) && isNotModified(headers, answer);
+  private send<P>(request: FastifyRequest, reply: FastifyReply, { page, name }: Representation<P>, answer: PublicAnswer, block: Block, setting: Setting): void {
+    const { headers, method } = request;
+    if (request.reading?.session === undefined) {
+      const way: Way = { block, record: request.record, setting };
+      this.cache.keepShortcut(page, name, answer, this.shortcutOf(method, request.originalUrl, headers), way);
+    }
     reply.hijack();
     const { raw } = reply;
-    const status = isKnown ? 304 : 200;
-    if (isKnown) {
-      raw.writeHead(304, [...block.headers, "x-request-id", request.id]);
-      raw.end();
-    } else {
-      raw.writeHead(200, [...block.headers, "content-type", answer.contentType, "content-length", String(block.bytes.length), "x-request-id", request.id]);
-      if (request.method === "HEAD") raw.end();
-      else raw.end(block.bytes);
-    }
-    recordLatency(request, status);
+    recordLatency(request, write(raw, method, headers, answer, block, (code, own) => raw.writeHead(code, [...block.headers.list, ...own, "x-request-id", request.id])));
   }
 
   private headersOf(answer: PublicAnswer, coding: Coding, bytes: Buffer): string[] {
@@ -126,6 +175,19 @@ export class Publisher {
   }
 }
 
+/** Gives the status that was sent. */
+function write(raw: ServerResponse, method: string, headers: IncomingHttpHeaders, answer: PublicAnswer, { bytes, content }: Block, head: (status: number, own: readonly string[]) => void): number {
+  if ((headers["if-none-match"] !== undefined || headers["if-modified-since"] !== undefined) && isNotModified(headers, answer)) {
+    head(304, []);
+    raw.end();
+    return 304;
+  }
+  head(200, content);
+  if (method === "HEAD") raw.end();
+  else raw.end(bytes);
+  return 200;
+}
+
 /** The best of what a client takes; Brotli before gzip where it likes both as much. Source: RFC 9110 section 12.5.3. */
 export function preferredCoding(accepted: string): Coding {
   const weights = new Map<string, number>();
@@ -142,7 +204,7 @@ export function preferredCoding(accepted: string): Coding {
 }
 
 /** `If-None-Match` wins over `If-Modified-Since`. Source: RFC 9110 section 13.2.2. */
-function isNotModified(headers: FastifyRequest["headers"], answer: PublicAnswer): boolean {
+function isNotModified(headers: IncomingHttpHeaders, answer: PublicAnswer): boolean {
   const condition = headers["if-none-match"];
   if (condition !== undefined) {
     const tags = entityTagsOf(condition);

@@ -7,13 +7,14 @@ import { Fault, isFault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
 import type { Clock, Random } from "../core/ports.js";
 import type { ComponentHistory, DayUptime } from "../store/component-history.js";
-import type { ClusterStatus, Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
+import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import type { PageEvent } from "../store/page-events.js";
 import type { Representation } from "../store/public-cache.js";
 import { requirePage, SYSTEM } from "../store/resource.js";
 import { renderedList, type Caller, type ListPage, type ListPosition, type MovingList, type PresentEvent, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";
 import type { Authenticator } from "./authentication.js";
+import type { CutOff } from "./cut-off.js";
 import { entityTagsOf, isNotModified } from "./consistency.js";
 import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
@@ -37,6 +38,7 @@ export interface RouteAnswersPorts {
   readonly authenticator: Authenticator;
   readonly forwarding: Forwarding | undefined;
   readonly publisher: Publisher;
+  readonly cutOff: CutOff;
   readonly streams: EventStreams;
   /** Set at an edge. */
   readonly edge: EdgeForwarding | undefined;
@@ -112,16 +114,8 @@ export class RouteAnswers implements RouteContext {
     return this.ports.publisher.publish(fastifyRequest(routeRequest), fastifyReply(routeReply), representation);
   }
 
-  private cut: { readonly lookedAtMs: number; readonly since: string | null } | undefined;
-
   cutOffSince(): string | null {
-    const { clock, data } = this.ports;
-    const nowMs = clock.monotonic();
-    if (this.cut === undefined || nowMs - this.cut.lookedAtMs >= apiLimits.cutOffLookMs) {
-      const since = isCutOff(data.cluster()) ? (this.cut?.since ?? new Date(clock.now()).toISOString()) : null;
-      this.cut = { lookedAtMs: nowMs, since };
-    }
-    return this.cut.since;
+    return this.ports.cutOff.since();
   }
 
   async stream(routeRequest: RouteRequest, routeReply: RouteReply, page: string, present: PresentEvent): Promise<never> {
@@ -262,10 +256,4 @@ function sendCommitted(reply: FastifyReply, committed: Committed, options: ReadO
   if (committed.replayed) reply.header("idempotent-replayed", "true");
   if (committed.body === null) return reply.send();
   return reply.header("content-type", committed.status < 400 ? JSON_TYPE : PROBLEM_TYPE).send(committed.body);
-}
-
-/** Alone, on a disk that takes nothing in, or without so many others that the rest may have gone on without this replica. */
-function isCutOff({ degradation: { level }, peers }: ClusterStatus): boolean {
-  const down = peers.filter(({ state }) => state === "down").length;
-  return level >= 4 || (level === 3 && 2 * down >= peers.length + 1);
 }

@@ -13,6 +13,7 @@ import type { ApiConfig, ApiPorts, FeatureRoutes } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
 import { Authenticator } from "./authentication.js";
 import { Connections } from "./connections.js";
+import { CutOff } from "./cut-off.js";
 import { clusterRoutes } from "./cluster-routes.js";
 import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
@@ -22,6 +23,7 @@ import { answerTheRest, clientErrorHandler } from "./fallback.js";
 import { Forwarding } from "./forwarding.js";
 import { greet, guardRoutes, type GuardedRoute } from "./guard.js";
 import { healthRoutes } from "./health.js";
+import { httpServer } from "./http-server.js";
 import { acceptJsonBodies } from "./json-body.js";
 import { clusterGauges, eventStreamMetrics, metricsRoute, RequestLatency } from "./metrics.js";
 import { PagePaths } from "./page-paths.js";
@@ -47,9 +49,12 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   const { data, clock } = ports;
   const newRequestId = requestIds(ports);
   const hosts = new PageHosts(data);
-  const history = new ComponentHistory(data, { componentsMax: apiLimits.componentHistoriesMax });
+  const history = new ComponentHistory({ data, timers: ports.timers, failed: (error) => ports.log.error({ event: "component-history", err: error }, "the history of components could not be written down") }, {
+    componentsMax: apiLimits.componentHistoriesMax, writeAfterMs: apiLimits.componentHistoryWriteMs,
+  });
   const cache = new PublicCache(data, history, { bytesMax: apiLimits.publicCacheBytes });
   const paths = new PagePaths(hosts, config.trustProxy);
+  let publisher: Publisher | undefined;
   const app = Fastify({
     loggerInstance: ports.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -57,10 +62,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     childLoggerFactory: (logger) => logger,
     genReqId: newRequestId,
     bodyLimit: limits.requestBodyBytes,
-    requestTimeout: apiLimits.requestTimeoutMs,
-    connectionTimeout: apiLimits.connectionTimeoutMs,
-    keepAliveTimeout: apiLimits.keepAliveTimeoutMs,
-    http: { maxHeaderSize: apiLimits.headerBytesMax, headersTimeout: apiLimits.headersTimeoutMs, connectionsCheckingInterval: apiLimits.connectionsCheckedEveryMs },
+    serverFactory: (handler) => httpServer((request, response) => publisher?.answerAgain(request, response) ?? false, handler),
     forceCloseConnections: "idle",
     return503OnClosing: false,
     trustProxy: config.trustProxy,
@@ -87,18 +89,23 @@ export async function buildServer({ config, ports, features, hasher = new Secret
 
   await app.register(compress, { global: false, threshold: apiLimits.compressAboveBytes, encodings: ["gzip", "identity"] });
   app.addHook("onRoute", (route) => paths.reserve(route.url));
-  const streams = new EventStreams({ data, timers: ports.timers, clock, region: config.region, log: ports.log });
+  const streams = new EventStreams({ data, timers: ports.timers, clock, region: config.region, log: ports.log, bounds: apiLimits });
   eventStreamMetrics(ports.metrics, streams);
   // Before the server waits for its connections to end.
-  app.addHook("preClose", () => streams.close());
-  app.addHook("onClose", () => {
-    for (const part of [cache, history, hosts]) part.close();
+  let isClosing = false;
+  app.addHook("preClose", () => {
+    isClosing = true;
+    streams.close();
+  });
+  app.addHook("onClose", async () => {
+    for (const part of [cache, hosts, authenticator]) part.close();
+    await history.close();
   });
   const latency = new RequestLatency(ports.metrics, clock);
   const authenticator = new Authenticator(data, hasher, () => clock.now());
+  const isUnderPressure = lasting(await pressureGauge(app), clock, apiLimits.shedAfterMs);
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
-    data, clock, region: config.region, authenticator, latency,
-    isUnderPressure: lasting(await pressureGauge(app), clock, apiLimits.shedAfterMs),
+    data, clock, region: config.region, authenticator, latency, isUnderPressure,
     connections,
     perAddress: new RateLimit(config.requestsPerAddress, "address"),
     perKey: new RateLimit(config.requestsPerKey, "key"),
@@ -106,11 +113,18 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   clusterGauges(ports.metrics, data);
   await app.register(documentation, { version: config.version, requestsPerAddress: config.requestsPerAddress, routes });
 
+  const cutOff = new CutOff(data, clock);
+  publisher = new Publisher(data, cache, clock, config.region, config.publicCaching, {
+    hosts: () => hosts.names,
+    cutOffSince: () => cutOff.since(),
+    isBarred: (request) => isClosing || connections.isSurplus(request.socket) || isUnderPressure(),
+    newRequestId,
+    trustProxy: config.trustProxy,
+  });
   answers = new RouteAnswers({
     data, clock, random: ports.random, hasher, authenticator,
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
-    publisher: new Publisher(data, cache, clock, config.region, config.publicCaching),
-    streams,
+    publisher, cutOff, streams,
     edge: config.edge === undefined || ports.forwarder === undefined ? undefined : new EdgeForwarding({ data, forwarder: ports.forwarder, random: ports.random }, config.edge),
     componentHistory: history,
   });

@@ -1,30 +1,20 @@
 /**
- * A component's status over time, folded from its document's changes, and what that makes of each day.
+ * What a component's status over time (`status-fold.ts`) makes of each day, and where the folds are kept.
  *
  * Invariants:
- *  1. The status at a time is a function of the set of changes alone: of those whose time is not later, merged by the conflict rules.
- *     So it is equal in every region that holds the same changes, in whatever order they came, and comes out the same when it is built anew.
- *  2. A change counts from its own time on, and not before anything that its author saw: a clock that is behind moves nothing before its cause.
- *  3. The seconds of a day add up to its length exactly.
+ *  1. The seconds of a day add up to its length exactly.
+ *  2. A fold that is given out holds every change that its document holds. One that was written down is where it begins: it is brought up to
+ *     that first, and where it cannot be, all changes are folded anew.
+ *  3. What is written down holds no change that is not durable.
  */
-import { hlcMs } from "../core/hlc.js";
-import type { Json } from "../core/change.js";
-import { contenders, creationsIn, type Creation } from "../core/creation.js";
-import type { Sibling } from "../core/document.js";
 import { Fault, isFault } from "../core/errors.js";
-import { COMPONENT_STATUSES, shown } from "./conflicts.js";
-import type { DataPlane, DocumentChange } from "./data-plane.js";
-import type { ComponentStatusName } from "./resource-schemas.js";
+import type { Timer, Timers } from "../core/ports.js";
+import { dominates } from "../core/vector.js";
+import { COMPONENT_STATUSES } from "./conflicts.js";
+import type { DataPlane } from "./data-plane.js";
+import type { DurableChange } from "./feed.js";
+import { StatusFold, type HistoryStatus, type Transition } from "./status-fold.js";
 import { dayAfter, isDay, startOfDay } from "./zoned-days.js";
-
-/** Status or, before the component was there, after it was deleted and in the future, `no_data`. */
-export type HistoryStatus = ComponentStatusName | "no_data";
-
-export interface Transition {
-  /** ms since the epoch. */
-  readonly atMs: number;
-  readonly status: HistoryStatus;
-}
 
 export interface DayUptime {
   /** Local date of the time zone asked for, `YYYY-MM-DD`. */
@@ -42,63 +32,6 @@ export interface DayUptime {
 export const UPTIME_DAYS_MAX = 366;
 /** What of an outage's time counts as down. Source: Atlassian, "Display historical uptime of components". */
 const DOWN_SHARE: Readonly<Record<string, number>> = { partial_outage: 0.3, major_outage: 1 };
-
-interface StatusChange {
-  readonly origin: string;
-  readonly seq: number;
-  readonly timed: DocumentChange;
-  readonly atMs: number;
-}
-
-/** The fold. `changes`: all of the document, each after what it depends on. */
-export function transitionsOf(changes: readonly DocumentChange[]): Transition[] {
-  const transitions: Transition[] = [];
-  let siblings: readonly Sibling[] = [];
-  let creations: readonly Creation[] = [];
-  let born = false;
-  let dead = false;
-  for (const { timed: { change, dot }, atMs } of timed(changes)) {
-    for (const operation of change.operations) {
-      if (operation.section !== "") continue;
-      if (operation.op === "create") born = true;
-      else if (operation.op === "delete") dead = true;
-      else if (operation.op === "set" && operation.field === "status") {
-        const { hlc, region, replica, actor, context } = change;
-        const kept = siblings.filter(({ origin, seq }) => (context[origin] ?? 0) < seq && !(origin === dot.origin && seq === dot.seq));
-        siblings = [...kept, { ...dot, hlc, region, replica, actor, value: operation.value, was: operation.was }].sort(latestFirst);
-      }
-    }
-    const creation = creationsIn(change, dot).get("");
-    if (creation !== undefined) creations = [...creations, creation];
-    const status = !born || dead ? "no_data" : statusOf(shown("component", "status", contenders(siblings, creations))?.value);
-    const last = transitions.at(-1);
-    if (last?.atMs === atMs) transitions.pop();
-    if ((transitions.at(-1)?.status ?? "no_data") !== status) transitions.push({ atMs, status });
-  }
-  return transitions;
-}
-
-function latestFirst(a: Sibling, b: Sibling): number {
-  return a.hlc > b.hlc ? -1 : a.hlc < b.hlc ? 1 : a.origin < b.origin ? -1 : a.origin > b.origin ? 1 : a.seq - b.seq;
-}
-
-function statusOf(value: Json | undefined): ComponentStatusName {
-  return COMPONENT_STATUSES.find((status) => status === value) ?? "operational";
-}
-
-/** Gives each change its time, not before that of anything it depends on, and sorts by it; causes stay before effects. */
-function timed(changes: readonly DocumentChange[]): StatusChange[] {
-  const found: StatusChange[] = [];
-  let latestMs = 0;
-  for (const change of changes) {
-    let atMs = hlcMs(change.change.hlc);
-    // Changes come sorted by time but for those of clocks that are apart: only then is there anything to search.
-    if (atMs < latestMs) for (const before of found) if (before.atMs > atMs && (change.change.context[before.origin] ?? 0) >= before.seq) atMs = before.atMs;
-    latestMs = Math.max(latestMs, atMs);
-    found.push({ origin: change.dot.origin, seq: change.dot.seq, timed: change, atMs });
-  }
-  return found.sort((a, b) => a.atMs - b.atMs);
-}
 
 /** What the days from one to another were made of, both included. `nowMs`: later than this is not known. */
 export function daysOf(transitions: readonly Transition[], fromDay: string, toDay: string, timeZone: string, nowMs: number): DayUptime[] {
@@ -142,28 +75,59 @@ export function uptimeOfSeconds(seconds: Readonly<Record<HistoryStatus, number>>
 }
 
 interface Kept {
-  readonly transitions: readonly Transition[];
+  readonly fold: StatusFold;
+  /** Changes since it was written down. */
+  unwritten: number;
 }
 
+export interface ComponentHistoryPorts {
+  readonly data: DataPlane;
+  readonly timers: Timers;
+  /** Hears of what could not be written down. */
+  failed(error: unknown): void;
+}
+
+export interface ComponentHistoryBounds {
+  /** Folds in memory, and components that wait to be written down. */
+  readonly componentsMax: number;
+  readonly writeAfterMs: number;
+}
+
+/** A long fold is written down once changes came for this share of its transitions, so that each change costs little. */
+const WRITTEN_SHARE = 1 / 32;
+const WRITTEN_AT_ONCE = 200;
+
 export class ComponentHistory {
-  /** Least recently used first. */
+  /** By document, least recently used first. */
   private readonly kept = new Map<string, Kept | Promise<Kept | Fault>>();
+  /** Changed since they were written down. */
+  private readonly unwritten = new Set<string>();
   private readonly leave: () => void;
+  private timer: Timer | undefined;
+  private writing: Promise<void> = Promise.resolve();
+  private isClosed = false;
+  /** How often all changes of a component were read. */
+  rebuilt = 0;
 
   constructor(
-    private readonly data: DataPlane,
-    private readonly bounds: { readonly componentsMax: number },
+    private readonly ports: ComponentHistoryPorts,
+    private readonly bounds: ComponentHistoryBounds,
   ) {
-    this.leave = data.feed.follow({
+    this.leave = ports.data.feed.follow({
       changed: ({ changes }) => {
-        for (const { document } of changes) this.kept.delete(document);
+        for (const change of changes) if (change.document.split("/", 2)[1] === "component") this.take(change);
       },
       reset: () => this.kept.clear(),
     });
   }
 
-  close(): void {
+  /** Writes down what is not yet. */
+  async close(): Promise<void> {
     this.leave();
+    this.isClosed = true;
+    this.timer?.cancel();
+    await this.writing;
+    await this.write(0).catch((error: unknown) => this.ports.failed(error));
     this.kept.clear();
   }
 
@@ -180,32 +144,85 @@ export class ComponentHistory {
 
   /** When the status changed, and to what, oldest first. */
   async transitions(page: string, component: string): Promise<readonly Transition[] | Fault> {
-    const key = `${page}/component/${component}`;
-    const known = this.kept.get(key);
+    const document = `${page}/component/${component}`;
+    const known = this.kept.get(document);
     if (known !== undefined) {
-      this.kept.delete(key);
-      this.kept.set(key, known);
+      this.kept.delete(document);
+      this.kept.set(document, known);
     }
-    const kept = await (known ?? this.build(key));
-    return isFault(kept) ? kept : kept.transitions;
+    const kept = await (known ?? this.build(document));
+    return isFault(kept) ? kept : kept.fold.transitions;
   }
 
-  private build(key: string): Promise<Kept | Fault> {
-    const building = this.data.changes(key).then((changes): Kept | Fault => {
-      const done = isFault(changes) ? changes : { transitions: transitionsOf(changes) };
-      // A change that came meanwhile has taken the promise away: what was built lacks it, and is not kept.
-      if (this.kept.get(key) === building) {
-        if (isFault(done)) this.kept.delete(key);
-        else this.kept.set(key, done);
+  private take({ document, change, dot }: DurableChange): void {
+    const kept = this.kept.get(document);
+    // What is being built may lack the change: it is built again when it is asked for.
+    if (kept instanceof Promise || (kept !== undefined && !kept.fold.take({ change, dot }))) this.kept.delete(document);
+    else if (kept !== undefined) kept.unwritten++;
+    this.writeLater(document);
+  }
+
+  private build(document: string): Promise<Kept | Fault> {
+    const building = this.fold(document).then((done): Kept | Fault => {
+      // A change that came meanwhile has taken the promise away: what was built may lack it, and is not kept.
+      if (this.kept.get(document) === building) {
+        if (isFault(done)) this.kept.delete(document);
+        else this.kept.set(document, done);
       }
+      if (!isFault(done) && done.unwritten > 0) this.writeLater(document);
       return done;
     });
-    this.kept.set(key, building);
-    building.catch(() => this.kept.delete(key));
+    this.kept.set(document, building);
+    building.catch(() => this.kept.delete(document));
     for (const oldest of this.kept.keys()) {
       if (this.kept.size <= this.bounds.componentsMax) break;
       this.kept.delete(oldest);
     }
     return building;
+  }
+
+  /** From what was written down and what came since, or from all changes. */
+  private async fold(document: string): Promise<Kept | Fault> {
+    const { data } = this.ports;
+    const stored = await data.projection(document);
+    if (isFault(stored)) return stored;
+    const fold = stored.text === undefined ? undefined : StatusFold.decode(stored.text);
+    if (fold !== undefined) {
+      if (dominates(fold.vector, stored.vector)) return { fold, unwritten: 0 };
+      const recent = await data.recentChanges(document, fold.vector);
+      if (isFault(recent)) return recent;
+      if (recent.every((change) => fold.take(change)) && dominates(fold.vector, stored.vector)) return { fold, unwritten: recent.length };
+    }
+    this.rebuilt++;
+    const changes = await data.changes(document);
+    return isFault(changes) ? changes : { fold: StatusFold.of(changes), unwritten: changes.length };
+  }
+
+  private writeLater(document: string): void {
+    if (this.unwritten.size < this.bounds.componentsMax) this.unwritten.add(document);
+    this.timer ??= this.isClosed ? undefined : this.ports.timers.after(this.bounds.writeAfterMs, () => {
+      this.writing = this.write(WRITTEN_SHARE).catch((error: unknown) => this.ports.failed(error)).finally(() => {
+        this.timer = undefined;
+        const [waiting] = this.unwritten;
+        if (waiting !== undefined) this.writeLater(waiting);
+      });
+    });
+  }
+
+  /** Writes down the folds of which at least a share has changed. */
+  private async write(share: number): Promise<void> {
+    const documents = [...this.unwritten];
+    for (let from = 0; from < documents.length; from += WRITTEN_AT_ONCE) {
+      const texts = new Map<string, string>();
+      for (const document of documents.slice(from, from + WRITTEN_AT_ONCE)) {
+        const kept = await (this.kept.get(document) ?? this.build(document));
+        // One that a change has overtaken stays for the next time.
+        if (isFault(kept) || this.kept.get(document) !== kept || kept.unwritten < kept.fold.transitions.length * share) continue;
+        this.unwritten.delete(document);
+        if (kept.unwritten > 0) texts.set(document, kept.fold.encode());
+        kept.unwritten = 0;
+      }
+      if (texts.size > 0) await this.ports.data.keepProjections(texts);
+    }
   }
 }

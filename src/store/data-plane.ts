@@ -195,6 +195,12 @@ export interface DataPlane {
   history(key: string, options: ReadOptions): Promise<ReadResult<readonly HistoryEntry[]> | Fault>;
   /** Every change of a document, deleted or not, in an order in which each follows all that it depends on. LOCAL. */
   changes(key: string): Promise<readonly DocumentChange[] | Fault>;
+  /** Those changes beyond a vector that are not archived yet, each after what it depends on of them. LOCAL. */
+  recentChanges(key: string, beyond: Vector): Promise<readonly DocumentChange[] | Fault>;
+  /** What `keepProjections` kept of a document, and the vector of what the document holds by now. */
+  projection(key: string): Promise<{ readonly text: string | undefined; readonly vector: Vector } | Fault>;
+  /** Keeps a text beside each of some documents, by key; durable with the next batch. What is kept can be made again from the changes. */
+  keepProjections(texts: ReadonlyMap<string, string>): Promise<void>;
   /** The latest entries of the log, at most so many, in order of arrival. */
   latest(most: number): Promise<readonly LogItem[] | Fault>;
   /** Tells what has become durable here. */

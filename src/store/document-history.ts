@@ -40,7 +40,7 @@ export class HistoryOfDocument {
   }
 
   /** The changes that an archive with this vector does not hold, in an order in which each follows all that it depends on. */
-  async unfolded(document: string, archived: Vector): Promise<NamedChange[]> {
+  async unfolded(document: string, archived: Vector): Promise<(NamedChange & { readonly change: Change })[]> {
     await this.log.batch.flushed().catch(() => {});
     const found: (NamedChange & { readonly change: Change })[] = [];
     for (const { dot, body } of await this.log.unfoldedChanges(document)) {

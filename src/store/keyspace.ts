@@ -46,6 +46,9 @@ export const keyspace = {
   archiveChunk: (document: string, chunk: string) => `h/${document}/chunk-${chunk}`,
   archives: (document: string) => withPrefix(`h/${document}/`),
 
+  /** What was folded from a document's changes; can be made again from them. */
+  projection: (document: string) => `p/${document}`,
+
   /** Durable state of the quorum engine beside the slots. */
   quorum: "m/quorum",
   slot: (document: string) => `q/${document}`,

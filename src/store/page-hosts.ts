@@ -31,6 +31,11 @@ export class PageHosts {
     while (this.isReading) await this.reading;
   }
 
+  /** All names; another object whenever a page has changed. */
+  get names(): object {
+    return this.byHost;
+  }
+
   /** `host`: the value of a Host header, with or without a port; undefined if it was not sent. */
   pageOf(host: string | undefined): string {
     if (host === undefined) return DEFAULT_PAGE;

@@ -7,6 +7,7 @@
  *  2. Equal bytes have equal tags; each coding of them has a tag of its own.
  *  3. `Last-Modified` never goes back, and moves by at least a second whenever the bytes change.
  *  4. What is kept never holds more than the bound.
+ *  5. A shortcut leads to an answer for as long as that is fresh, and not longer.
  */
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
@@ -76,18 +77,37 @@ interface Entry {
   building: Promise<PublicAnswer | Fault> | undefined;
   codings: Map<Coding, Promise<Buffer>>;
   bytes: number;
+  /** Asked for since it was last looked at for room. */
+  used: boolean;
+  /** Names of shortcuts to it, the oldest first. */
+  readonly shortcuts: string[];
+}
+
+/** Where a request that was answered before finds its answer again. `made`: what the one who sends keeps with it. */
+export interface Shortcut {
+  readonly answer: PublicAnswer;
+  readonly made: unknown;
+}
+
+interface KeptShortcut extends Shortcut {
+  readonly entry: Entry;
 }
 
 const KEYS_MAX = 150;
 const ENTRY_OVERHEAD_BYTES = 1_024;
+const SHORTCUT_OVERHEAD_BYTES = 200;
+/** Of one answer: hosts, languages and codings by which it was asked for. */
+const SHORTCUTS_MAX = 32;
+const SHORTCUT_LENGTH_MAX = 512;
 /** Below this, coding costs more than it saves. */
 export const CODED_ABOVE_BYTES = 1_024;
 const gzipped = promisify(gzip);
 const brotlied = promisify(brotliCompress);
 
 export class PublicCache {
-  /** Least recently used first. */
+  /** In the order in which room is made: the oldest first, but one that was asked for meanwhile is passed over once. */
   private readonly entries = new Map<string, Entry>();
+  private readonly shortcuts = new Map<string, KeptShortcut>();
   /** Document or list → entries that looked at it. */
   private readonly dependents = new Map<string, Set<Entry>>();
   private bytes = 0;
@@ -111,6 +131,7 @@ export class PublicCache {
     this.leave();
     this.entries.clear();
     this.dependents.clear();
+    this.shortcuts.clear();
   }
 
   get heldBytes(): number {
@@ -124,12 +145,37 @@ export class PublicCache {
   /** The answer, if it is there and nothing that it shows has changed. */
   fresh(page: string, name: string, nowMs: number): PublicAnswer | undefined {
     const entry = this.entries.get(nameOf(page, name));
-    if (entry?.answer === undefined || entry.stale) return undefined;
-    const { freshUntilMs } = entry.answer.publication;
-    if (freshUntilMs !== undefined && nowMs >= freshUntilMs) return undefined;
-    this.entries.delete(entry.name);
-    this.entries.set(entry.name, entry);
-    return entry.answer;
+    return entry !== undefined && isFresh(entry, nowMs) ? entry.answer : undefined;
+  }
+
+  /** What `keepShortcut` was given under this name, if nothing that the answer shows has changed. */
+  shortcut(name: string, nowMs: number): Shortcut | undefined {
+    const kept = this.shortcuts.get(name);
+    return kept !== undefined && isFresh(kept.entry, nowMs) ? kept : undefined;
+  }
+
+  /** Remembers by which request an answer was asked for. `shortcut`: all of the request that the answer depends on. */
+  keepShortcut(page: string, name: string, answer: PublicAnswer, shortcut: string, made: unknown): void {
+    const entry = this.entries.get(nameOf(page, name));
+    if (entry?.answer !== answer || shortcut.length > SHORTCUT_LENGTH_MAX) return;
+    const before = this.shortcuts.get(shortcut);
+    this.shortcuts.set(shortcut, { entry, answer, made });
+    if (before?.entry === entry) return;
+    if (before !== undefined) this.leaveShortcut(before.entry, shortcut);
+    entry.shortcuts.push(shortcut);
+    this.count(entry, shortcutBytes(shortcut));
+    const oldest = entry.shortcuts.length > SHORTCUTS_MAX ? entry.shortcuts[0] : undefined;
+    if (oldest === undefined) return;
+    this.shortcuts.delete(oldest);
+    this.leaveShortcut(entry, oldest);
+  }
+
+  private leaveShortcut(entry: Entry, shortcut: string): void {
+    const at = entry.shortcuts.indexOf(shortcut);
+    if (at < 0) return;
+    entry.shortcuts.splice(at, 1);
+    entry.bytes -= shortcutBytes(shortcut);
+    this.bytes -= shortcutBytes(shortcut);
   }
 
   /** The answer, rendered if need be; requests that come meanwhile share the rendering. */
@@ -139,7 +185,7 @@ export class PublicCache {
     if (fresh !== undefined) return fresh;
     const before = this.entries.get(name);
     if (before?.building !== undefined && !before.stale) return before.building;
-    const entry: Entry = { name, dependencies: new Set(), stale: false, answer: undefined, building: undefined, codings: new Map(), bytes: 0 };
+    const entry: Entry = { name, dependencies: new Set(), stale: false, answer: undefined, building: undefined, codings: new Map(), bytes: 0, used: false, shortcuts: [] };
     this.replace(name, entry);
     const building = this.build(entry, representation, before?.answer, nowMs);
     entry.building = building;
@@ -259,6 +305,7 @@ export class PublicCache {
   private forget(entry: Entry): void {
     this.bytes -= entry.bytes;
     entry.bytes = 0;
+    for (const shortcut of entry.shortcuts.splice(0)) if (this.shortcuts.get(shortcut)?.entry === entry) this.shortcuts.delete(shortcut);
     for (const dependency of entry.dependencies) {
       const dependents = this.dependents.get(dependency);
       dependents?.delete(entry);
@@ -272,9 +319,25 @@ export class PublicCache {
     this.bytes += bytes;
     for (const oldest of this.entries.values()) {
       if (this.bytes <= this.bounds.bytesMax) return;
-      if (oldest.building === undefined || oldest === entry) this.drop(oldest);
+      if (oldest.used) {
+        oldest.used = false;
+        this.entries.delete(oldest.name);
+        this.entries.set(oldest.name, oldest);
+      } else if (oldest.building === undefined || oldest === entry) this.drop(oldest);
     }
   }
+}
+
+function isFresh(entry: Entry, nowMs: number): boolean {
+  if (entry.answer === undefined || entry.stale) return false;
+  const { freshUntilMs } = entry.answer.publication;
+  if (freshUntilMs !== undefined && nowMs >= freshUntilMs) return false;
+  entry.used = true;
+  return true;
+}
+
+function shortcutBytes(shortcut: string): number {
+  return SHORTCUT_OVERHEAD_BYTES + shortcut.length;
 }
 
 function nameOf(page: string, name: string): string {

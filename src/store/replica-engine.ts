@@ -21,6 +21,7 @@ import type {
 } from "./data-plane.js";
 import { HistoryOfDocument } from "./document-history.js";
 import { DocumentTable, type DocumentRecord } from "./document-table.js";
+import { keyspace } from "./keyspace.js";
 import { LogTrimmer, type Fold } from "./log-trimmer.js";
 import type { Feed } from "./feed.js";
 import type { Histogram, Metrics } from "./metrics.js";
@@ -83,6 +84,7 @@ const SCRUB_PAUSE_MS = 20;
 const LATEST_AT_ONCE = 500;
 const EVERYTHING = { from: " ", to: "\u{10ffff}" } as const;
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 /** Round trip assumed of a peer that has not answered a heartbeat yet, ms. */
 const UNKNOWN_ROUND_TRIP_MS = 200;
 
@@ -531,6 +533,21 @@ export class ReplicaEngine {
   /** Every change of a document, in an order in which each follows all that it depends on; empty if there is none. */
   async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
     return this.guarded(false, async () => (await this.historyOf.changes(key)).map(({ dot, change }) => ({ dot, change })));
+  }
+
+  recentChanges(key: string, beyond: Vector): Promise<readonly DocumentChange[] | Fault> {
+    return this.guarded(false, async () => (await this.historyOf.unfolded(key, beyond)).map(({ dot, change }) => ({ dot, change })));
+  }
+
+  projection(key: string): Promise<{ readonly text: string | undefined; readonly vector: Vector } | Fault> {
+    return this.guarded(false, async () => {
+      const bytes = await this.storage.get(keyspace.projection(key));
+      return { text: bytes === undefined ? undefined : decoder.decode(bytes), vector: copyVector(this.log.table.find(key)?.vector ?? EMPTY_VECTOR) };
+    });
+  }
+
+  keepProjections(texts: ReadonlyMap<string, string>): void {
+    for (const [key, text] of texts) this.log.batch.put(keyspace.projection(key), encoder.encode(text));
   }
 
   /** The latest entries of the log, at most so many, in order of arrival. */

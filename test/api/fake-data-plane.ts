@@ -103,6 +103,20 @@ export class FakeDataPlane implements DataPlane {
     return this.changed.get(key) ?? [];
   }
 
+  async recentChanges(key: string, beyond: Vector): Promise<readonly DocumentChange[] | Fault> {
+    return (this.changed.get(key) ?? []).filter(({ dot }) => dot.seq > (beyond[dot.origin] ?? 0));
+  }
+
+  private readonly projections = new Map<string, string>();
+
+  async projection(key: string): Promise<{ readonly text: string | undefined; readonly vector: Vector }> {
+    return { text: this.projections.get(key), vector: Object.fromEntries((this.changed.get(key) ?? []).map(({ dot }) => [dot.origin, dot.seq])) };
+  }
+
+  async keepProjections(texts: ReadonlyMap<string, string>): Promise<void> {
+    for (const [key, text] of texts) this.projections.set(key, text);
+  }
+
   async latest(most: number): Promise<readonly LogItem[] | Fault> {
     const all = [...this.changed].flatMap(([document, changes]) => changes.map(({ dot, change }) => ({ origin: dot.origin, seq: dot.seq, document, dot, change })));
     return all.sort((a, b) => a.seq - b.seq).slice(-most);

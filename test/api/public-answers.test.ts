@@ -1,6 +1,8 @@
 /** Public answers: rendered once per change, conditional, coded, by Host, LOCAL only. */
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import Type from "typebox";
+import { Agent, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test, type Test } from "tap";
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { keyOf } from "../../src/core/document.js";
@@ -15,8 +17,12 @@ const create: Operation = { op: "create", section: "" };
 
 /** A page that lists its components, and counts how often it is rendered. */
 async function publicServer(t: Pick<Test, "teardown">, trustProxy = false) {
-  const count = { renderings: 0 };
+  const count = { renderings: 0, routed: 0 };
   const routes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { context }) => {
+    app.addHook("onRequest", (_request, _reply, done) => {
+      count.routed++;
+      done();
+    });
     const schema = { params: Type.Object({ page: Type.String() }), querystring: plainQuery };
     for (const url of ["/pages/:page", "/pages/:page/api/v2/components.json"]) {
       app.get(url, { config: { public: true }, schema }, (request, reply) => context.publish(request, reply, {
@@ -43,6 +49,33 @@ async function publicServer(t: Pick<Test, "teardown">, trustProxy = false) {
   };
   return { ...server, count, get };
 }
+
+interface Heard {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** Asks over connections that stay open, as clients do; `inject` goes straight to the router. */
+async function overTheWire(t: Pick<Test, "teardown">, server: TestServer) {
+  await server.app.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = server.app.server.address() as AddressInfo;
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(async () => agent.destroy());
+  return (path: string, headers: Record<string, string> = {}, method = "GET"): Promise<Heard> =>
+    new Promise((resolve, reject) => {
+      const asked = request({ host: "127.0.0.1", port, path, method, headers: { host: "status.example.org", ...headers }, agent }, (answer) => {
+        const pieces: Buffer[] = [];
+        answer.on("data", (piece: Buffer) => pieces.push(piece));
+        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers as Record<string, string>, body: Buffer.concat(pieces) }));
+      });
+      asked.on("error", reject);
+      asked.end();
+    });
+}
+
+/** What differs between two equal answers. */
+const lasting = ({ status, headers: { date: _, "x-request-id": __, ...headers }, body }: Heard) => ({ status, headers, body: body.toString("latin1") });
 
 const rename = (data: TestServer["data"], page: string, id: string, name: string) => data.write(keyOf(page, "component", id), [set("name", name)]);
 
@@ -151,3 +184,61 @@ test("behind a proxy that is trusted the forwarded host counts", async (t) => {
   await new Promise((resolve) => setImmediate(resolve));
   t.equal((await get("/", { host: "10.0.0.1", "x-forwarded-host": "status.example.com, inner" })).json().page, "other");
 });
+
+test("a request that was answered before is answered again without the router, to the last header", async (t) => {
+  const server = await publicServer(t);
+  const ask = await overTheWire(t, server);
+  const path = "/pages/default?consistency=LOCAL";
+  const etag = (await ask(path)).headers["etag"] ?? "";
+  const asked: readonly [headers: Record<string, string>, method?: string][] = [
+    [{}], [{}, "HEAD"], [{ "accept-encoding": "gzip" }], [{ "accept-encoding": "gzip, br" }], [{ "if-none-match": etag }], [{ "if-none-match": '"other"' }], [{ "if-modified-since": new Date().toUTCString() }],
+    [{ range: "bytes=0-9" }], [{ "accept-language": "de" }], [{ "accept-encoding": "br", "if-none-match": `W/${etag}` }, "HEAD"],
+  ];
+  for (const [headers, method] of asked) {
+    const wholeWay = await ask(path, { ...headers, "consistency-level": "LOCAL" }, method);
+    // The first of its kind leaves the shortcut.
+    await ask(path, headers, method);
+    const before = server.count.routed;
+    const again = await ask(path, headers, method);
+    t.equal(server.count.routed, before, `${method ?? "GET"} ${JSON.stringify(headers)} is not routed`);
+    t.same(lasting(again), lasting(wholeWay), "and is the same");
+    t.ok(again.headers["x-request-id"] !== wholeWay.headers["x-request-id"] && again.headers["date"] !== undefined);
+  }
+  t.equal((await ask(path, { "x-request-id": "my-own" })).headers["x-request-id"], "my-own");
+  t.equal(server.count.renderings, 1);
+  const metrics = (await server.app.inject("/metrics")).body;
+  t.match(metrics, new RegExp(`duration_seconds_count\\{method="GET",route="/pages/:page",status="2xx"\\} ${1 + 3 * 6 + 1}\n`), "each is counted under its route");
+});
+
+test("a shortcut ends with what it leads to: a change, another page at the host, a level, a server that stops", async (t) => {
+  const server = await publicServer(t);
+  const { data, count } = server;
+  const ask = await overTheWire(t, server);
+  const names = async () => JSON.parse(String((await ask("/")).body)) as { page: string; names: string[] };
+  for (let i = 0; i < 3; i++) t.same((await names()).names, ["API"]);
+  const routed = count.routed;
+  rename(data, "default", "api", "API 2");
+  t.same((await names()).names, ["API 2"], "in the very next answer");
+  t.equal(count.routed, routed + 1);
+  await names();
+  data.write(pageKey("other"), [set("custom_domains", ["status.example.org"])]);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal((await names()).page, "other");
+  t.equal((await names()).page, "other");
+  t.equal((await ask("/", { "consistency-level": "GLOBAL_QUORUM" })).status, 400);
+  t.equal((await ask("/", { "session-token": data.tokenOf({ "eu-west-1.1": 7 }), "session-wait": "0" })).status, 503);
+  t.equal((await ask("/", {}, "DELETE")).status, 405);
+  t.equal((await ask("/", { host: "elsewhere.example.org" })).body.includes('"page":"default"'), true, "another host has a shortcut of its own");
+  data.level = 4;
+  const before = count.routed;
+  await t.resolves(until(async () => (await ask("/")).status === 200 && count.routed > before), "a region that is cut off looks again");
+  const closing = server.app.close();
+  const last = await ask("/").catch(() => undefined);
+  t.ok(last === undefined || last.headers["connection"] === "close", "a server that stops keeps no connection");
+  await closing;
+});
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const last = performance.now() + 30_000;
+  while (!(await condition())) if (performance.now() > last) throw new Error("it did not come to pass");
+}

@@ -14,6 +14,14 @@ test("a bad configuration: every fault on stderr, exit code 78, nothing started"
   await t.rejects(readFile(path.join(folder, "data", "r0-1", "IDENTITY")));
 });
 
+test("a purge that cannot be made is said in one sentence at the start, without the secret: exit code 78", { timeout: 60_000 }, async (t) => {
+  const { folder, files } = await clusterFolder(t, 1, { tls: "off", purge: { fastly: { service: "not a service" } } });
+  const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { ...KEY, STATUSMESH_FASTLY_TOKEN: "the-secret-of-fastly" });
+  t.equal(await node.ended, 78);
+  t.match(node.stderr.trim(), /^[^\n]*purge\.fastly\.service must be an id[^\n]*$/);
+  t.notMatch(node.stderr + node.stdout, /the-secret-of-fastly/);
+});
+
 test("an empty data folder without a root key: exit code 78", { timeout: 60_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   const node = statusmesh(["node", "--config", files[0] ?? ""], folder);

@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "tap";
-import { clusterFolder, statusmesh } from "./cluster-folder.js";
+import { clusterFolder, freePorts, statusmesh } from "./cluster-folder.js";
 
 async function stateOf(http: string, key: string): Promise<readonly string[]> {
   const answer = await fetch(`${http}/v1/cluster`, { headers: { authorization: `Bearer ${key}` } });
@@ -44,6 +44,31 @@ test("up makes certificates and a key, forms the mesh, restarts a replica that d
   t.same(await stateOf(bases[0] ?? "", ready.key), ["up", "up"]);
   again.child.kill("SIGINT");
   t.equal(await again.ended, 0);
+});
+
+test("up starts an edge by a region file of its own, which serves, hands its writes on, and makes no majority", { timeout: 180_000 }, async (t) => {
+  const { folder, files } = await clusterFolder(t, 3);
+  const [http, mesh] = await freePorts(2);
+  const regions: Record<string, { region: string; mesh: string; http: string }> = {};
+  for (const file of files) {
+    const values = JSON.parse(await readFile(file, "utf8")) as { replica: string; region: string; http: string; mesh: string; peers: Record<string, unknown> };
+    regions[values.replica] = { region: values.region, mesh: values.mesh, http: `http://${values.http}` };
+    await writeFile(file, JSON.stringify({ ...values, peers: { ...values.peers, "near-1": { region: "near", role: "edge", mesh: `127.0.0.1:${mesh}`, http: `http://127.0.0.1:${http}` } } }));
+  }
+  await writeFile(path.join(folder, "near.json"), JSON.stringify({ replica: "near-1", region: "near", role: "edge", http: `127.0.0.1:${http}`, mesh: `127.0.0.1:${mesh}`, data: path.join(folder, "data", "near-1"), peers: regions, clusterId: "cli-test" }));
+  const up = statusmesh(["up", "--regions", folder, "--data", path.join(folder, "cluster"), "--json"], folder);
+  t.teardown(() => void up.child.kill("SIGKILL"));
+  const ready = JSON.parse((await up.says(/^\{"event":"ready".*$/m))[0]) as { regions: { replica: string; api: string; status_page: string }[]; key: string };
+  const edge = ready.regions.find(({ replica }) => replica === "near-1");
+  t.equal(ready.regions.length, 4);
+  const headers = { authorization: `Bearer ${ready.key}`, "content-type": "application/json" };
+  const made = await fetch(`${edge?.api}/pages/default/components`, { method: "POST", headers, body: JSON.stringify({ name: "By the edge" }) });
+  t.equal(made.status, 201, await made.clone().text());
+  t.match(await (await fetch(edge?.status_page ?? "")).text(), /By the edge/, "its page shows it at once");
+  const cluster = await (await fetch(`${edge?.api}/cluster`, { headers })).json() as { role: string; voting: boolean; peers: { state: string }[] };
+  t.match(cluster, { role: "edge", voting: false, peers: [{ state: "up" }, { state: "up" }, { state: "up" }] });
+  up.child.kill("SIGTERM");
+  t.equal(await up.ended, 0);
 });
 
 test("up says the faults of all its region files at once, with exit code 78, and writes nothing", { timeout: 60_000 }, async (t) => {

@@ -92,6 +92,14 @@ const FAULTS: readonly (readonly [title: string, change: Record<string, unknown>
   ["a root key file that is not there", {}, { STATUSMESH_ROOT_KEY_FILE: "/nowhere/key" }, /^STATUSMESH_ROOT_KEY_FILE: There is no file \/nowhere\/key\.$/],
   ["limits that contradict each other", { limits: { heartbeatMs: 9_000 } }, {}, /^limits: heartbeatMs must be less/],
   ["an unknown limit", { limits: { heartbeat: 1 } }, {}, /^limits\.heartbeat in FILE is no setting/],
+  ["a Fastly service without a token", { purge: { fastly: { service: "abc" } } }, {}, /^purge: STATUSMESH_FASTLY_TOKEN \(or STATUSMESH_FASTLY_TOKEN_FILE\) must be set\.$/],
+  ["a Fastly token in a file that is not there", { purge: { fastly: { service: "abc" } } }, { STATUSMESH_FASTLY_TOKEN_FILE: "/nowhere/token" }, /^purge: the file \/nowhere\/token cannot be read\.$/],
+  ["a Fastly service that is none", { purge: { fastly: { service: "a b" } } }, {}, /^purge\.fastly\.service must be an id of 1 to 64 letters/],
+  ["a soft purge that is neither", { purge: { fastly: { service: "abc", soft: "maybe" } } }, { STATUSMESH_FASTLY_TOKEN: "secret" }, /^purge\.fastly\.soft must be true or false, not "maybe"\.$/],
+  ["an API that is no URL", { purge: { cloudflare: { zone: "abc", api: "api.example.com" } } }, { STATUSMESH_CLOUDFLARE_TOKEN: "secret" }, /^purge\.cloudflare\.api must be a URL, not "api\.example\.com"\.$/],
+  ["half of the key for CloudFront", { purge: { cloudfront: { distribution: "ABC" } } }, { STATUSMESH_AWS_ACCESS_KEY_ID: "id" }, /^purge: STATUSMESH_AWS_SECRET_ACCESS_KEY \(or STATUSMESH_AWS_SECRET_ACCESS_KEY_FILE\) must be set\.$/],
+  ["a cache that is no URL", { purge: { caches: ["http://127.0.0.1:1", "varnish:80"] } }, {}, /^purge\.caches: "varnish:80" is no http or https URL\.$/],
+  ["a kind of cache that nobody knows", { purge: { fastyl: { service: "abc" } } }, {}, /^purge\.fastyl in FILE is no setting; did you mean fastly\?\.$/],
   ["an origin with a path", { cors: ["https://a.example/x"] }, {}, /^cors: "https:\/\/a\.example\/x" is no origin/],
 ];
 

@@ -4,12 +4,14 @@ import path from "node:path";
 import { test, type Test } from "tap";
 import { EventReader } from "./event-reader.js";
 import { ReplicaProcess, type Json } from "../../chaos/replica-process.js";
+import { LinkProxy } from "./link-proxy.js";
 import { settled, World } from "./world.js";
 
 /** Its id sorts before those of the regions, so it dials them, and they need not know where it listens. */
 const EDGE = "an-edge-1";
 
-async function worldWithEdge(t: Pick<Test, "teardown">, settings: Readonly<Record<string, Json>> = {}): Promise<{ world: World; edge: ReplicaProcess }> {
+/** `way`: the port by which the edge reaches a region's mesh; its own unless told. */
+async function worldWithEdge(t: Pick<Test, "teardown">, settings: Readonly<Record<string, Json>> = {}, way: (node: ReplicaProcess) => number = (node) => node.meshPort): Promise<{ world: World; edge: ReplicaProcess }> {
   const world = await World.prepare(t, { settings: { tls: "off", ...settings } });
   for (const region of ["us-east", "eu-west", "ap-south"] as const) {
     const { peers } = await world.readConfig(region);
@@ -17,7 +19,7 @@ async function worldWithEdge(t: Pick<Test, "teardown">, settings: Readonly<Recor
   }
   await world.startAll();
   const file = path.join(world.folder, "edge.json");
-  const peers = Object.fromEntries(world.all.map((node) => [node.id, { region: node.region, mesh: `127.0.0.1:${node.meshPort}`, http: node.http }]));
+  const peers = Object.fromEntries(world.all.map((node) => [node.id, { region: node.region, mesh: `127.0.0.1:${way(node)}`, http: node.http }]));
   const data = path.join(world.folder, "data", EDGE);
   await writeFile(file, JSON.stringify({
     replica: EDGE, region: "an-edge", role: "edge", http: "127.0.0.1:0", mesh: "127.0.0.1:0", data, peers, clusterId: "process-tests", tls: "off", ...settings,
@@ -84,4 +86,33 @@ test("an edge that is away holds up neither trimming nor a quorum, and catches u
   await edge.start();
   await settled("the edge has caught up", async () => (await edge.cluster()).merkle_root === (await world.us.cluster()).merkle_root, 30_000);
   t.equal((await edge.get(one)).body["name"], "Decided");
+});
+
+test("an edge hands its writes to the region that is nearest by round trip, and to another once that is nearer", async (t) => {
+  const ways = new Map<string, LinkProxy>();
+  for (const region of ["us-east", "eu-west", "ap-south"]) ways.set(region, await LinkProxy.listen());
+  t.teardown(() => Promise.all([...ways.values()].map((way) => way.close())));
+  const slow = (region: string, ms: number): void => {
+    ways.get(region)?.delay("upstream", ms);
+  };
+  slow("us-east", 150);
+  slow("eu-west", 20);
+  slow("ap-south", 80);
+  const { edge } = await worldWithEdge(t, {}, (node) => {
+    const way = ways.get(node.region);
+    way?.leadTo(node.meshPort);
+    return way?.port ?? 0;
+  });
+  const order = async () => [...(await edge.cluster()).peers].sort((a, b) => (a.rtt_ms ?? Infinity) - (b.rtt_ms ?? Infinity)).map(({ region }) => region);
+  const writtenIn = async () => {
+    const made = await edge.post("/v1/pages/default/incidents", { name: "Where" });
+    t.equal(made.status, 201, made.text);
+    return made.body["updated_region"];
+  };
+  await settled("the edge has measured", async () => (await order()).join() === "eu-west,ap-south,us-east", 30_000);
+  t.equal(await writtenIn(), "eu-west");
+  slow("eu-west", 300);
+  slow("us-east", 0);
+  await settled("the edge has measured again", async () => (await order()).join() === "us-east,ap-south,eu-west", 30_000);
+  t.equal(await writtenIn(), "us-east");
 });

@@ -1,7 +1,7 @@
 /** Event streams of real regions, read by the npm client `eventsource`. */
 import { test } from "tap";
 import { EventReader } from "./event-reader.js";
-import type { ReplicaProcess } from "../../chaos/replica-process.js";
+import { ROOT_KEY, type ReplicaProcess } from "../../chaos/replica-process.js";
 import { settled, World } from "./world.js";
 
 async function incident(node: ReplicaProcess, name: string): Promise<string> {
@@ -39,7 +39,7 @@ test("a stream tells what happens in any region, in the public form", async (t) 
   t.match(told, { page_id: "default", incident: { name: "Slow", status: "investigating", incident_updates: [{ body: "Looking." }] } });
   t.notMatch(JSON.stringify(told), /labels|internal|updated_hlc|updated_region|has_conflicts|deliver_notifications/);
   await settled("the component is told", () => reader.of("component.updated").some(({ data }) => JSON.stringify(data).includes("major_outage")), 20_000);
-  t.match(reader.of("component.updated").at(-1)?.data, { component: { id: api, status: "major_outage" }, status: { indicator: "critical", description: "Major System Outage" } });
+  t.match(reader.of("component.updated").at(-1)?.data, { component: { id: api, status: "major_outage" }, status: { indicator: "critical", description: "Major Service Outage" } });
 
   const listed = await world.eu.get("/v1/pages/default/events?limit=2");
   t.equal(listed.status, 200);
@@ -119,6 +119,87 @@ test("a client from before a region's start goes on from its log, one from nowhe
   t.teardown(() => third.close());
   await settled("it is ready", () => third.of("ready").length === 1, 30_000);
   t.equal(third.of("incident_update.created").length, 3, "all that happened since is known here");
+});
+
+test("a client whose position is older than the log is told to begin anew, in any region, and goes on from there", async (t) => {
+  const world = await World.start(t, { settings: { limits: { logEntriesKept: 20, trimEveryMs: 100 } } });
+  const id = await incident(world.us, "Long");
+  const first = new EventReader(() => world.us.http);
+  await settled("the stream is open", () => first.of("ready").length === 1, 30_000);
+  const position = encodeURIComponent(first.of("ready")[0]?.id ?? "");
+  first.close();
+  for (let n = 0; n < 80; n++) await post(world.us, id, `Update ${n}`);
+  await world.converged();
+  for (const node of [world.us, world.eu]) {
+    await settled("the log is trimmed", async () => ((await node.metric("statusmesh_log_entries")) ?? 1_000) <= 30, 30_000);
+    // A region that has just started knows no more than its log.
+    await node.stop();
+    await world.startOne(node.region as "us-east" | "eu-west");
+  }
+  await world.voting();
+  const readers = [world.us, world.eu].map((node) => new EventReader(() => node.http, `/pages/default/events?last_event_id=${position}`));
+  t.teardown(() => {
+    for (const reader of readers) reader.close();
+  });
+  await settled("both are ready", () => readers.every((reader) => reader.of("ready").length === 1), 30_000);
+  for (const reader of readers) {
+    t.same(reader.heard.map(({ type }) => type), ["reset", "ready"], "nothing of what is left is told as if it were all");
+    t.match(reader.of("reset")[0]?.data, { reason: /not known any more/ });
+  }
+  const after = await post(world.us, id, "After");
+  await settled("both go on", () => readers.every((reader) => reader.of("incident_update.created").some(({ data }) => data["id"] === after)), 30_000);
+  t.ok(readers.every((reader) => reader.of("incident_update.created").length === 1));
+});
+
+test("the event log is a stream too, for those with a key who ask for one", async (t) => {
+  const world = await World.start(t);
+  const url = `${world.us.http}/v1/pages/default/events`;
+  const headers = { accept: "text/event-stream", authorization: `Bearer ${ROOT_KEY}` };
+  t.equal((await fetch(url, { headers: { accept: "text/event-stream" } })).status, 401);
+  const read = async (from = ""): Promise<{ next: (pattern: RegExp) => Promise<string>; end: () => void; type: string | null }> => {
+    const ending = new AbortController();
+    const answer = await fetch(`${url}${from}`, { headers, signal: ending.signal });
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    const next = async (pattern: RegExp): Promise<string> => {
+      for (;;) {
+        const match = pattern.exec(text);
+        if (match !== null) return match[1] ?? "";
+        const piece = await reader?.read();
+        if (piece === undefined || piece.done) throw new Error(`the stream ended before ${pattern}: ${text}`);
+        text += piece.value;
+      }
+    };
+    return { next, end: () => ending.abort(), type: answer.headers.get("content-type") };
+  };
+  const first = await read();
+  t.teardown(() => first.end());
+  t.equal(first.type, "text/event-stream; charset=utf-8");
+  const position = await first.next(/id: (\S+)\nevent: ready/);
+  const id = await incident(world.eu, "Streamed");
+  t.equal(JSON.parse(await first.next(/event: incident\.created\ndata: (.*)\n/)).id, id);
+  const second = await read(`?last_event_id=${encodeURIComponent(position)}`);
+  t.teardown(() => second.end());
+  t.equal(JSON.parse(await second.next(/event: incident\.created\ndata: (.*)\n/)).id, id, "it goes on from a position");
+  const listed = await fetch(url, { headers: { authorization: headers.authorization, accept: "application/json" } });
+  t.equal(listed.headers.get("content-type"), "application/json; charset=utf-8");
+});
+
+test("the status in an event is that of the page: an open incident counts, though no component is down", async (t) => {
+  const world = await World.start(t);
+  const reader = new EventReader(() => world.eu.http);
+  t.teardown(() => reader.close());
+  await settled("the stream is open", () => reader.of("ready").length === 1, 30_000);
+  const made = await world.us.post("/v1/pages/default/incidents", { name: "Nobody can log in", impact_override: "critical" });
+  t.equal(made.status, 201);
+  await settled("it is told", () => reader.of("incident.created").length === 1, 20_000);
+  const pageStatus = async () => ((await world.eu.get("/pages/default/api/v2/status.json", { key: null })).body["status"]);
+  t.same(reader.of("incident.created")[0]?.data["status"], { indicator: "critical", description: "Major Service Outage" });
+  t.same(await pageStatus(), reader.of("incident.created")[0]?.data["status"], "and the same as in status.json");
+  t.equal(((await world.eu.get("/pages/default/badge.json", { key: null })).body["message"]), "major outage");
+  await world.us.patch(`/v1/pages/default/incidents/${String(made.body["id"])}`, { status: "resolved" });
+  await settled("its end is told", () => reader.of("incident.updated").length >= 1, 20_000);
+  t.match(reader.of("incident.updated").at(-1)?.data["status"], { indicator: "none" });
 });
 
 test("a component's days add up, and are equal in every region", async (t) => {

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { test } from "tap";
 import type { Operation } from "../../src/core/change.js";
 import { encodeHlc } from "../../src/core/hlc.js";
-import { daysOf, transitionsOf, type DayUptime } from "../../src/store/component-history.js";
+import { daysOf, type DayUptime } from "../../src/store/component-history.js";
+import { StatusFold, type Transition } from "../../src/store/status-fold.js";
 import type { DocumentChange } from "../../src/store/data-plane.js";
 
 const KEY = "default/component/api";
@@ -17,6 +18,7 @@ function change(region: string, seq: number, ms: number, context: Readonly<Recor
   };
 }
 
+const transitionsOf = (changes: readonly DocumentChange[]): readonly Transition[] => StatusFold.of(changes).transitions;
 const at = (text: string) => Date.parse(text);
 const sum = (day: DayUptime | undefined) => Object.values(day?.seconds ?? {}).reduce((total, seconds) => total + seconds, 0);
 
@@ -87,6 +89,7 @@ test("days on which the clocks change have their own length, and their seconds a
 test("the fold is the same in whatever order independent changes come, and its seconds always add up", async (t) => {
   const statuses = ["operational", "degraded_performance", "partial_outage", "major_outage", "under_maintenance"];
   const step = fc.record({ region: fc.constantFrom("us", "eu", "ap"), afterMs: fc.integer({ min: 0, max: 20_000_000 }), skewMs: fc.integer({ min: -5_000_000, max: 5_000_000 }), status: fc.constantFrom(...statuses), sees: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }) });
+  let [taken, late] = [0, 0];
   fc.assert(fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), fc.infiniteStream(fc.nat()), (steps, picks) => {
     const seqs: Record<string, number> = {};
     const known: Record<string, Record<string, number>> = { us: {}, eu: {}, ap: {} };
@@ -105,9 +108,33 @@ test("the fold is the same in whatever order independent changes come, and its s
       context[`${region}-1.1`] = seq;
     }
     const expected = transitionsOf(causalShuffle(changes, () => 0));
-    t.strictSame(transitionsOf(causalShuffle(changes, () => picks.next().value)), expected);
+    const shuffled = causalShuffle(changes, () => picks.next().value);
+    t.strictSame(transitionsOf(shuffled), expected);
+    // One by one, written down and taken up again now and then; what is too late for that is folded anew.
+    let fold = new StatusFold();
+    let early = 0;
+    for (const [index, one] of shuffled.entries()) {
+      if (picks.next().value % 3 === 0) fold = StatusFold.decode(fold.encode()) ?? fold;
+      if (fold.take(one)) early++;
+      else fold = StatusFold.of(shuffled.slice(0, index + 1));
+      t.strictSame(fold.transitions, transitionsOf(shuffled.slice(0, index + 1)));
+    }
+    taken += early;
+    late += shuffled.length - early;
     for (const day of daysOf(expected, "2026-04-30", "2026-05-04", "America/New_York", ms)) if (sum(day) !== day.totalSeconds) throw new Error(`${day.day} does not add up`);
   }), { numRuns: 150, seed: 20_261_125 });
+  t.ok(taken > 100 && late > 100, `${taken} changes were taken one by one, ${late} came too late for that`);
+});
+
+test("a fold takes nothing whose cause it lacks, and no text of another format", async (t) => {
+  const first = change("us", 1, at("2026-03-01T06:00:00Z"), {}, { op: "create", section: "" });
+  const second = change("us", 2, at("2026-03-01T07:00:00Z"), { "us-1.1": 1 }, set("major_outage"));
+  const fold = new StatusFold();
+  t.notOk(fold.take(second));
+  t.same(fold.transitions, []);
+  t.ok(fold.take(first) && fold.take(second) && fold.take(first));
+  t.same(fold.transitions.map(({ status }) => status), ["operational", "major_outage"]);
+  t.equal(StatusFold.decode(JSON.stringify({ ...JSON.parse(fold.encode()), format: 0 })), undefined);
 });
 
 /** Another order in which each change comes after what it depends on. */

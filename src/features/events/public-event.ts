@@ -2,11 +2,10 @@
 import type { Json } from "../../core/change.js";
 import { hlcTime } from "../../core/hlc.js";
 import { keyOf, parseKey } from "../../core/document.js";
-import { COMPONENT_STATUSES } from "../../store/conflicts.js";
 import type { Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
 import type { PageEvent } from "../../store/page-events.js";
-import { lookUp, pageKey, type Resource } from "../../store/resource.js";
+import { lookUp, type Resource } from "../../store/resource.js";
 
 /** How the other rooms show their documents; handed in, since rooms do not import each other. */
 export interface Presenters {
@@ -15,6 +14,8 @@ export interface Presenters {
   group(document: DocumentReader): Resource;
   incident(document: DocumentReader, snapshot: Snapshot): Resource;
   maintenance(document: DocumentReader, snapshot: Snapshot): Resource;
+  /** How the whole page is doing; null if it is gone. */
+  overall(snapshot: Snapshot, page: string): Resource | null;
 }
 
 const COMMON = ["id", "page_id", "name", "created_at", "updated_at"] as const;
@@ -48,20 +49,18 @@ function publicForm(presenters: Presenters, document: DocumentReader, snapshot: 
   return { ...shown, incident_updates: publicUpdates(resource), ...published };
 }
 
-const INDICATORS = ["none", "maintenance", "minor", "major", "critical"] as const;
-const DESCRIPTIONS: Readonly<Record<(typeof INDICATORS)[number], string>> = {
-  none: "All Systems Operational", maintenance: "Service Under Maintenance", minor: "Partially Degraded Service", major: "Partial System Outage", critical: "Major System Outage",
-};
+/** Of one sight of the documents: all events of a batch tell the same. */
+const overalls = new WeakMap<Snapshot, Map<string, Resource | null>>();
 
-/** The page in one word: the worst of its components. */
-function overall(snapshot: Snapshot, page: string): Resource {
-  let worst = 0;
-  for (const { key } of snapshot.list(page, "component")) {
-    const status = snapshot.document(key)?.value("status");
-    worst = Math.max(worst, (COMPONENT_STATUSES as readonly Json[]).indexOf(status ?? null));
+function overallOf(presenters: Presenters, snapshot: Snapshot, page: string): Resource | null {
+  const known = overalls.get(snapshot) ?? new Map<string, Resource | null>();
+  overalls.set(snapshot, known);
+  let overall = known.get(page);
+  if (overall === undefined) {
+    overall = presenters.overall(snapshot, page);
+    known.set(page, overall);
   }
-  const indicator = INDICATORS[worst] ?? "none";
-  return { indicator, description: DESCRIPTIONS[indicator] };
+  return overall;
 }
 
 /** `data` of an event: who, what, when; the resource in its public form (null once it is gone), and the page's status. */
@@ -75,7 +74,7 @@ export function presentEvent(presenters: Presenters, event: PageEvent, snapshot:
   return {
     event_id: event.id, type: event.type, page_id: event.page, at: hlcTime(event.hlc), id: event.section === "" ? id : event.section,
     [name]: resource, ...(event.section === "" ? {} : { [`${name}_id`]: id, update }),
-    status: snapshot.document(pageKey(event.page)) === undefined ? null : overall(snapshot, event.page),
+    status: overallOf(presenters, snapshot, event.page),
   };
 }
 

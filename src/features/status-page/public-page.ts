@@ -254,22 +254,29 @@ export function firstEventMs(snapshot: Snapshot, page: string): number | undefin
   return times.length === 0 ? undefined : times.reduce((first, at) => Math.min(first, at));
 }
 
+/** What of the present decides how the page is doing; undefined if there is no such page. */
+export function readState(snapshot: Snapshot, presenters: Presenters, pageId: string): Pick<PublicModel, "components" | "openIncidents" | "activeMaintenances" | "upcomingMaintenances"> | undefined {
+  if (lookUp(snapshot, pageKey(pageId)) === undefined) return undefined;
+  const shownMax = limits.publicEventsShownMax;
+  const maintenances = readEvents(snapshot, presenters, pageId, "maintenance", shownMax, (document) => document.value("status") !== "completed");
+  return {
+    components: readComponents(snapshot, presenters, pageId),
+    openIncidents: readEvents(snapshot, presenters, pageId, "incident", shownMax, (document) => !CLOSED_STATUSES.includes(document.value("status"))),
+    activeMaintenances: maintenances.filter(({ status }) => status !== "scheduled"),
+    upcomingMaintenances: maintenances.filter(({ status }) => status === "scheduled").sort((a, b) => ((a.scheduledFor ?? "") < (b.scheduledFor ?? "") ? -1 : 1)),
+  };
+}
+
 /** All that the page shows of the present; undefined if there is no such page. */
 export function readModel(snapshot: Snapshot, presenters: Presenters, pageId: string): PublicModel | undefined {
   const read = readPage(snapshot, presenters, pageId);
-  if (read === undefined) return undefined;
-  const shownMax = limits.publicEventsShownMax;
+  const state = readState(snapshot, presenters, pageId);
+  if (read === undefined || state === undefined) return undefined;
   const groups = readGroups(snapshot, presenters, pageId);
-  const components = readComponents(snapshot, presenters, pageId);
-  const openIncidents = readEvents(snapshot, presenters, pageId, "incident", shownMax, (document) => !CLOSED_STATUSES.includes(document.value("status")));
-  const maintenances = readEvents(snapshot, presenters, pageId, "maintenance", shownMax, (document) => document.value("status") !== "completed");
-  const upcoming = maintenances.filter(({ status }) => status === "scheduled").sort((a, b) => ((a.scheduledFor ?? "") < (b.scheduledFor ?? "") ? -1 : 1));
   const latest = [snapshot.list(pageId, "incident")[0], snapshot.list(pageId, "maintenance")[0]].flatMap((header) => (header === undefined ? [] : snapshot.document(header.key)?.updatedAt ?? []));
-  const times = [read.updatedAt, ...[...groups, ...components, ...openIncidents, ...maintenances].map(({ updatedAt }) => updatedAt), ...latest];
-  return {
-    page: read.page, groups, components, openIncidents, activeMaintenances: maintenances.filter(({ status }) => status !== "scheduled"), upcomingMaintenances: upcoming,
-    updatedAt: times.sort().at(-1) ?? read.updatedAt, atMs: snapshot.atMs,
-  };
+  const shown = [...groups, ...state.components, ...state.openIncidents, ...state.activeMaintenances, ...state.upcomingMaintenances];
+  const times = [read.updatedAt, ...shown.map(({ updatedAt }) => updatedAt), ...latest];
+  return { page: read.page, groups, ...state, updatedAt: times.sort().at(-1) ?? read.updatedAt, atMs: snapshot.atMs };
 }
 
 /** Groups and components without one, as they follow each other on the page; a group without a component that is shown is left out. */

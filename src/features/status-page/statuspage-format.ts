@@ -3,7 +3,7 @@
  * it reads our pages. Source: Statuspage's public API, "Status API v2".
  */
 import type { Json } from "../../core/change.js";
-import { overallIndicator, worstStatus, type Indicator } from "./overall-status.js";
+import { overallStatus, worstStatus } from "./overall-status.js";
 import type { PublicComponent, PublicEvent, PublicGroup, PublicModel, PublicUpdate } from "./public-page.js";
 import { zonedTimestamp } from "./zoned-time.js";
 
@@ -11,10 +11,6 @@ type Fields = { readonly [key: string]: Json };
 
 /** Incidents, and maintenances, that a list has at most. */
 export const STATUSPAGE_LIST_MAX = 50;
-
-const DESCRIPTIONS: Readonly<Record<Indicator, string>> = {
-  none: "All Systems Operational", maintenance: "Service Under Maintenance", minor: "Minor Service Outage", major: "Partial System Outage", critical: "Major Service Outage",
-};
 
 export interface StatuspageInput {
   readonly model: PublicModel;
@@ -36,14 +32,6 @@ export class StatuspageFormat {
   private page(): Fields {
     const { model, url } = this.input;
     return { id: model.page.id, name: model.page.name, url, time_zone: this.zone, updated_at: this.time(model.updatedAt) };
-  }
-
-  private indicator(): Fields {
-    const { model } = this.input;
-    const indicator = overallIndicator(model);
-    // Statuspage tells a component that is slow from one that is partly down.
-    const isSlow = indicator === "minor" && model.openIncidents.length === 0;
-    return { indicator, description: isSlow ? "Partially Degraded Service" : DESCRIPTIONS[indicator] };
   }
 
   private component(component: PublicComponent): Fields {
@@ -97,12 +85,12 @@ export class StatuspageFormat {
     const { model } = this.input;
     return {
       page: this.page(), components: this.allComponents(), incidents: this.events(model.openIncidents),
-      scheduled_maintenances: this.events([...model.activeMaintenances, ...model.upcomingMaintenances]), status: this.indicator(),
+      scheduled_maintenances: this.events([...model.activeMaintenances, ...model.upcomingMaintenances]), status: overallStatus(model),
     };
   }
 
   status(): Fields {
-    return { page: this.page(), status: this.indicator() };
+    return { page: this.page(), status: overallStatus(this.input.model) };
   }
 
   components(): Fields {
