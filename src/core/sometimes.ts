@@ -20,6 +20,7 @@ export const SOMETIMES = [
   "recovery: the folder is a copy",
   "recovery: a new incarnation was begun",
   "recovery: the store was opened anew after a failure",
+  "documents: a repeated creation gave way to an edit",
   "replication: an entry waited for what it depends on",
   "replication: an entry came twice",
   "replication: a damaged entry was asked for again",
