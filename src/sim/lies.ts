@@ -96,6 +96,13 @@ export const LIES: readonly Lie[] = [
     "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 400),
   one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
     "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;", 400),
+  {
+    name: "a-refusal-of-what-may-be-decided", what: "A write is refused on a state that has moved on although a candidate of it is open, which somebody else may carry on.", seedsMax: 400,
+    edits: [
+      { file: "core/quorum-chain.ts", find: "      } else if (write.proposed > version) {", replace: "      } else if (write.operation === \"\") {" },
+      { file: "core/quorum-chain.ts", find: "    if (write.proposed > this.self.host.version(course.document)) {", replace: "    if (write.operation === \"\") {" },
+    ],
+  },
   one("handed-over-and-refused-there", "A write that was handed over and is refused where it went is called refused, although what was proposed before may have been decided.", "store/commit.ts",
     "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400),
   one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
