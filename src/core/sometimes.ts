@@ -9,6 +9,7 @@ export const SOMETIMES = [
   "quorum: a fast candidate was carried on by another member",
   "quorum: a write lost its version to another region",
   "quorum: a write was handed over",
+  "quorum: a refusal waited for the version that its write was proposed for",
   "quorum: a read captured its view again",
   "quorum: a list captured its view again",
   "quorum: an open version was found empty",

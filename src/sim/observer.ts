@@ -1,4 +1,5 @@
 /** Looks at the replicas while a world runs and at its end, and writes down what the checkers want to know. */
+import type { Operation } from "../core/change.js";
 import { limits } from "../core/limits.js";
 import { keyOf } from "../core/document.js";
 import { dominates } from "../core/vector.js";
@@ -141,11 +142,18 @@ export class Observer {
   private async named({ node }: Machine, document: string, entries: readonly HistoryEntry[]): Promise<readonly RecordedEntry[]> {
     const changes = await node?.changes(document);
     if (changes === undefined || isFault(changes)) return entries;
-    const byStamp = new Map(changes.map(({ dot, change }) => [`${change.hlc} ${change.replica}`, { dot, context: change.context }]));
-    return entries.map((entry) => ({ ...entry, ...byStamp.get(`${entry.hlc} ${entry.replica}`) }));
+    // The stamp alone is no name: a replica whose disk went back gives stamps again.
+    const byField = new Map(changes.flatMap(({ dot, change }) => change.operations.map((operation) => [`${change.hlc} ${change.replica} ${fieldOf(operation)}`, { dot, context: change.context }] as const)));
+    return entries.map((entry) => ({ ...entry, ...byField.get(`${entry.hlc} ${entry.replica} ${entry.field}`) }));
   }
 
   private ask(replica: string, asks: Request["asks"]): Promise<Answer | undefined> {
     return this.requests.send(replica, { level: "LOCAL", asks }, PATIENCE_MS);
   }
+}
+
+/** How a history names what an operation changes. */
+function fieldOf(operation: Operation): string {
+  const field = operation.op === "create" ? "created" : operation.op === "delete" ? "deleted" : operation.field;
+  return operation.section === "" ? field : `${operation.section}.${field}`;
 }
