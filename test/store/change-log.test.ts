@@ -2,9 +2,10 @@ import t from "tap";
 import { decodeChange, encodeChange } from "../../src/core/change.js";
 import { encodeHlc } from "../../src/core/hlc.js";
 import { limits } from "../../src/core/limits.js";
+import { StorageFailure } from "../../src/core/ports.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { keyspace } from "../../src/store/keyspace.js";
-import { entriesOf, openLog, sha256, type LogWorld } from "./log-world.js";
+import { entriesOf, highWaterOf, openLog, sha256, type LogWorld } from "./log-world.js";
 
 const hex = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("hex");
 
@@ -162,4 +163,26 @@ t.test("a stamp too far ahead is told and not adopted; a failed write stops the 
   await t.rejects(world.log.batch.flushed());
   t.equal(world.failures.length, 1);
   t.same({ ...world.log.durableVector }, before);
+});
+
+t.test("nothing is acknowledged before its high-water mark is written, and nothing at all where the disk refuses that", async (t) => {
+  const storage = new MemoryStorage();
+  const highWater = highWaterOf(storage);
+  const world = await openLog(storage);
+  const write = highWater.write.bind(highWater);
+  let acknowledgedAtMark: number | undefined;
+  highWater.write = async (mark) => {
+    acknowledgedAtMark = world.log.durableVector[world.log.state.origin];
+    await write(mark);
+  };
+  world.set("c-1", "name", "first");
+  await world.log.batch.flushed();
+  t.equal(acknowledgedAtMark, undefined, "the mark came first");
+  t.match(highWater.mark, { incarnation: world.log.state.incarnation, batches: 1, hlc: world.log.clock.latest() });
+
+  highWater.write = () => Promise.reject(new StorageFailure("planted"));
+  world.set("c-2", "name", "refused");
+  await t.rejects(world.log.batch.flushed(), /planted/);
+  t.equal(world.log.durableVector[world.log.state.origin], 1);
+  t.equal(world.failures.length, 1);
 });
