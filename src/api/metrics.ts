@@ -15,7 +15,11 @@ export class PromMetrics implements Metrics {
   /** `process`: also the process's own (memory, event loop, garbage collection); once a process. */
   constructor(options: { readonly process: boolean }) {
     this.registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-    if (options.process) collectDefaultMetrics({ register: this.registry });
+    if (options.process) {
+      collectDefaultMetrics({ register: this.registry });
+      // Gauges under names of counters; those without the suffix say more, by type.
+      for (const what of ["handles", "requests", "resources"]) this.registry.removeSingleMetric(`nodejs_active_${what}_total`);
+    }
   }
 
   counter(name: string, help: string, labels: readonly string[] = []) {
@@ -137,8 +141,26 @@ export function eventStreamMetrics(metrics: Metrics, streams: { readonly open: n
   metrics.gauge("statusmesh_event_streams_too_slow", "Streams ended because the client did not read, since the start.", [], () => [[streams.tooSlow]]);
 }
 
+/** OpenMetrics as the older text format: there a counter's name is that of its sample. Source: Prometheus' "Exposition formats", 0.0.4. */
+export function asPlainText(openMetrics: string): string {
+  const lines = openMetrics.split("\n").filter((line) => line !== "# EOF");
+  const counters = new Set(lines.flatMap((line) => /^# TYPE (\S+) counter$/.exec(line)?.[1] ?? []));
+  return lines.map((line) => line.replace(/^# (HELP|TYPE) (\S+)/, (head, kind: string, name: string) => (counters.has(name) ? `# ${kind} ${name}_total` : head))).join("\n");
+}
+
+const PLAIN_TEXT = "text/plain; version=0.0.4; charset=utf-8";
+
+/** True for a client that asks for the older format, and not for OpenMetrics. */
+function wantsPlainText(accept: string | undefined): boolean {
+  return accept !== undefined && /\btext\/plain\b/.test(accept) && !accept.includes("application/openmetrics-text");
+}
+
 export function metricsRoute(app: FastifyInstance, metrics: PromMetrics): void {
-  app.get("/metrics", { config: { public: true, unreplicated: true }, schema: { tags: ["operations"], summary: "Metrics (OpenMetrics)", response: { 200: { description: "All metrics as text.", content: { "application/openmetrics-text": { schema: { type: "string" } } } } } } }, async (_request, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
-  );
+  const text = { schema: { type: "string" } };
+  const content = { "application/openmetrics-text": text, "text/plain": text };
+  app.get("/metrics", { config: { public: true, unreplicated: true }, schema: { tags: ["operations"], summary: "Metrics (OpenMetrics, or Prometheus' older text)", response: { 200: { description: "All metrics as text.", content } } } }, async (request, reply) => {
+    const openMetrics = await metrics.registry.metrics();
+    reply.header("vary", "accept");
+    return wantsPlainText(request.headers.accept) ? reply.type(PLAIN_TEXT).send(asPlainText(openMetrics)) : reply.type(metrics.registry.contentType).send(openMetrics);
+  });
 }

@@ -1,5 +1,6 @@
 /** The command line. Importing this module runs it. */
 import { Command, CommanderError } from "commander";
+import { applyCommand } from "./apply.js";
 import { certsCommand } from "./certs.js";
 import { chaosCommand } from "./chaos.js";
 import { nodeCommand } from "./node.js";
@@ -13,7 +14,7 @@ const program = new Command("statusmesh")
   .version(programVersion())
   .exitOverride()
   .showHelpAfterError("(--help says more)");
-for (const add of [upCommand, nodeCommand, certsCommand, verifyCommand, chaosCommand]) add(program);
+for (const add of [upCommand, nodeCommand, certsCommand, applyCommand, verifyCommand, chaosCommand]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -32,6 +32,10 @@ t.test("metrics count requests by route, show every peer, and name no page", asy
   t.match(answer.body, "statusmesh_degradation_level 0\n");
   t.match(answer.body, /# EOF\n$/);
   t.notMatch(answer.body, "pages/default");
+  const plain = await app.inject({ url: "/metrics", headers: { accept: "text/plain;version=0.0.4" } });
+  t.match(plain.headers["content-type"], /^text\/plain; version=0\.0\.4/);
+  t.notMatch(plain.body, "# EOF");
+  t.match((await app.inject({ url: "/metrics", headers: { accept: "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5" } })).headers["content-type"], /^application\/openmetrics-text/);
 });
 
 t.test("the cluster's state needs a key, anti-entropy an owner's", async (t) => {

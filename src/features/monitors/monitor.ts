@@ -66,7 +66,8 @@ export const monitorFields = {
   open_incident: Type.Boolean(), incident_name: nullable(Name), paused: Type.Boolean(),
 };
 
-const DEFAULTS = {
+/** What a field is that no request has set. */
+export const DEFAULTS = {
   target: null, interval_seconds: 30, timeout_ms: 10_000, retries: 1, retry_delay_ms: 0, regions: null, quorum: null, confirm_seconds: 0, recover_seconds: 0,
   degraded_above_ms: null, component_id: null, component_status: "major_outage", open_incident: true, incident_name: null, depends_on: null, paused: false, options: {},
 } as const satisfies Readonly<Record<string, Json>>;
