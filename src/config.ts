@@ -14,6 +14,7 @@ export { addressText } from "./settings.js";
 
 export type Role = "region" | "edge";
 export type LimitName = keyof typeof builtInLimits;
+export const EMBEDDED_RUNNER = ["yield", "share", "off"] as const;
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 export interface PeerConfig {
@@ -58,6 +59,8 @@ export interface Config {
   readonly cors: readonly string[];
   /** URLs that answer while this region's uplink works, beside the other regions' health. */
   readonly canaries: readonly string[];
+  /** When the replica's own runner checks, beside runners that are processes of their own. */
+  readonly embeddedRunner: (typeof EMBEDDED_RUNNER)[number];
   readonly limits: Readonly<Record<LimitName, number>>;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
@@ -93,7 +96,7 @@ const INTERVAL_MS_MAX = 24 * 3_600_000;
 
 const SETTINGS = [
   "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "peers", "antiEntropyIntervalMs", "clusterId",
-  "allowPrivateTargets", "tls", "rateLimit", "cors", "canaries", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
+  "allowPrivateTargets", "tls", "rateLimit", "cors", "canaries", "embeddedRunner", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
 ] as const;
 
 /** Variables that are no settings of a region file. */
@@ -139,6 +142,7 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   for (const url of canaries) if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url)) reader.fault(`canaries: "${url}" is no http or https URL.`);
   const trustProxy = reader.flag("trustProxy", false);
   const publicCaching = publicCachingOf(reader);
+  const embeddedRunner = reader.choice("embeddedRunner", EMBEDDED_RUNNER, "yield");
   const logLevel = reader.choice("logLevel", LOG_LEVELS, "info");
   const limits = limitsOf(reader);
   const drafts = peersOf(reader);
@@ -151,7 +155,7 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
     peers[id] = { region: draft.region, role: draft.role, mesh: draft.mesh, http: draft.http, voter: votes.has(id) };
   }
   const voter = votes.has(replica);
-  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, limits, logLevel };
+  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel };
 }
 
 function publicCachingOf(reader: SettingReader): Config["publicCaching"] {

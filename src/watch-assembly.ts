@@ -7,6 +7,8 @@ import { watchLimits } from "./core/limits.js";
 import type { Storage } from "./core/ports.js";
 import type { IncidentRoom } from "./features/monitors/effects.js";
 import type { RunnerResult } from "./features/monitors/runner.js";
+import { RunnerPool } from "./features/monitors/runner-pool.js";
+import { runnerRoutes } from "./features/monitors/runner-routes.js";
 import { ResultStore } from "./features/monitors/results.js";
 import { sealRoutes } from "./features/monitors/seal-routes.js";
 import { Sealer } from "./features/monitors/sealer.js";
@@ -48,9 +50,9 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
   const { clock, config, log, onDefect, timers } = options;
   const { peers, region, replica } = config;
   const results = new ResultStore(await openResults(options), clock, timers, (error) => log.error({ event: "results", err: error }, "check results cannot be stored any more"));
-  const runner = new RunnerThread({
-    settings: { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) }, timers, log: (event, text) => log.warn(event, text),
-  });
+  const settings = { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) };
+  const thread = new RunnerThread({ settings, timers, log: (event, text) => log.warn(event, text) });
+  const runner = new RunnerPool({ embedded: thread, mode: config.embeddedRunner, clock, timers, log: (level, event, text) => log[level](event, text) });
   const regions = [...new Set([region, ...Object.values(peers).filter(({ role }) => role === "region").map((peer) => peer.region)])].sort();
   const late = options.metrics.histogram("statusmesh_check_late_seconds", "How much later than due checks begin.", []);
   const looks = options.metrics.counter("statusmesh_checks", "Looks at targets, by what they came to.", ["state"]);
@@ -65,11 +67,12 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
   sealer.start();
   log.debug({ event: "watching", http: addressText(config.http) }, "watching");
   return {
-    routes: [watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }), sealRoutes(clock)],
+    routes: [watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }), sealRoutes(clock), runnerRoutes(runner, settings)],
     close: async () => {
       await sealer.stop();
       await watch.stop();
-      await runner[Symbol.asyncDispose]();
+      runner.stop();
+      await thread[Symbol.asyncDispose]();
       await results[Symbol.asyncDispose]();
       await forwarder.close();
     },

@@ -5,6 +5,7 @@ import { certsCommand } from "./certs.js";
 import { chaosCommand } from "./chaos.js";
 import { nodeCommand } from "./node.js";
 import { programVersion } from "./program-version.js";
+import { runnerCommand } from "./runner.js";
 import { CommandFault, complain } from "./terminal.js";
 import { upCommand } from "./up.js";
 import { verifyCommand } from "./verify.js";
@@ -14,7 +15,7 @@ const program = new Command("statusmesh")
   .version(programVersion())
   .exitOverride()
   .showHelpAfterError("(--help says more)");
-for (const add of [upCommand, nodeCommand, certsCommand, applyCommand, verifyCommand, chaosCommand]) add(program);
+for (const add of [upCommand, nodeCommand, certsCommand, applyCommand, runnerCommand, verifyCommand, chaosCommand]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -133,6 +133,19 @@ export const alertLimits = {
   signatureSkewMs: 300_000,
 } as const;
 
+/** Bounds of runners in processes of their own. */
+export const runnerLimits = {
+  beatMs: 500,
+  leaseMs: 2_500,
+  lookEveryMs: 250,
+  runnersMax: 64,
+  resultsPerBeatMax: 500,
+  resultsHeldMax: 20_000,
+  answerTimeoutMs: 2_000,
+} as const;
+
+assert(runnerLimits.answerTimeoutMs < runnerLimits.leaseMs && 4 * runnerLimits.beatMs < runnerLimits.leaseMs, "a lease outlives a beat that is lost");
+
 /** Bounds of the sealed history. */
 export const sealLimits = {
   lookEveryMs: 5_000,

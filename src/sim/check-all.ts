@@ -11,6 +11,7 @@ import { levels } from "./checkers/levels.js";
 import { linearizability } from "./checkers/linearizability.js";
 import { listLinearizability } from "./checkers/list-linearizability.js";
 import { lostWrites } from "./checkers/lost-writes.js";
+import { outages } from "./checkers/outages.js";
 import { projections } from "./checkers/projections.js";
 import { quorumOrder } from "./checkers/quorum-order.js";
 import { regionOrder } from "./checkers/region-order.js";
@@ -21,7 +22,7 @@ import { CHECK_OPTIONS, type Checker, type CheckOptions, type Verdict } from "./
 
 /** Cheap ones first. */
 export const CHECKERS: readonly Checker[] = [
-  levels, bounds, projections, effects, durability, clocks, convergence, lostWrites, resurrection, compareAndSet, idempotency, conflictsListed, sessions, regionOrder, quorumOrder, linearizability, listLinearizability,
+  levels, bounds, projections, effects, outages, durability, clocks, convergence, lostWrites, resurrection, compareAndSet, idempotency, conflictsListed, sessions, regionOrder, quorumOrder, linearizability, listLinearizability,
 ];
 
 export interface CheckReport {

@@ -39,7 +39,7 @@ const WEIGHTS: Readonly<Record<SimulatedFault, number>> = {
   "member-added": 1, "member-removed": 1.5,
 };
 
-const MEMBERSHIP: ReadonlySet<SimulatedFault> = new Set<SimulatedFault>(["member-added", "member-removed"]);
+export const MEMBERSHIP_FAULTS: ReadonlySet<SimulatedFault> = new Set<SimulatedFault>(["member-added", "member-removed"]);
 
 export function scheduleOf(random: SeededRandom, durationMs: number): PlannedFault[] {
   // A swarm: each run has some kinds of faults only, so that they meet in many mixtures and none hides the others.
@@ -53,7 +53,7 @@ export function scheduleOf(random: SeededRandom, durationMs: number): PlannedFau
     const kind = random.weighted(weights);
     const lastsMs = random.weighted({ short: 0.5, middle: 0.35, long: 0.15 });
     const drawn = lastsMs === "short" ? random.between(50, 1_000) : lastsMs === "middle" ? random.between(1_000, 6_000) : random.between(6_000, 20_000);
-    if (MEMBERSHIP.has(kind)) {
+    if (MEMBERSHIP_FAULTS.has(kind)) {
       if (changesMembers) continue;
       changesMembers = true;
     }

@@ -81,6 +81,14 @@ const finalObservation = closed({
 const claim = closed({ replica: string, atMs: ms, to: string, in: string, of: string, told: Type.Number(), onDisk: Type.Number() });
 const delivered = closed({ key: string, content: json, replica: string, atMs: ms });
 
+const watching = closed({
+  regions: Type.Array(string),
+  monitors: Type.Array(closed({ id: string, outages: Type.Array(closed({ fromMs: ms, untilMs: ms, seenFrom: Type.Array(string) })), byHand: optional(string) })),
+  seen: Type.Array(closed({
+    replica: string, monitors: Type.Array(closed({ id: string, verdict: string, component: string, incidents: Type.Array(closed({ id: string, status: string })) })),
+  })),
+});
+
 /** The schema of a history file. */
 export const historySchema = closed({
   format: Type.Literal(HISTORY_FORMAT),
@@ -96,6 +104,7 @@ export const historySchema = closed({
   projections: optional(Type.Array(closed({ replica: string, projection: string, kept: json, rebuilt: json }))),
   claims: optional(closed({ compared: Type.Integer(), beyondDisk: Type.Array(claim) })),
   effects: optional(closed({ expected: Type.Array(closed({ key: string, because: string })), delivered: Type.Array(delivered) })),
+  watching: optional(watching),
 });
 
 /** What is wrong with a history: the place as a JSON pointer, and why. */

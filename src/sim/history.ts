@@ -255,6 +255,34 @@ export interface Claim {
   readonly onDisk: number;
 }
 
+/** When a target was down, and for which regions. */
+export interface Outage {
+  readonly fromMs: number;
+  readonly untilMs: number;
+  readonly seenFrom: readonly string[];
+}
+
+/** What a replica showed of the monitors in the end, long after every target was up again. */
+export interface SeenAtReplica {
+  readonly replica: string;
+  readonly monitors: readonly {
+    readonly id: string;
+    readonly verdict: string;
+    /** Status of its component. */
+    readonly component: string;
+    /** Those that the monitor has opened, by id. */
+    readonly incidents: readonly { readonly id: string; readonly status: string }[];
+  }[];
+}
+
+export interface Watching {
+  /** All regions; each watches every monitor. */
+  readonly regions: readonly string[];
+  /** `byHand`: the status that an operator gave its component during an outage, last. */
+  readonly monitors: readonly { readonly id: string; readonly outages: readonly Outage[]; readonly byHand?: string }[];
+  readonly seen: readonly SeenAtReplica[];
+}
+
 export interface RunReplica {
   readonly replica: string;
   readonly region: string;
@@ -279,6 +307,7 @@ export interface History {
   readonly projections?: readonly ProjectionComparison[];
   readonly effects?: Effects;
   readonly claims?: Claims;
+  readonly watching?: Watching;
 }
 
 const READS: ReadonlySet<OperationKind> = new Set<OperationKind>(["read", "list", "conflicts", "history"]);

@@ -91,7 +91,23 @@ export const LIES: readonly Lie[] = [
     "      } else if (write.fresh) {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", "      } else if (write.operation !== \"\") {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", 400),
   one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
     "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;"),
+  one("an-incident-named-by-the-clock", "The id of an incident is made of the time at which a region opens it, not of the outage.", "features/monitors/effects.ts",
+    "  const id = incidentId(monitor, verdict.outage);", "  const id = derivedId(monitor, \"outage\", snapshot.atMs);"),
+  one("unknown-counts-as-down", "A region that cannot tell is counted among those that see a monitor down.", "features/monitors/verdict.ts",
+    "  const counted = opinions.filter(({ region, state }) => state !== \"unknown\" && watches(region));",
+    "  const counted = opinions.map((opinion) => (opinion.state === \"unknown\" ? { ...opinion, state: \"down\" as const } : opinion)).filter(({ region }) => watches(region));"),
+  one("one-region-is-enough", "A single region that sees a monitor down decides for all.", "features/monitors/verdict.ts",
+    "  const quorum = monitor.quorum ?? Math.floor(voters / 2) + 1;", "  const quorum = monitor.quorum ?? Math.min(voters, 1);"),
+  one("a-hand-is-overruled", "The end of an outage makes a component operational although somebody has set it by hand.", "features/monitors/effects.ts",
+    "  const byHand = component !== undefined && component.author(\"status\")?.actor !== SYSTEM_ACTOR;", "  const byHand = component !== undefined && component.id === \"\";"),
   // Bugs that the simulator found in the product, put back.
+  {
+    name: "half-a-batch", what: "The first change of a command pushes the document of the second out of the cache, and only half of it is written.", seedsMax: 200,
+    edits: [
+      { file: "store/commit.ts", find: "      for (const { document } of changes) log.table.pin(document);\n", replace: "" },
+      { file: "store/commit.ts", find: "        for (const { document } of changes) log.table.unpin(document);\n", replace: "" },
+    ],
+  },
   one("an-answer-of-what-is-gone", "The answer to a write is made although the document was deleted before the decision was known, which is a broken invariant.", "store/commit.ts",
     "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 400),
   one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",

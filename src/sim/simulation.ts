@@ -4,7 +4,7 @@
  */
 import { hearSometimes } from "../core/sometimes.js";
 import { EventQueue } from "./event-queue.js";
-import { scheduleOf, type PlannedFault } from "./fault-schedule.js";
+import { MEMBERSHIP_FAULTS, scheduleOf, type PlannedFault } from "./fault-schedule.js";
 import { FaultInjector } from "./fault-injector.js";
 import { HISTORY_FORMAT, type History } from "./history.js";
 import { Observer } from "./observer.js";
@@ -13,7 +13,9 @@ import { Requests } from "./requests.js";
 import { SeededRandom } from "./seeded-random.js";
 import { Trace } from "./trace.js";
 import { pause, until } from "./waiting.js";
-import { Workload, workloadShapeOf } from "./workload.js";
+import { watchShapeOf, type WatchShape } from "./outage-schedule.js";
+import { Watchers } from "./watchers.js";
+import { Workload, workloadShapeOf, type WorkloadShape } from "./workload.js";
 import { World, type SimulationHost } from "./world.js";
 import { shapeOf } from "./world-shape.js";
 
@@ -68,6 +70,17 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
 }
 
+/** Where monitors are watched the run is long, and clients do less. */
+function workloadOf(shape: WorkloadShape, watching: WatchShape | undefined): WorkloadShape {
+  return watching === undefined ? shape : { ...shape, clients: 2, thinkMs: 1_500, bursts: false, hotRate: 0 };
+}
+
+/** There also faults outlive the freshness of opinions. Who the members are stays: a watch knows its regions from the start. */
+function faultsOf(faults: readonly PlannedFault[], durationMs: number, watching: WatchShape | undefined): readonly PlannedFault[] {
+  if (watching === undefined) return faults;
+  return faults.filter(({ kind }) => !MEMBERSHIP_FAULTS.has(kind)).map((fault) => ({ ...fault, lastsMs: Math.min(fault.lastsMs * watching.faultsLast, Math.max(500, durationMs - fault.atMs)) }));
+}
+
 async function run(options: SimulationOptions, reached: Map<string, number>, reach: (what: string) => void): Promise<SimulationResult> {
   const { seed, host } = options;
   const random = new SeededRandom(String(seed));
@@ -79,12 +92,19 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     trace.add(queue.now, `${replica} broken ${what.split("\n", 1)[0] ?? ""}`);
     if (breakages.length < BREAKAGES_KEPT) breakages.push({ replica, what });
   };
-  const world = new World(queue, random.fork("world"), trace, shapeOf(random.fork("shape")), host, { broken, reached: reach, rebuilt: (replica) => injector.rebuilt(replica) });
+  const shape = shapeOf(random.fork("shape"));
+  const watchShape = watchShapeOf(random.fork("watching"), [...new Set(shape.replicas.map(({ region }) => region))]);
+  const world = new World(queue, random.fork("world"), trace, shape, host, {
+    broken, reached: reach, rebuilt: (replica) => injector.rebuilt(replica), get companions() {
+      return watchers;
+    },
+  });
   const recorder = new Recorder(queue, trace);
   const requests = new Requests(world, { broken, reached: reach });
-  const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadShapeOf(random.fork("workload shape")), options.left ?? new Set(), reach);
-  const durationMs = workload.shape.hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]);
-  const faults = scheduleOf(random.fork("faults"), durationMs).filter(({ id }) => options.faults?.has(id) ?? true);
+  const watchers = watchShape === undefined ? undefined : new Watchers(world, requests, random.fork("watchers"), watchShape, { broken, reached: reach });
+  const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadOf(workloadShapeOf(random.fork("workload shape")), watchShape), options.left ?? new Set(), reach);
+  const durationMs = watchShape?.durationMs ?? (workload.shape.hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]));
+  const faults = faultsOf(scheduleOf(random.fork("faults"), durationMs), durationMs, watchShape).filter(({ id }) => options.faults?.has(id) ?? true);
   const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
   const observer = new Observer(world, requests, recorder);
   let over = false;
@@ -93,17 +113,20 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     for (const { replica } of world.membership) world.start(replica);
     observer.start();
     workload.start((error) => broken("client", error));
+    watchers?.create().catch((error: unknown) => broken("operator", error));
     for (const fault of faults) injector.plan(fault);
     await pause(queue, durationMs);
     injector.healAll();
     await until(queue, () => world.allRun, 30_000);
     observer.healed();
+    watchers?.healed();
     // Clients go on for a while in a world that is whole: what is stuck shows.
     await pause(queue, 2_000);
     workload.stop();
     await until(queue, () => workload.idle, 20_000);
     await observer.converge(CONVERGENCE_MS);
     silentVoters = observer.silentVoters();
+    await watchers?.afterwards();
     await observer.lookAtEnd();
     over = true;
   };
@@ -119,6 +142,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     format: HISTORY_FORMAT, run: { instrument: "simulator", seed, command: `npm run sim -- --seed ${seed}` },
     replicas: world.everyReplica.map(({ replica, region, role }) => ({ replica, region, role })),
     operations: recorder.operations, faults: injector.events, ...observer.result,
+    ...(watchers?.result === undefined ? {} : { watching: watchers.result }),
   };
   return { seed, history, faults, breakages, silentVoters, convergenceMs: CONVERGENCE_MS, steps: workload.steps, reached: Object.fromEntries([...reached].sort()), traceHash: trace.digest(), simulatedMs: queue.now, events: queue.executed };
 }

@@ -48,6 +48,14 @@ export interface WorldEvents {
   reached(what: string): void;
   /** The operator has begun a store anew. */
   rebuilt(replica: string): void;
+  /** What else runs in a replica's program: told when its node is open, asked to end before it, and told that it was killed. */
+  readonly companions?: Companions | undefined;
+}
+
+export interface Companions {
+  began(machine: Machine, process: SimulatedProcess, node: ReplicaNode): void;
+  stopping(process: SimulatedProcess): Promise<void>;
+  crashed(replica: string, leaves: CrashLeaves): void;
 }
 
 /** The state before anything was written. */
@@ -148,7 +156,9 @@ export class World {
     machine.starts++;
     process.after(0, `${replica} starts`, () => {
       ReplicaNode.start(this.optionsOf(machine), this.portsOf(machine, process)).then((node) => {
-        if (process.alive) machine.node = node;
+        if (!process.alive) return;
+        machine.node = node;
+        this.events.companions?.began(machine, process, node);
       }, (error: unknown) => {
         if (!process.alive) return;
         if (!(error instanceof StorageDamage) && !machine.disk.full && !machine.disk.readsRefused) this.events.broken(replica, error);
@@ -162,6 +172,7 @@ export class World {
     const machine = this.machine(replica);
     if (machine.process?.alive !== true) return;
     const wasWriting = machine.disk.crashed(leaves);
+    this.events.companions?.crashed(replica, leaves);
     if (wasWriting) this.events.reached(`crash: a write was under way, and left ${leaves}`);
     machine.process.kill();
     machine.node = undefined;
@@ -174,7 +185,9 @@ export class World {
     if (process?.alive !== true) return;
     machine.node = undefined;
     process.after(9_000, `${replica} is killed`, () => this.crash(replica, "nothing"));
-    void node?.close().then(() => this.crash(replica, "nothing"), (error: unknown) => this.events.broken(replica, error));
+    const { companions } = this.events;
+    const closed = companions === undefined ? node?.close() : companions.stopping(process).then(() => node?.close());
+    void closed?.then(() => this.crash(replica, "nothing"), (error: unknown) => this.events.broken(replica, error));
   }
 
   /** The operator comes after a while: restarts the program, with an empty disk where the store is damaged. */

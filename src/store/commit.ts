@@ -144,11 +144,17 @@ export class CommitPath {
       for (const change of changes) if (log.table.find(change.document)?.alive === true) snapshot.document(change.document);
       if (changes.length === 0) return { written: false };
       const hlc = log.clock.send(wall());
-      for (const change of changes) {
-        log.write({
-          document: change.document, operations: change.operations, actor: options.actor, hlc,
-          ...(operationIds !== undefined && change.document === command.subject ? { operationIds } : {}),
-        });
+      // What the first change brings into memory must not push out what the second is for.
+      for (const { document } of changes) log.table.pin(document);
+      try {
+        for (const change of changes) {
+          log.write({
+            document: change.document, operations: change.operations, actor: options.actor, hlc,
+            ...(operationIds !== undefined && change.document === command.subject ? { operationIds } : {}),
+          });
+        }
+      } finally {
+        for (const { document } of changes) log.table.unpin(document);
       }
       operationIds = undefined;
       return { written: true, rendered: this.renderNow(command) };

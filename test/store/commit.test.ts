@@ -45,6 +45,16 @@ t.test("a command that writes several documents writes all of them or none, in o
   t.same((await read(us, "b")), { name: "one" });
 });
 
+t.test("what the first change of a command brings into memory does not push out what the second is for", async (t) => {
+  await using cluster = await single({ documentCacheBytes: 3_000 });
+  const us = cluster.node("us-east");
+  await write(us, spread(["a", "b", "c"], "small"));
+  t.same(await read(us, "b"), { name: "small" });
+  const { body } = await write(us, spread(["a", "b", "c"], "x".repeat(4_000)));
+  t.same(body["seen"], Array.from({ length: 3 }, () => "x".repeat(4_000)));
+  t.same(cluster.fatals, []);
+});
+
 t.test("a write is answered only once the disk has it", async (t) => {
   await using cluster = await single();
   const us = cluster.node("us-east");

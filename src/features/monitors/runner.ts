@@ -16,6 +16,8 @@ export interface RunnerTask {
   readonly check: Check;
   /** The first check is due at once, not somewhere in the interval. */
   readonly soon: boolean;
+  /** Within how many ms the first check is due, where it is neither at once nor somewhere in the interval. */
+  readonly firstWithinMs?: number;
 }
 
 /** One look at a target. */
@@ -73,7 +75,7 @@ export class Runner {
     const now = this.parts.clock.monotonic();
     for (const task of tasks) {
       this.tasks.set(task.key, task);
-      const within = Math.min(task.intervalMs, task.soon ? watchLimits.soonWithinMs : watchLimits.firstCheckWithinMs);
+      const within = Math.min(task.intervalMs, task.soon ? watchLimits.soonWithinMs : (task.firstWithinMs ?? watchLimits.firstCheckWithinMs));
       this.schedule.set(task.key, task.intervalMs, now + spreadOf(task.key) * within);
     }
     this.wake();
