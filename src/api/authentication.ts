@@ -35,6 +35,8 @@ export class Authenticator {
   private readonly accepted = new Map<string, Checked>();
   private readonly refused = new Map<string, Checked>();
   private readonly underWay = new Map<string, Promise<Caller | Fault>>();
+  /** What came last on a connection, with the digest of its token: most connections bring one key all the time. */
+  private readonly last = new WeakMap<object, { readonly authorization: string; readonly digest: string }>();
   private readonly lastUsedMs = new Map<string, number>();
   /** Counts what was told of keys: a check that began before is not remembered. */
   private changes = 0;
@@ -62,12 +64,16 @@ export class Authenticator {
     for (const map of [this.accepted, this.refused]) for (const [digest, checked] of map) if (concerns(checked)) map.delete(digest);
   }
 
-  /** `authorization`: the header as it came. A key that is known is told at once. */
-  authenticate(authorization: string | undefined): Caller | Promise<Caller | Fault> | Fault {
+  /** `authorization`: the header as it came; `connection`: what it came on. A key that is known is told at once. */
+  authenticate(authorization: string | undefined, connection: object): Caller | Promise<Caller | Fault> | Fault {
+    const last = this.last.get(connection);
+    const before = last?.authorization === authorization && last !== undefined ? this.accepted.get(last.digest)?.caller : null;
+    if (before != null) return this.used(before);
     if (authorization === undefined) return unauthorized("A key is needed: Authorization: Bearer <key>.");
     const token = BEARER.exec(authorization)?.[1];
     if (token === undefined || token.length > apiLimits.bearerTokenLengthMax) return unauthorized("The Authorization header is not of the form Bearer <key>.");
     const digest = hash("sha256", token, "base64url");
+    this.last.set(connection, { authorization, digest });
     const known = this.accepted.get(digest)?.caller;
     return known == null ? this.checkOnce(token, digest) : this.used(known);
   }

@@ -185,7 +185,7 @@ function guardOf(access: RouteAccess, isOfPage: boolean, record: FastifyRequest[
       if (fault === undefined) done();
       else sendProblem(reply, fault);
     };
-    const caller = authenticator.authenticate(request.headers.authorization);
+    const caller = authenticator.authenticate(request.headers.authorization, request.raw.socket);
     if (caller instanceof Promise) caller.then(admitted, (error: unknown) => void reply.send(error instanceof Error ? error : new Error(String(error))));
     else admitted(caller);
   };

@@ -7,7 +7,8 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Fault, isFault } from "../core/errors.js";
 import type { Clock } from "../core/ports.js";
 import type { DataPlane } from "../store/data-plane.js";
-import { CODED_ABOVE_BYTES, type Coding, type PublicAnswer, type PublicCache, type Representation } from "../store/public-cache.js";
+import { CODED_ABOVE_BYTES, type Coding, type PublicAnswer, type PublicCache } from "../store/public-cache.js";
+import type { Representation } from "../store/representation.js";
 import type { PublicCaching } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
 import { entityTagsOf } from "./consistency.js";
@@ -71,9 +72,9 @@ export class Publisher {
 
   /** Answers a request that one before has made a shortcut for; false: it must go the whole way. */
   answerAgain(request: IncomingMessage, response: ServerResponse): boolean {
-    const { method, headers } = request;
-    if ((method !== "GET" && method !== "HEAD") || NO_SHORTCUT.some((name) => headers[name] !== undefined)) return false;
-    const kept = this.cache.shortcut(this.shortcutOf(method, request.url ?? "", headers), this.clock.now());
+    const { method, headers, url = "" } = request;
+    if ((method !== "GET" && method !== "HEAD") || url.startsWith("/v1/") || NO_SHORTCUT.some((name) => headers[name] !== undefined)) return false;
+    const kept = this.cache.shortcut(this.shortcutOf(method, url, headers), this.clock.now());
     if (kept === undefined || this.shortcuts.isBarred(request)) return false;
     const { block, record, setting } = kept.made as Way;
     if (setting.hosts !== this.shortcuts.hosts() || setting.cutOffSince !== this.shortcuts.cutOffSince()) return false;

@@ -9,7 +9,7 @@ import type { Clock, Random } from "../core/ports.js";
 import type { ComponentHistory, DayUptime } from "../store/component-history.js";
 import type { Command, CommitOptions, Committed, DataPlane, Query, ReadOptions } from "../store/data-plane.js";
 import type { PageEvent } from "../store/page-events.js";
-import type { Representation } from "../store/public-cache.js";
+import type { Representation } from "../store/representation.js";
 import { requirePage, SYSTEM } from "../store/resource.js";
 import { renderedList, type Caller, type ListPage, type ListPosition, type MovingList, type PresentEvent, type Rendered, type RouteContext, type RouteReply, type RouteRequest } from "../store/route-context.js";
 import { apiLimits } from "./api-limits.js";

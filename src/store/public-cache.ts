@@ -15,44 +15,10 @@ import { brotliCompress, constants, gzip } from "node:zlib";
 import { isFault, type Fault } from "../core/errors.js";
 import type { ComponentHistory, DayUptime } from "./component-history.js";
 import type { DataPlane, Snapshot } from "./data-plane.js";
-import { DependencySnapshot, listName } from "./dependency-snapshot.js";
+import { DependencySnapshot } from "./dependency-snapshot.js";
 import type { FeedBatch } from "./feed.js";
-
-/** What a rendering gives. */
-export interface Publication {
-  readonly contentType: string;
-  readonly body: string | Uint8Array;
-  /** Header values beside those that every public answer has, such as a content security policy. Names in lower case. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** What beside `Accept-Encoding` the answer depends on, such as `Accept-Language`. */
-  readonly vary?: string;
-  /** ms since the epoch from which on it must be rendered anew though nothing changed, such as the next midnight. */
-  readonly freshUntilMs?: number;
-}
-
-/** What a rendering may ask for before it runs, beyond the documents. What it asks about counts as looked at. */
-export interface Preparation {
-  /** ms since the epoch. */
-  readonly atMs: number;
-  /** Reads what decides which questions to ask. Synchronous look at the documents, as in `render`. */
-  look<T>(look: (snapshot: Snapshot) => T): Promise<T>;
-  /** `ComponentHistory.uptimeOf`. */
-  uptimeOf(component: string, fromDay: string, toDay: string, timeZone: string): Promise<readonly DayUptime[]>;
-  /** The same of every component of the page, by id. */
-  uptimeOfAll(fromDay: string, toDay: string, timeZone: string): Promise<ReadonlyMap<string, readonly DayUptime[]>>;
-}
-
-export interface Representation<P = undefined> {
-  readonly page: string;
-  /** Names it within its page: every parameter that the bytes depend on (a language, a component) is part of it. */
-  readonly name: string;
-  /** Runs before `render`, and only when there is something to render. */
-  prepare?(preparation: Preparation): Promise<P>;
-  /** Synchronous and without side effects; may run more than once. A Fault is answered and not kept. */
-  render(snapshot: Snapshot, prepared: P): Publication | Fault;
-  /** What is sent with the status 404 instead of a problem, where `render` finds nothing: a page for people. Not kept. */
-  missing?(): Publication;
-}
+import type { Preparation, Publication, Representation } from "./representation.js";
+import { surrogateKeys } from "./surrogate-keys.js";
 
 export type Coding = "identity" | "gzip" | "br";
 
@@ -93,7 +59,6 @@ interface KeptShortcut extends Shortcut {
   readonly entry: Entry;
 }
 
-const KEYS_MAX = 150;
 const ENTRY_OVERHEAD_BYTES = 1_024;
 const SHORTCUT_OVERHEAD_BYTES = 200;
 /** Of one answer: hosts, languages and codings by which it was asked for. */
@@ -349,18 +314,4 @@ function modifiedMs(tag: string, touchedMs: number, before: PublicAnswer | undef
   const seconds = Math.floor(touchedMs / 1_000) * 1_000;
   if (before === undefined) return seconds;
   return before.tag === tag ? before.lastModifiedMs : Math.max(seconds, before.lastModifiedMs + 1_000);
-}
-
-/** Where an answer shows more documents than a header holds, it is named by their lists, which every purge of theirs names too. */
-function surrogateKeys(page: string, dependencies: ReadonlySet<string>): string[] {
-  const own = [...dependencies].filter((dependency) => dependency.startsWith(`${page}/`)).sort();
-  const keys = own.length <= KEYS_MAX ? own : own.map((key) => (key.split("/").length > 2 ? key.slice(0, key.lastIndexOf("/")) : key));
-  return [`page/${page}`, ...new Set(keys)];
-}
-
-/** The keys to purge for a change of this document. */
-export function purgeKeysOf(document: string): string[] {
-  const [partition = "", type = "", id = ""] = document.split("/");
-  if (partition !== "~") return [document, listName(partition, type)];
-  return type === "page" ? [`page/${id}`] : [];
 }

@@ -10,7 +10,7 @@
 import type { Clock, OutboundRequest, Random, Sender, Timer, Timers } from "../core/ports.js";
 import type { ChangeFeed } from "./feed.js";
 import type { Counter, Metrics } from "./metrics.js";
-import { purgeKeysOf } from "./public-cache.js";
+import { purgeKeysOf } from "./surrogate-keys.js";
 
 /** What a cache is asked: these surrogate keys, or everything. */
 export type PurgeDemand = readonly string[] | "everything";

@@ -13,7 +13,7 @@ import type { Vector } from "../core/vector.js";
 import type { DayUptime } from "./component-history.js";
 import type { Command, DataPlane, Query, Snapshot } from "./data-plane.js";
 import type { PageEvent } from "./page-events.js";
-import type { Representation } from "./public-cache.js";
+import type { Representation } from "./representation.js";
 
 /** From least to most. A role includes those before it. */
 export const ROLES = ["viewer", "editor", "admin", "owner"] as const;

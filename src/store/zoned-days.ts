@@ -9,6 +9,8 @@ const DAY = /^(\d{4})-(\d{2})-(\d{2})$/;
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 const starts = new Map<string, number>();
+/** Dates to those after them: a page goes through the same ninety for each of its components. */
+const nexts = new Map<string, string>();
 
 function formatOf(timeZone: string): Intl.DateTimeFormat {
   let format = formats.get(timeZone);
@@ -34,7 +36,13 @@ export function isDay(text: string): boolean {
 
 /** The date so many days later, or earlier. */
 export function dayAfter(day: string, days = 1): string {
-  return new Date(Date.parse(day) + days * DAY_MS).toISOString().slice(0, 10);
+  const known = days === 1 ? nexts.get(day) : undefined;
+  if (known !== undefined) return known;
+  const found = new Date(Date.parse(day) + days * DAY_MS).toISOString().slice(0, 10);
+  if (days !== 1) return found;
+  if (nexts.size >= KEPT_MAX) nexts.clear();
+  nexts.set(day, found);
+  return found;
 }
 
 /** The first instant of a local date, ms since the epoch; of a date that the zone skipped, the first instant after it. Whole seconds. */

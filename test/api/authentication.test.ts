@@ -1,5 +1,7 @@
 /** Keys, roles and pages. */
+import type { AddressInfo } from "node:net";
 import t from "tap";
+import { Client } from "undici";
 import { apiLimits } from "../../src/api/api-limits.js";
 import { SecretHasher } from "../../src/api/secrets.js";
 import { keyOf } from "../../src/core/document.js";
@@ -68,6 +70,32 @@ t.test("a revoked key ends with the very next request, a replaced one with its h
   t.equal(await status(), 200);
   server.data.write(key, [{ op: "delete", section: "" }]);
   t.equal(await status(), 401);
+});
+
+t.test("on one connection each request counts for its own key, and a revoked one for none", async (t) => {
+  const server = await testServer(t);
+  const first = bearer(await server.addKey("k1", "editor", "default"));
+  const second = bearer(await server.addKey("k2", "viewer", "other"));
+  await server.app.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = server.app.server.address() as AddressInfo;
+  const client = new Client(`http://127.0.0.1:${port}`);
+  t.teardown(() => client.close());
+  let connections = 0;
+  client.on("connect", () => void connections++);
+  const status = async (headers: Record<string, string>) => {
+    const answer = await client.request({ method: "GET", path: notes, headers });
+    await answer.body.dump();
+    return answer.statusCode;
+  };
+  for (let i = 0; i < 2; i++) {
+    t.equal(await status(first), 200);
+    t.equal(await status(second), 403);
+    t.equal(await status({}), 401);
+  }
+  t.equal(await status(first), 200);
+  server.data.write(keyOf("~", "key", "k1"), [{ op: "delete", section: "" }]);
+  t.equal(await status(first), 401);
+  t.equal(connections, 1);
 });
 
 t.test("a key that is made after it was refused is accepted", async (t) => {

@@ -7,6 +7,7 @@ import { test, type Test } from "tap";
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { keyOf } from "../../src/core/document.js";
 import type { Operation } from "../../src/core/change.js";
+import type { ApiConfig } from "../../src/api/api-config.js";
 import { notFound, pageKey } from "../../src/store/resource.js";
 import type { RouteOptions } from "../../src/store/route-context.js";
 import { plainQuery } from "../../src/store/route-schemas.js";
@@ -16,7 +17,7 @@ const set = (field: string, value: string | readonly string[]): Operation => ({ 
 const create: Operation = { op: "create", section: "" };
 
 /** A page that lists its components, and counts how often it is rendered. */
-async function publicServer(t: Pick<Test, "teardown">, trustProxy = false) {
+async function publicServer(t: Pick<Test, "teardown">, config: Partial<ApiConfig> = {}) {
   const count = { renderings: 0, routed: 0 };
   const routes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { context }) => {
     app.addHook("onRequest", (_request, _reply, done) => {
@@ -37,7 +38,7 @@ async function publicServer(t: Pick<Test, "teardown">, trustProxy = false) {
       }));
     }
   };
-  const server = await testServer(t, { trustProxy }, [routes]);
+  const server = await testServer(t, config, [routes]);
   server.data.write(keyOf("default", "component", "api"), [create, set("name", "API")]);
   const get = async (url: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") => {
     for (;;) {
@@ -58,7 +59,7 @@ interface Heard {
 
 /** Asks over connections that stay open, as clients do; `inject` goes straight to the router. */
 async function overTheWire(t: Pick<Test, "teardown">, server: TestServer) {
-  await server.app.listen({ host: "127.0.0.1", port: 0 });
+  if (!server.app.server.listening) await server.app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = server.app.server.address() as AddressInfo;
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   t.teardown(async () => agent.destroy());
@@ -179,7 +180,7 @@ test("a page answers at the root of its own hosts; the default page at every oth
 });
 
 test("behind a proxy that is trusted the forwarded host counts", async (t) => {
-  const { get, data } = await publicServer(t, true);
+  const { get, data } = await publicServer(t, { trustProxy: true });
   data.write(pageKey("other"), [set("custom_domains", ["status.example.com"])]);
   await new Promise((resolve) => setImmediate(resolve));
   t.equal((await get("/", { host: "10.0.0.1", "x-forwarded-host": "status.example.com, inner" })).json().page, "other");
@@ -236,6 +237,17 @@ test("a shortcut ends with what it leads to: a change, another page at the host,
   const last = await ask("/").catch(() => undefined);
   t.ok(last === undefined || last.headers["connection"] === "close", "a server that stops keeps no connection");
   await closing;
+});
+
+test("a connection too many is refused, whatever lies ready for it", async (t) => {
+  const server = await publicServer(t, { connectionsMax: 1 });
+  const ask = await overTheWire(t, server);
+  for (let i = 0; i < 3; i++) t.equal((await ask("/pages/default")).status, 200);
+  const other = await overTheWire(t, server);
+  const refused = await other("/pages/default");
+  t.equal(refused.status, 503);
+  t.equal(refused.headers["connection"], "close");
+  t.equal((await ask("/pages/default")).status, 200);
 });
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

@@ -15,15 +15,17 @@ export type DaysOfComponent = (component: string, firstDay: string, lastDay: str
 
 export type DayState = ComponentStatusName | "no_data";
 
+const WORST_FIRST: readonly ComponentStatusName[] = [...COMPONENT_STATUSES].reverse();
+
 /** The worst that a day saw. */
 export function stateOfDay({ seconds }: ComponentDay): DayState {
-  for (const status of [...COMPONENT_STATUSES].reverse()) if ((seconds[status] ?? 0) > 0) return status;
+  for (const status of WORST_FIRST) if ((seconds[status] ?? 0) > 0) return status;
   return "no_data";
 }
 
 /** Statuses other than operational that a day saw, the worst first. */
 export function troublesOfDay({ seconds }: ComponentDay): { status: ComponentStatusName; seconds: number }[] {
-  return [...COMPONENT_STATUSES].reverse().flatMap((status) => {
+  return WORST_FIRST.flatMap((status) => {
     const lasted = seconds[status] ?? 0;
     return status === "operational" || lasted <= 0 ? [] : [{ status, seconds: lasted }];
   });

@@ -51,7 +51,26 @@ function bestOf(header: string): LanguageCode {
   return best;
 }
 
-const plurals = new Map<string, Intl.PluralRules>();
+interface Formats {
+  readonly number: Intl.NumberFormat;
+  readonly percent: Intl.NumberFormat;
+  /** For a whole share, without decimals. */
+  readonly whole: Intl.NumberFormat;
+  readonly plural: Intl.PluralRules;
+  readonly units: Intl.ListFormat;
+}
+
+/** Making one takes longer than all else that a page does with it. */
+const formats = new Map<LanguageCode, Formats>();
+
+function formatsOf(code: LanguageCode): Formats {
+  const known = formats.get(code);
+  if (known !== undefined) return known;
+  const share = (minimumFractionDigits: number) => new Intl.NumberFormat(code, { style: "percent", minimumFractionDigits, maximumFractionDigits: 2 });
+  const made = { number: new Intl.NumberFormat(code), percent: share(2), whole: share(0), plural: new Intl.PluralRules(code), units: new Intl.ListFormat(code, { type: "unit", style: "short" }) };
+  formats.set(code, made);
+  return made;
+}
 
 export class Language {
   readonly direction: "ltr" | "rtl";
@@ -87,22 +106,18 @@ export class Language {
   }
 
   number(value: number): string {
-    return new Intl.NumberFormat(this.code).format(value);
+    return formatsOf(this.code).number.format(value);
   }
 
   /** A share of one, never rounded up to a whole that it is not. */
   percent(share: number): string {
     const floored = Math.floor(share * 10_000) / 10_000;
-    return new Intl.NumberFormat(this.code, { style: "percent", minimumFractionDigits: share === 1 ? 0 : 2, maximumFractionDigits: 2 }).format(floored);
+    const { whole, percent } = formatsOf(this.code);
+    return (share === 1 ? whole : percent).format(floored);
   }
 
   counted(forms: Plural, n: number, values: Readonly<Record<string, string>> = {}): string {
-    let rules = plurals.get(this.code);
-    if (rules === undefined) {
-      rules = new Intl.PluralRules(this.code);
-      plurals.set(this.code, rules);
-    }
-    return filled(forms[rules.select(n)] ?? forms.other, { n: this.number(n), ...values });
+    return filled(forms[formatsOf(this.code).plural.select(n)] ?? forms.other, { n: this.number(n), ...values });
   }
 
   /** A span of time in its largest unit or two: minutes below an hour, hours and minutes below a day, days and hours above. */
@@ -111,7 +126,7 @@ export class Language {
     const hours = Math.floor(minutes / 60);
     const days = Math.floor(hours / 24);
     const { texts } = this;
-    const join = (...parts: (string | false)[]) => new Intl.ListFormat(this.code, { type: "unit", style: "short" }).format(parts.filter((part) => part !== false));
+    const join = (...parts: (string | false)[]) => formatsOf(this.code).units.format(parts.filter((part) => part !== false));
     if (hours === 0) return this.counted(texts.minutes, minutes);
     if (days === 0) return join(this.counted(texts.hours, hours), minutes % 60 > 0 && this.counted(texts.minutes, minutes % 60));
     return join(this.counted(texts.days, days), hours % 24 > 0 && this.counted(texts.hours, hours % 24));

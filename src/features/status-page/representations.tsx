@@ -6,7 +6,7 @@
 import { Fault } from "../../core/errors.js";
 import { limits } from "../../core/limits.js";
 import type { Snapshot } from "../../store/data-plane.js";
-import type { Publication } from "../../store/public-cache.js";
+import type { Publication } from "../../store/representation.js";
 import { badgeOf, badgeOfComponent, badgeSvg, shieldsJson, type Badge } from "./badge.js";
 import type { ComponentDay, DaysOfComponent } from "./component-days.js";
 import { EventView } from "./event-view.js";

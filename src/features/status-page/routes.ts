@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { keyOf } from "../../core/document.js";
 import { Fault, isFault } from "../../core/errors.js";
 import { limits } from "../../core/limits.js";
-import type { Preparation, Publication } from "../../store/public-cache.js";
+import type { Preparation, Publication } from "../../store/representation.js";
 import { notFound } from "../../store/resource.js";
 import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
 import type { RouteContext, RouteOptions, RouteReply, RouteRequest } from "../../store/route-context.js";
