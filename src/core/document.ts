@@ -3,7 +3,8 @@
  *
  * Invariants:
  *  1. The state is a function of the set of changes applied, whatever the (causal) order they came in.
- *  2. A write replaces exactly the values that its author saw; values it did not see stay beside it as siblings.
+ *  2. A write replaces exactly the values that its author saw; values it did not see stay beside it as siblings. How a creation's values
+ *     rank beside edits is decided where they are looked at (`creation.ts`).
  *  3. An add wins over a concurrent remove; a delete wins over everything, for ever.
  *  4. `vector` says which changes are in: every one of each origin that touches this document up to that number.
  *  5. `digest` is the XOR of the identities of those changes: equal digests, equal states.
@@ -12,6 +13,7 @@
 import { assert } from "./errors.js";
 import type { Change, Json, Operation } from "./change.js";
 import { CHAIN } from "./change.js";
+import { creationsIn, type Creation } from "./creation.js";
 import { hlcMs, type Hlc } from "./hlc.js";
 import { copyVector, dominates, EMPTY_VECTOR, type MutableVector, type Vector } from "./vector.js";
 
@@ -39,6 +41,8 @@ export interface Section {
   dead: Stamp | null;
   /** The latest change that touched this section. */
   touched: Stamp | null;
+  /** The changes that brought it into being, by dot; none once it was deleted. */
+  creations: readonly Creation[];
   readonly registers: Map<string, readonly Sibling[]>;
   readonly sets: Map<string, Map<string, readonly Dot[]>>;
   readonly counters: Map<string, number>;
@@ -165,6 +169,10 @@ export class DocumentState {
       touched.add(operation.section);
       this.operate(operation, change.context, dot, stamp);
     }
+    for (const [id, creation] of creationsIn(change, dot)) {
+      const section = this.section(id);
+      if (section.dead === null) section.creations = [...section.creations, creation].sort(byDot);
+    }
     this.vector[dot.origin] = dot.seq;
     for (let i = 0; i < DIGEST_BYTES; i++) this.digest[i] = (this.digest[i] ?? 0) ^ (identity[i] ?? 0);
     if (change.operations.length > 0) this.touched = laterStamp(this.touched, stamp);
@@ -174,7 +182,7 @@ export class DocumentState {
   private section(id: string): Section {
     let section = this.sections.get(id);
     if (section === undefined) {
-      section = { born: null, dead: null, touched: null, registers: new Map(), sets: new Map(), counters: new Map() };
+      section = { born: null, dead: null, touched: null, creations: [], registers: new Map(), sets: new Map(), counters: new Map() };
       this.sections.set(id, section);
     }
     return section;
@@ -185,6 +193,7 @@ export class DocumentState {
     section.touched = laterStamp(section.touched, stamp);
     if (operation.op === "delete") {
       section.dead = earlierStamp(section.dead, stamp);
+      section.creations = [];
       section.registers.clear();
       section.sets.clear();
       section.counters.clear();
@@ -282,6 +291,8 @@ interface StoredSection {
   readonly r: readonly (readonly [field: string, siblings: readonly (readonly [place: number, value: Json, was: Json])[]])[];
   readonly s: readonly (readonly [field: string, elements: readonly (readonly [element: string, dots: readonly Dot[]])[]])[];
   readonly c: readonly (readonly [field: string, count: number])[];
+  /** Creations, by their places in `t`. Absent: none are known, as in what was stored by a version that did not note them. */
+  readonly f?: readonly (readonly [place: number, ...names: string[]])[];
 }
 
 /** Serialised form of a section, as stored. The values of one change share its stamp, so each stamp is written once. */
@@ -294,10 +305,15 @@ export function encodeSection(section: Section): string {
     }
     return rows.push([dot?.origin ?? "", dot?.seq ?? 0, stamp.hlc, stamp.region, stamp.replica, stamp.actor]) - 1;
   };
+  const dotPlace = (origin: string, seq: number): number => {
+    const place = rows.findIndex((row) => row[0] === origin && row[1] === seq);
+    return place >= 0 ? place : rows.push([origin, seq, "", "", "", ""]) - 1;
+  };
   const registers: [string, [number, Json, Json][]][] = [];
   for (const [field, siblings] of section.registers) registers.push([field, siblings.map((sibling) => [placeOf(sibling, sibling), sibling.value, sibling.was])]);
+  const creations = section.creations.map(({ origin, seq, names }) => [dotPlace(origin, seq), ...names] as const);
   const marks = [section.born, section.dead, section.touched].map((stamp) => (stamp === null ? null : placeOf(stamp, undefined)));
-  const stored: StoredSection = { t: rows, m: marks, r: registers, s: [...section.sets].map(([field, set]) => [field, [...set]]), c: [...section.counters] };
+  const stored: StoredSection = { t: rows, m: marks, r: registers, s: [...section.sets].map(([field, set]) => [field, [...set]]), c: [...section.counters], ...(creations.length === 0 ? {} : { f: creations }) };
   return JSON.stringify(stored);
 }
 
@@ -315,6 +331,10 @@ export function decodeSection(text: string): Section {
   };
   return {
     born: stampAt(stored.m[0]), dead: stampAt(stored.m[1]), touched: stampAt(stored.m[2]),
+    creations: (stored.f ?? []).flatMap(([place, ...names]) => {
+      const row = siblings[place];
+      return row === undefined ? [] : { origin: row.origin, seq: row.seq, names };
+    }),
     registers: new Map(stored.r.map(([field, values]) => [field, values.map(siblingAt)])),
     sets: new Map(stored.s.map(([field, set]) => [field, new Map(set)])),
     counters: new Map(stored.c),

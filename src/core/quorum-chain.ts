@@ -7,7 +7,7 @@
  *  2. What a majority of promises shows may have been decided is carried on; anything else is new, and covers all that was shown.
  *  3. An operation is in one candidate a version, and in none once the chain holds it.
  *  4. A write is refused only on a state that is not older than the write.
- *  5. "rejected" is said only of a write that is in no candidate that may still be decided.
+ *  5. A write is refused, or called rejected, only while it is in no candidate that may still be decided.
  */
 import { assert } from "./errors.js";
 import { counted, FAST_MEMBERS_MAX, recover, type Acknowledgement, type Vote } from "./quorum-ballots.js";
@@ -214,17 +214,23 @@ export class QuorumChain {
     this.build(course, this.self.attemptId(), 0, operations, this.acceptor.shown(course.document));
   }
 
-  /** The writes for the next candidate, a conditional one first. Sends those off whose condition does not hold. */
+  /**
+   * The writes for the next candidate, a conditional one first. Sends those off whose condition does not hold; one that was proposed
+   * for the open version waits until that is closed, for its candidate may be the one that is decided.
+   */
   private eligible(course: Course): string[] {
     const etag = this.self.host.etag(course.document);
+    const version = this.self.host.version(course.document);
     let conditional: string | undefined;
     const plain: string[] = [];
     for (const write of [...course.writes.values()]) {
-      if (write.reading) continue;
+      if (write.reading || write.refusedAfter > version) continue;
       if (write.ifMatch === undefined) {
         plain.push(write.operation);
       } else if (matches(write.ifMatch, etag)) {
         conditional ??= write.operation;
+      } else if (write.proposed > version) {
+        sometimes("quorum: a refusal waited for the version that its write was proposed for");
       } else if (write.fresh) {
         course.writes.delete(write.operation);
         this.listener.finished(write, "precondition");
@@ -293,6 +299,10 @@ export class QuorumChain {
     const write = course.writes.get(operation);
     if (write === undefined) return;
     if (!write.fresh) return this.readFirst(write);
+    if (write.proposed > this.self.host.version(course.document)) {
+      write.refusedAfter = write.proposed;
+      return;
+    }
     course.writes.delete(operation);
     this.listener.finished(write, "refused");
   }
@@ -462,6 +472,8 @@ export class QuorumChain {
       this.listener.rejoined(document);
     }
     for (const operation of attempt.asked) if ((course.wanted.get(operation) ?? 0) >= attempt.version) course.wanted.delete(operation);
+    // No majority can be had for what was proposed before our ballot, and nobody of ours holds it any more.
+    for (const write of course.writes.values()) if (attempt.asked.has(write.operation)) write.proposed = write.refusedAfter = 0;
     sometimes("quorum: an open version was found empty");
     this.listener.nothingDecided(document, attempt.version, attempt.asked);
     if (course.attempt === undefined && course.wakeAt === undefined && (course.wanted.size > 0 || course.writes.size > 0)) this.wake(course, this.slotWait());

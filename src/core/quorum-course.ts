@@ -17,6 +17,8 @@ export interface WaitingWrite {
   reading: boolean;
   /** The version of the last candidate that it was proposed in; 0 if none. */
   proposed: number;
+  /** The version that must be closed before it may be refused, as its plan would have it; 0 if none. */
+  refusedAfter: number;
 }
 
 interface PromiseOf extends Acknowledgement {

@@ -161,7 +161,7 @@ export class QuorumEngine {
     }
     assert(!this.deadlines.has(operation), "an operation is given once");
     const write: WaitingWrite = {
-      operation, document, deadline, ifMatch: event.ifMatch, forwarded: event.forwarded ?? false, losses: 0, fresh: false, reading: false, proposed: 0,
+      operation, document, deadline, ifMatch: event.ifMatch, forwarded: event.forwarded ?? false, losses: 0, fresh: false, reading: false, proposed: 0, refusedAfter: 0,
     };
     this.writes.set(operation, write);
     this.expect(operation, deadline);

@@ -4,7 +4,7 @@ import type { Json } from "../core/change.js";
 import type { ConsistencyLevel } from "../store/data-plane.js";
 import { decodeToken } from "../store/session-token.js";
 import { limits } from "../core/limits.js";
-import { outcomeOf, type Conflict, type OperationKind, type Returned, type Sight, type Token, type Written } from "./history.js";
+import { isWrite, outcomeOf, type Conflict, type OperationKind, type Returned, type Sight, type Token, type Written } from "./history.js";
 import type { Answer, Request } from "./requests.js";
 import { kindOf, listedOf, PAGE, postUpdate, readAll, readConflictsOf, readResource, sightOf, type ResourceType } from "./resources.js";
 import type { SeededRandom } from "./seeded-random.js";
@@ -13,6 +13,8 @@ import { keyOf } from "../core/document.js";
 
 /** How long a client waits for an answer, ms. */
 const PATIENCE_MS = 9_000;
+/** What a creation writes without being told. */
+const FIRST_STATUS: Readonly<Record<ResourceType, Readonly<Record<string, Json>>>> = { component: { status: "operational" }, "component-group": {}, incident: { status: "investigating" } };
 /** Labels that many clients give and take. */
 const COMMON_LABELS = ["urgent", "external"] as const;
 const TEXTS: ReadonlySet<string> = new Set(["name", "description"]);
@@ -149,7 +151,7 @@ export class Client {
     const name = `name ${text}`;
     return {
       kind: "create", type, resource, level: this.workload.levelFor(resource, true, random), asks: { command: kindOf(type).create(id, name, text) },
-      written: { fields: { name }, ...(type === "incident" ? { added: { updates: [`first ${text}`] } } : {}) },
+      written: { fields: { name, ...FIRST_STATUS[type] }, ...(type === "incident" ? { added: { updates: [`first ${text}`] } } : {}) },
       ...keyed(random.chance(0.4) ? `key-${text}` : undefined),
     };
   }
@@ -207,10 +209,24 @@ export class Client {
     this.learn(intent, (await this.perform(intent, replica)).answer);
   }
 
+  /** Makes sure of what was written at LOCAL, and has a colleague in another region look at what was seen at a quorum, who has no session. */
+  private async makeSure({ kind, level, type, resource }: Intent, { answer }: Result, replica: string, random: SeededRandom): Promise<void> {
+    const { workload } = this;
+    if (resource?.class !== "mixed" || workload.ended || answer === undefined || answer.status >= 300) return;
+    const look: Intent = { kind: "read", type, resource, level: "GLOBAL_QUORUM", asks: { query: readResource(type, resource.id) } };
+    let isSure = kind === "read" && level === "GLOBAL_QUORUM";
+    if (isWrite(kind) && level === "LOCAL" && random.chance(0.5)) isSure = (await this.perform(look, replica)).answer?.status === 200;
+    const elsewhere = workload.world.membership.filter(({ region }) => region !== this.region);
+    if (!isSure || elsewhere.length === 0 || workload.ended || !random.chance(0.7)) return;
+    workload.reached("workload: a colleague elsewhere looked right after");
+    await this.perform(look, random.pick(elsewhere).replica, `${this.name}-colleague`);
+  }
+
   /** What follows from an answer: a conflict that was seen may be decided. */
   private async afterwards(intent: Intent, result: Result, replica: string, random: SeededRandom): Promise<void> {
     this.learn(intent, result.answer);
     const { resource, type } = intent;
+    await this.makeSure(intent, result, replica, random);
     const conflict = result.conflicts === undefined || result.conflicts.length === 0 ? undefined : random.pick(result.conflicts);
     const sight = resource === undefined ? undefined : this.seen.get(nameOf(resource));
     if (resource === undefined) return;

@@ -8,7 +8,7 @@ import { dominates, joinInto, type MutableVector, type Vector } from "../core/ve
 import { FORGETTING_FAULTS } from "./checkers/forgetting.js";
 import { storedState } from "./claim-witness.js";
 import { historyKind, type PlannedFault, type SimulatedFault } from "./fault-schedule.js";
-import type { FaultEvent } from "./history.js";
+import type { FaultEvent, FaultKind } from "./history.js";
 import type { EventQueue } from "./event-queue.js";
 import type { CrashLeaves, DiskImage } from "./simulated-disk.js";
 import type { SeededRandom } from "./seeded-random.js";
@@ -24,6 +24,8 @@ interface Befallen {
   readonly detail?: string;
   /** Of what took a replica's memory at once. */
   readonly held?: Vector;
+  /** What it turned out to be, where that is not the kind that was planned; asked when it is over. */
+  readonly toldAs?: () => FaultKind | undefined;
 }
 
 /** How long a stopped replica stays stopped at least, ms. */
@@ -32,7 +34,7 @@ const STORED_PREFIXES = ["d/", "b/", "c/", "l/", "a/", "q/", "i/"];
 
 export class FaultInjector {
   private readonly told: FaultEvent[] = [];
-  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string; readonly held?: Vector }>();
+  private readonly underway = new Map<number, { readonly kind: SimulatedFault; readonly targets: readonly string[]; readonly end: End; readonly fromMs: number; readonly detail?: string; readonly held?: Vector; readonly toldAs?: Befallen["toldAs"] }>();
   /** Replicas that have lost their memory, and what they must hold to have it back. */
   private readonly forgetful = new Map<string, MutableVector>();
   private healed = false;
@@ -61,13 +63,13 @@ export class FaultInjector {
     const befallen = this.befall(fault, this.random.fork(`fault ${id}`));
     if (befallen === undefined) return;
     this.reached(`fault: ${kind}`);
-    const { end, ...told } = befallen;
+    const { end, toldAs, ...told } = befallen;
     const fromMs = this.queue.now;
     if (end === undefined) {
       this.tell(kind, { ...told, fromMs });
       return;
     }
-    this.underway.set(id, { kind, end, fromMs, ...told });
+    this.underway.set(id, { kind, end, fromMs, toldAs, ...told });
     this.queue.after(fault.lastsMs, `fault ${id} ends`, () => this.end(id));
   }
 
@@ -75,9 +77,9 @@ export class FaultInjector {
     const fault = this.underway.get(id);
     if (fault === undefined) return;
     this.underway.delete(id);
-    const { kind, end, ...told } = fault;
+    const { kind, end, toldAs, ...told } = fault;
     end();
-    this.tell(kind, { ...told, untilMs: this.queue.now });
+    this.tell(toldAs?.() ?? kind, { ...told, untilMs: this.queue.now });
   }
 
   /** A damaged store was set aside, as `--rebuild` does: what only it held is lost. */
@@ -85,7 +87,7 @@ export class FaultInjector {
     this.tell("disk-emptied", { targets: [replica], fromMs: this.queue.now, detail: "rebuilt after damage" });
   }
 
-  private tell(kind: SimulatedFault, told: Omit<FaultEvent, "kind">): void {
+  private tell(kind: SimulatedFault | FaultKind, told: Omit<FaultEvent, "kind">): void {
     const named = historyKind(kind);
     this.told.push({ kind: named, ...(FORGETTING_FAULTS.has(named) ? { held: this.held() } : {}), ...told });
   }
@@ -450,13 +452,15 @@ export class FaultInjector {
     const image: DiskImage = machine.disk.image();
     const isVolume = random.chance(0.35);
     const { replica } = machine.shape;
-    return { targets: [replica], detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
+    let wentBack = false;
+    return { targets: [replica], toldAs: () => (wentBack ? "disk-truncated" : undefined), detail: `${isVolume ? "a snapshot of the volume" : "a copy of the folder"} of ${Math.round(lastsMs)} ms before`, end: () => {
       if (this.healed || this.mayForget(random) === undefined || machine.disk.spoiled) return;
       this.forgets(machine);
       this.world.crash(replica, "nothing");
       machine.disk.restore(image, isVolume);
       this.reached(`fault: disk-restored, ${isVolume ? "volume" : "folder"}`);
       if (!machine.down) this.world.start(replica);
+      wentBack = isVolume;
     } };
   }
 

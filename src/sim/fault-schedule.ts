@@ -22,7 +22,7 @@ export const SIMULATED_FAULTS = [
 export type SimulatedFault = (typeof SIMULATED_FAULTS)[number];
 
 /** How a fault is called in a history. */
-export function historyKind(kind: SimulatedFault): FaultKind {
+export function historyKind(kind: SimulatedFault | FaultKind): FaultKind {
   switch (kind) {
     case "altered-entry": return "corruption";
     case "crash-all": return "crash";

@@ -41,7 +41,7 @@ export interface ResourceRecord {
   /** Writes that took effect or may have. */
   readonly writes: LogicalWrite[];
   readonly sights: ResourceSight[];
-  /** Writes that were answered 404, 409 or 412. */
+  /** Writes that were answered 404, 409 or 412; without refusals that were given again, which tell of what was then. */
   readonly refusals: Operation[];
 }
 
@@ -123,7 +123,7 @@ export class HistoryIndex {
       record(name, scope).sights.push({
         operation, sight: returned.sight, sinceMs: Math.min(sinceMs, after?.invokedAtMs ?? sinceMs), untilMs, ...(after === undefined ? {} : { after }),
       });
-    } else if (name !== undefined && isWrite(kind) && (outcome === "precondition" || status === 404 || (status === 409 && kind === "create"))) record(name, scope).refusals.push(operation);
+    } else if (name !== undefined && isWrite(kind) && operation.replayed !== true && (outcome === "precondition" || status === 404 || (status === 409 && kind === "create"))) record(name, scope).refusals.push(operation);
   }
 }
 

@@ -157,7 +157,7 @@ export const FAULT_KINDS = [
   "crash", "restart", "pause",
   // clocks
   "clock-skew", "clock-jump", "clock-freeze",
-  // disks; the last five make a replica a new incarnation, which may have forgotten its clock
+  // disks; "disk-truncated": a store that lost its end, or went back, in place, which the replica itself cannot see; the last five make a replica a new incarnation, which may have forgotten its clock
   "disk-torn-write", "disk-lost-unsynced", "disk-read-error", "disk-full", "disk-emptied", "disk-truncated", "disk-flipped", "disk-missing", "disk-restored",
   // members
   "member-added", "member-removed",

@@ -6,6 +6,7 @@ import type { ClusterStatus, HistoryEntry } from "../store/data-plane.js";
 import { isFault } from "../core/errors.js";
 import { storedState } from "./claim-witness.js";
 import type { EventQueue } from "./event-queue.js";
+import { namedEntries } from "./named-entries.js";
 import type { Conflict, FinalDocument, FinalObservation, History, RecordedEntry, Sample, StampObservation } from "./history.js";
 import type { Recorder } from "./recorder.js";
 import type { Answer, Request, Requests } from "./requests.js";
@@ -137,12 +138,9 @@ export class Observer {
     };
   }
 
-  /** Adds to entries what the API does not tell: the name of the change, and what its author had seen. */
   private async named({ node }: Machine, document: string, entries: readonly HistoryEntry[]): Promise<readonly RecordedEntry[]> {
     const changes = await node?.changes(document);
-    if (changes === undefined || isFault(changes)) return entries;
-    const byStamp = new Map(changes.map(({ dot, change }) => [`${change.hlc} ${change.replica}`, { dot, context: change.context }]));
-    return entries.map((entry) => ({ ...entry, ...byStamp.get(`${entry.hlc} ${entry.replica}`) }));
+    return changes === undefined || isFault(changes) ? entries : namedEntries(entries, changes);
   }
 
   private ask(replica: string, asks: Request["asks"]): Promise<Answer | undefined> {

@@ -41,13 +41,24 @@ export interface WorkloadShape {
   readonly compareRate: number;
 }
 
+type Race = Pick<WorkloadShape, "classes" | "hotType" | "labelRate">;
+
+/** At a quorum only, at every level, or without a quorum. */
+const RACES: readonly Race[] = [
+  { classes: { quorum: 1, mixed: 0, local: 0 }, hotType: "component", labelRate: 0.1 },
+  { classes: { quorum: 1, mixed: 0, local: 0 }, hotType: "component", labelRate: 0.1 },
+  { classes: { quorum: 1, mixed: 0, local: 0 }, hotType: "incident", labelRate: 0.3 },
+  { classes: { quorum: 0, mixed: 1, local: 0 }, hotType: "component", labelRate: 0.1 },
+  { classes: { quorum: 0, mixed: 1, local: 0 }, hotType: "incident", labelRate: 0.1 },
+  { classes: { quorum: 0, mixed: 0, local: 1 }, hotType: "incident", labelRate: 0.5 },
+];
+
 export function workloadShapeOf(random: SeededRandom): WorkloadShape {
-  // A race: many clients at one resource, for a short time; at a quorum only, or at every level.
+  // A race: many clients at one resource, for a short time.
   if (random.chance(0.4)) {
     return {
       clients: random.integer(4, 6), thinkMs: 60, resourcesOfAType: 1, deleteRate: random.pick([0, 0.01]), quorumTimeoutMs: 5_000, bursts: true, hotRate: 0.85,
-      classes: random.chance(0.6) ? { quorum: 1, mixed: 0, local: 0 } : { quorum: 0, mixed: 1, local: 0 },
-      hotType: random.chance(0.6) ? "component" : "incident", labelRate: random.pick([0.1, 0.5]), compareRate: random.pick([0.12, 0.6]),
+      compareRate: random.pick([0.12, 0.6]), ...random.pick(RACES),
     };
   }
   return {

@@ -312,7 +312,7 @@ export class ChangeLog {
     const record = this.table.ensure(change.document);
     const state = this.table.body(record);
     assert(state !== undefined, "a change is applied to a loaded document");
-    if (moves(change)) record.moves = withMove(record.moves, state.root?.registers.get("position") ?? [], change, entry);
+    if (moves(change)) record.moves = withMove(record.moves, state.root, change, entry);
     const sections = state.apply(change, dot, identity);
     this.batch.put(keyspace.change(change.document, dot.origin, dot.seq), body);
     if (change.operationIds !== undefined) {

@@ -9,6 +9,7 @@
  */
 import { hlcMs } from "../core/hlc.js";
 import type { Json } from "../core/change.js";
+import { contenders, creationsIn, type Creation } from "../core/creation.js";
 import type { Sibling } from "../core/document.js";
 import { Fault, isFault } from "../core/errors.js";
 import { COMPONENT_STATUSES, shown } from "./conflicts.js";
@@ -53,6 +54,7 @@ interface StatusChange {
 export function transitionsOf(changes: readonly DocumentChange[]): Transition[] {
   const transitions: Transition[] = [];
   let siblings: readonly Sibling[] = [];
+  let creations: readonly Creation[] = [];
   let born = false;
   let dead = false;
   for (const { timed: { change, dot }, atMs } of timed(changes)) {
@@ -66,7 +68,9 @@ export function transitionsOf(changes: readonly DocumentChange[]): Transition[] 
         siblings = [...kept, { ...dot, hlc, region, replica, actor, value: operation.value, was: operation.was }].sort(latestFirst);
       }
     }
-    const status = !born || dead ? "no_data" : statusOf(shown("component", "status", siblings)?.value);
+    const creation = creationsIn(change, dot).get("");
+    if (creation !== undefined) creations = [...creations, creation];
+    const status = !born || dead ? "no_data" : statusOf(shown("component", "status", contenders(siblings, creations))?.value);
     const last = transitions.at(-1);
     if (last?.atMs === atMs) transitions.pop();
     if ((transitions.at(-1)?.status ?? "no_data") !== status) transitions.push({ atMs, status });

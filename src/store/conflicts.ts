@@ -1,6 +1,7 @@
 /** What concurrent values of a register become: the one table of rules, the rules, and what a page may choose instead. Pure. */
 import type { Json } from "../core/change.js";
-import type { Sibling } from "../core/document.js";
+import { contenders } from "../core/creation.js";
+import type { Section, Sibling } from "../core/document.js";
 
 export type RuleName = "lww" | "worst" | "siblings" | "incident-status";
 
@@ -106,6 +107,12 @@ function ruleNamed(name: string): Rule {
 export function shown(type: string, field: string, siblings: readonly Sibling[] | undefined, page?: () => PageRules | undefined): Sibling | undefined {
   if (siblings === undefined || siblings.length === 0) return undefined;
   return siblings.length === 1 ? siblings[0] : ruleNamed(ruleOf(type, field, page?.()))(siblings);
+}
+
+/** The sibling of a section's register that is shown. Values of creations are among the candidates only where nobody has edited the field. */
+export function shownIn(type: string, section: Section | undefined, field: string, page?: () => PageRules | undefined): Sibling | undefined {
+  const siblings = section?.registers.get(field);
+  return section === undefined || siblings === undefined ? undefined : shown(type, field, contenders(siblings, section.creations), page);
 }
 
 /** What a page's registers `conflict_rules.<type>.<field>` choose. `shownIn`: what a register shows. */

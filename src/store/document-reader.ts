@@ -1,9 +1,10 @@
 /** Reads a document's merged state by the rules: what is shown, and what it was chosen from. */
+import { contenders, isKept, standing } from "../core/creation.js";
 import { canonical, disagree, type DocumentState, type Section, type Stamp } from "../core/document.js";
 import { CHAIN, type Json, type Operation } from "../core/change.js";
 import type { Vector } from "../core/vector.js";
 import { hlcMs, hlcTime, type Hlc } from "../core/hlc.js";
-import { isChosen, ruleOf, shown, type PageRules } from "./conflicts.js";
+import { isChosen, ruleOf, shownIn, type PageRules } from "./conflicts.js";
 
 export interface Conflict {
   /** Name of the field; `<section>.<field>` for elements. */
@@ -71,12 +72,12 @@ export class DocumentReader {
 
   /** The value that is shown; null if the field was never written. */
   value(field: string, section = ""): Json {
-    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field), this.rules)?.value ?? null;
+    return shownIn(this.state.type, this.state.sections.get(section), field, this.rules)?.value ?? null;
   }
 
   /** Who wrote the value that is shown. */
   author(field: string, section = ""): Stamp | undefined {
-    return shown(this.state.type, field, this.state.sections.get(section)?.registers.get(field), this.rules);
+    return shownIn(this.state.type, this.state.sections.get(section), field, this.rules);
   }
 
   text(field: string, section = ""): string {
@@ -91,7 +92,8 @@ export class DocumentReader {
 
   /** Elements of a set, sorted. */
   elements(field: string, section = ""): string[] {
-    return [...(this.state.sections.get(section)?.sets.get(field)?.keys() ?? [])].sort();
+    const held = this.state.sections.get(section);
+    return [...(held?.sets.get(field) ?? [])].flatMap(([element, adds]) => (isKept(adds, held?.creations ?? []) ? element : [])).sort();
   }
 
   /** True if `seen` (a replica's vector) covers one of the adds that hold an element in its set. */
@@ -141,7 +143,7 @@ export class DocumentReader {
     let text = "";
     for (const section of this.state.sections.values()) {
       for (const [field, siblings] of section.registers) {
-        if (siblings.length > 1 && isChosen(this.state.type, field, page)) text += `${field}=${ruleOf(this.state.type, field, page)};`;
+        if (contenders(siblings, section.creations).length > 1 && isChosen(this.state.type, field, page)) text += `${field}=${ruleOf(this.state.type, field, page)};`;
       }
     }
     return text;
@@ -151,12 +153,13 @@ export class DocumentReader {
     const found: Conflict[] = [];
     for (const [id, section] of this.state.sections) {
       if (section.dead !== null) continue;
-      for (const [field, siblings] of section.registers) {
+      for (const [field, all] of section.registers) {
+        const siblings = standing(all, section.creations);
         if (field.startsWith("_") || !disagree(siblings)) continue;
         found.push({
           field: id === "" ? field : `${id}.${field}`,
           rule: ruleOf(this.state.type, field, this.rules()),
-          shown: shown(this.state.type, field, siblings, this.rules)?.value ?? null,
+          shown: shownIn(this.state.type, section, field, this.rules)?.value ?? null,
           values: siblings.map(({ value, hlc, region, actor }) => ({ value, hlc, region, actor })),
         });
       }
@@ -218,7 +221,7 @@ export class Draft {
 /** Fields that begin with an underscore are the store's own bookkeeping: nobody resolves them. */
 function contested(section: Section): boolean {
   if (section.dead !== null) return false;
-  for (const [field, siblings] of section.registers) if (!field.startsWith("_") && disagree(siblings)) return true;
+  for (const [field, siblings] of section.registers) if (!field.startsWith("_") && disagree(standing(siblings, section.creations))) return true;
   return false;
 }
 

@@ -10,7 +10,7 @@ import { DIGEST_BYTES, DocumentState, parseKey, type Dot, type Stamp } from "../
 import { hlcMs } from "../core/hlc.js";
 import type { Storage } from "../core/ports.js";
 import { EMPTY_VECTOR, type MutableVector, type Vector } from "../core/vector.js";
-import { pageRules, shown, type PageRules } from "./conflicts.js";
+import { pageRules, shownIn, type PageRules } from "./conflicts.js";
 import type { DocumentHeader } from "./data-plane.js";
 import { keyspace } from "./keyspace.js";
 import type { Move } from "./list-positions.js";
@@ -404,11 +404,11 @@ function isPage(record: DocumentRecord): boolean {
 
 function rulesIn(state: DocumentState): PageRules {
   const registers = state.root?.registers;
-  return registers === undefined ? new Map() : pageRules(registers.keys(), (field) => shown(state.type, field, registers.get(field))?.value ?? null);
+  return registers === undefined ? new Map() : pageRules(registers.keys(), (field) => shownIn(state.type, state.root, field)?.value ?? null);
 }
 
 function positionOf(state: DocumentState): number {
-  const value = shown(state.type, "position", state.root?.registers.get("position"))?.value;
+  const value = shownIn(state.type, state.root, "position")?.value;
   return typeof value === "number" ? value : 0;
 }
 

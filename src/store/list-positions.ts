@@ -2,13 +2,13 @@
  * Where a document stood in its list when a reader began to page through it.
  *
  * Invariants:
- *  1. The position shown is the one written last by HLC: a later write has seen, or is ordered after, every earlier one.
+ *  1. The position shown is the one written last by HLC, those of creations before all others: a later write has seen, or is ordered after, every earlier one.
  *  2. What of a document's writes of its position a replica held is told by its vector, the same in every region that holds them.
  *     So the position at a vector is a function of the two, whatever came since and in whatever order.
  */
 import type { Change } from "../core/change.js";
 import { CHAIN } from "../core/change.js";
-import type { Sibling } from "../core/document.js";
+import type { Dot, Section } from "../core/document.js";
 import type { Vector } from "../core/vector.js";
 
 /** A write of a document's position. */
@@ -30,11 +30,13 @@ export function moves(change: Change): boolean {
     && !change.operations.some((operation) => operation.op === "create" && operation.section === "");
 }
 
-/** The moves of a document with one more. `before`: the values of its position until then. */
-export function withMove(known: readonly Move[] | undefined, before: readonly Sibling[], change: Change, entry: { readonly origin: string; readonly seq: number } | undefined): readonly Move[] {
+/** The moves of a document with one more. `root`: its own section, as it was until then. */
+export function withMove(known: readonly Move[] | undefined, root: Section | undefined, change: Change, entry: { readonly origin: string; readonly seq: number } | undefined): readonly Move[] {
   const written = change.operations.findLast((operation) => operation.op === "set" && operation.section === "" && operation.field === FIELD);
+  const before = root?.registers.get(FIELD) ?? [];
+  const isCreation = (value: Dot): boolean => root?.creations.some(({ origin, seq }) => origin === value.origin && seq === value.seq) === true;
   const earlier = known ?? (before.length > 0
-    ? before.map(({ hlc, value, origin, seq }): Move => ({ hlc, position: numberOf(value), carriers: origin === CHAIN ? [] : [[origin, seq]] }))
+    ? before.map(({ hlc, value, origin, seq }): Move => ({ hlc: isCreation({ origin, seq }) ? "" : hlc, position: numberOf(value), carriers: origin === CHAIN ? [] : [[origin, seq]] }))
     : [{ hlc: "", position: 0, carriers: [] }]);
   const move: Move = { hlc: change.hlc, position: numberOf(written?.op === "set" ? written.value : null), carriers: entry === undefined ? [] : [[entry.origin, entry.seq]] };
   return [move, ...earlier].sort((a, b) => (a.hlc > b.hlc ? -1 : a.hlc < b.hlc ? 1 : 0)).slice(0, MOVES_MAX);

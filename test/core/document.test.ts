@@ -21,7 +21,7 @@ function textOf(state: DocumentState): string {
   const sections = [...state.sections].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, section]) => {
     const sorted = <T>(map: ReadonlyMap<string, T>): [string, T][] => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
     const sets = sorted(section.sets).filter(([, set]) => set.size > 0).map(([field, set]) => [field, sorted(set)]);
-    return [id, section.born, section.dead, section.touched, sorted(section.registers), sets, sorted(section.counters)];
+    return [id, section.born, section.dead, section.touched, section.creations, sorted(section.registers), sets, sorted(section.counters)];
   });
   return canonical(JSON.parse(JSON.stringify({ sections, touched: state.touched, alive: state.alive, deleted: state.deleted, version: state.version })));
 }

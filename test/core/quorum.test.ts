@@ -132,6 +132,50 @@ t.test("a write that the plan refuses on a stale replica is looked up first too"
   t.end();
 });
 
+/** A write of replica 0 has the vote of replica 1 and has not heard of it; then something comes in between. */
+function halfProposed(at: World, operation: string, ifMatch: readonly string[] | undefined, between: () => void): void {
+  write(at, 0, operation, ifMatch);
+  for (const envelope of at.net.splice(0)) if (envelope.to === 1) at.replicas[1]?.deliver(envelope);
+  at.net = [];
+  between();
+}
+
+t.test("a conditional write that was proposed is not called refused while its candidate may yet be decided", (t) => {
+  for (const isShown of [false, true]) {
+    const { world, finished } = begun({ vectorTags: true });
+    write(world, 0, "first");
+    world.settle();
+    halfProposed(world, "swap", [world.replicas[0]?.etag(DOCUMENT) ?? ""], () => {
+      world.replicas[0]?.local(DOCUMENT, "a LOCAL write");
+      if (isShown) read(world, 0, "look");
+    });
+    world.settle();
+    t.equal(finished.get("swap")?.outcome, isShown ? "precondition" : "decided", isShown ? "what a quorum read has shown must be covered: another candidate closes the version" : "its candidate is carried on");
+    t.equal(world.value("swap") !== undefined, !isShown);
+    write(world, 1, "next");
+    world.settle();
+    t.equal(finished.get("next")?.outcome, "decided");
+    t.equal(world.value("swap") !== undefined, !isShown, "nor later");
+  }
+  t.end();
+});
+
+t.test("a write that was proposed, and that the plan then refuses, is not called refused while its candidate may yet be decided", (t) => {
+  for (const isShown of [false, true]) {
+    let isTaken = false;
+    const { world, finished } = begun({ refuses: (operation) => operation === "create" && isTaken });
+    halfProposed(world, "create", undefined, () => {
+      isTaken = true;
+      world.replicas[0]?.local(DOCUMENT, "a LOCAL creation");
+      if (isShown) read(world, 0, "look");
+    });
+    world.settle();
+    t.equal(finished.get("create")?.outcome, isShown ? "refused" : "decided");
+    t.equal(world.value("create") !== undefined, !isShown);
+  }
+  t.end();
+});
+
 t.test("an operation that the chain holds is done, and takes effect once", (t) => {
   const { world, finished } = begun();
   write(world, 0, "w1");

@@ -3,7 +3,7 @@ import { isFault } from "../../src/core/errors.js";
 import type { Committed } from "../../src/store/data-plane.js";
 import type { ReplicaNode } from "../../src/node.js";
 import { keyspace } from "../../src/store/keyspace.js";
-import { Cluster, component, newDisk, read, setting } from "./cluster.js";
+import { Cluster, component, newDisk, read, setting, write } from "./cluster.js";
 
 const idempotency = { scope: "scope-1", request: "request-1" };
 
@@ -60,6 +60,35 @@ t.test("a request repeated on both sides of a cut gives one resource, and afterw
     t.same(await read(node, "api"), { name: "API" });
   }
   t.same([...bodies], [first.etag], "the earlier answer, everywhere");
+});
+
+t.test("a creation that is repeated on the other side of a cut takes back no edit of the first, and shows as no conflict", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start();
+  await cluster.voting();
+  cluster.isolate("ap-south-1");
+  await once(cluster.node("us-east"), "API");
+  await cluster.settled("eu-west holds it", async () => (await read(cluster.node("eu-west"), "api")) !== null);
+  const edited = await write(cluster.node("eu-west"), setting("api", { name: "API, edited" }));
+  await cluster.later();
+  await once(cluster.node("ap-south"), "API");
+  cluster.rejoin("ap-south-1");
+  await cluster.converged();
+  const views = await Promise.all([...cluster.nodes.values()].map(async (node) => {
+    const found = await node.read({ documents: [component("api")], render: (snapshot) => snapshot.document(component("api")) }, { level: "LOCAL" });
+    if (isFault(found) || found.value === undefined) throw new Error("it is not there");
+    const { value } = found;
+    return { name: value.value("name"), conflicts: value.conflicts(), hasConflicts: value.hasConflicts, createdAt: value.createdAt, etag: value.etag };
+  }));
+  for (const view of views) t.match(view, { name: "API, edited", conflicts: [], hasConflicts: false });
+  t.equal(new Set(views.map(({ createdAt, etag }) => `${createdAt} ${etag}`)).size, 1, "created when it was first created, everywhere");
+  t.not(views[0]?.etag, edited.etag, "the document has one change more, and so another tag");
+  await write(cluster.node("us-east"), setting("api", { name: "API, edited again" }), { ifMatch: [views[0]?.etag ?? ""] });
+  await cluster.stop("ap-south-1");
+  await cluster.start("ap-south-1");
+  await cluster.voting();
+  await cluster.converged();
+  for (const node of cluster.nodes.values()) t.same(await read(node, "api"), { name: "API, edited again" });
 });
 
 t.test("a request that is repeated while the first one arrives from elsewhere, changed since, gets the first answer", async (t) => {

@@ -62,6 +62,28 @@ t.test("a move that a region did not know when it gave the first page counts as 
   for (const name of NAMES) t.same((await pageOf(cluster.node(name), first.next, 10)).ids, ["c3", "c4", "c5"], name);
 });
 
+t.test("a component that was created on both sides of a cut stays where it was moved to", async (t) => {
+  await using cluster = await filled(4);
+  cluster.isolate("ap-south-1");
+  const create = createComponent("p", "both", { name: "Both", position: 9 });
+  await write(cluster.node("us-east"), create);
+  await write(cluster.node("us-east"), patchComponent("p", "both", { position: 1.5 }));
+  await cluster.later();
+  await write(cluster.node("ap-south"), create);
+  const first = await pageOf(cluster.node("us-east"), null, 2);
+  cluster.rejoin("ap-south-1");
+  await cluster.converged();
+  const second = await pageOf(cluster.node("ap-south"), null, 3);
+  t.same(second.ids, ["c0", "c1", "both"]);
+  for (const name of NAMES) {
+    t.same((await pageOf(cluster.node(name), first.next, 10)).ids, ["both", "c2", "c3"], name);
+    t.same((await pageOf(cluster.node(name), second.next, 10)).ids, ["c2", "c3"], `${name}, by what all of them hold`);
+  }
+  await cluster.stop("ap-south-1");
+  await cluster.start("ap-south-1");
+  t.same((await pageOf(cluster.node("ap-south"), null, 10)).ids, ["c0", "c1", "both", "c2", "c3"], "after a restart");
+});
+
 t.test("random moves, arrivals and departures between pages", async (t) => {
   const seed = Number(process.env["STATUSMESH_TEST_SEED"] ?? randomInt(2 ** 31));
   t.comment(`seed ${seed}`);

@@ -47,6 +47,19 @@ test("of concurrent statuses the worse one holds from its own time on, until som
   ]);
 });
 
+test("a creation that was repeated on the other side of a cut brings no status back", async (t) => {
+  const create: Operation[] = [{ op: "create", section: "" }, set("major_outage")];
+  const changes = [
+    change("us", 1, 1_000_000, {}, ...create),
+    change("us", 2, 2_000_000, { "us-1.1": 1 }, set("degraded_performance")),
+    change("us", 3, 3_000_000, { "us-1.1": 2 }, set("operational")),
+    change("eu", 1, 4_000_000, {}, ...create),
+  ];
+  t.same(transitionsOf(changes), [
+    { atMs: 1_000_000, status: "major_outage" }, { atMs: 2_000_000, status: "degraded_performance" }, { atMs: 3_000_000, status: "operational" },
+  ]);
+});
+
 test("a clock that is behind moves nothing before its cause, and a deletion ends what is known", async (t) => {
   const changes = [
     change("us", 1, 5_000_000, {}, { op: "create", section: "" }, set("partial_outage")),

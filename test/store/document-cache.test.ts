@@ -53,7 +53,7 @@ t.test("an element of a document is packed once it is written, reads as before, 
 t.test("a copy shares packed sections and nothing that changes", async (t) => {
   const source = new DocumentState("default/incident/i");
   const stamp = { hlc: "1".padStart(32, "0"), region: "r", replica: "r-1", actor: "k" };
-  const section = { born: stamp, dead: null, touched: stamp, registers: new Map([["body", [{ ...stamp, origin: "r-1.1", seq: 1, value: "a", was: null }]]]), sets: new Map(), counters: new Map() };
+  const section = { born: stamp, dead: null, touched: stamp, creations: [], registers: new Map([["body", [{ ...stamp, origin: "r-1.1", seq: 1, value: "a", was: null }]]]), sets: new Map(), counters: new Map() };
   source.sections.pack("packed", Buffer.from(encodeSection(section)));
   source.sections.set("open", section);
   const copy = new Sections();

@@ -231,13 +231,15 @@ export function deletedMaintenances(snapshot: Snapshot, page: string): string[] 
  * What a deleted maintenance was, from all its changes: nothing else is kept of it. Of concurrent values the later one, as everywhere. Undefined if it is long over.
  */
 export function cancelledOf(id: string, changes: readonly DocumentChange[], atMs: number): CancelledMaintenance | undefined {
-  const latest = new Map<string, { readonly hlc: string; readonly value: Json }>();
+  const latest = new Map<string, { readonly rank: string; readonly value: Json }>();
   let updated = "";
   for (const { change: { hlc, operations } } of changes) {
     if (hlc > updated) updated = hlc;
+    // A creation that was repeated elsewhere takes no edit back.
+    const rank = operations.some(({ op, section }) => op === "create" && section === "") ? "" : hlc;
     for (const operation of operations) {
-      if (operation.op !== "set" || operation.section !== "" || hlc <= (latest.get(operation.field)?.hlc ?? "")) continue;
-      latest.set(operation.field, { hlc, value: operation.value });
+      if (operation.op !== "set" || operation.section !== "" || rank < (latest.get(operation.field)?.rank ?? "")) continue;
+      latest.set(operation.field, { rank, value: operation.value });
     }
   }
   const of = (field: string) => text(latest.get(field)?.value);

@@ -32,11 +32,14 @@ interface Value {
   readonly hlc: string;
   /** What it replaced, where that is known. */
   readonly was: Json | undefined;
+  /** It came with the creation of the resource or of the element, and so before every edit. */
+  readonly created: boolean;
 }
 
 /** The value that must be shown among concurrent ones. */
 function expectedOf(rule: Rule, values: readonly Value[]): Value | undefined {
-  const latestFirst = [...values].sort((a, b) => (a.hlc > b.hlc ? -1 : 1));
+  const edits = values.filter(({ created }) => !created);
+  const latestFirst = [...(edits.length > 0 ? edits : values)].sort((a, b) => (a.hlc > b.hlc ? -1 : 1));
   if (rule === "worst") {
     const severity = ({ value }: Value): number => Math.max(STATUSES.indexOf(value), IMPACTS.indexOf(value));
     return latestFirst.reduce<Value | undefined>((worst, value) => (worst === undefined || severity(value) > severity(worst) ? value : worst), undefined);
@@ -95,7 +98,7 @@ class DocumentCheck {
   private checkListed({ field, values, shown }: Conflict): void {
     this.findings.checked();
     const entries = this.byField.get(field);
-    const told = values.map(({ value, hlc }): Value => ({ value, hlc, was: entries?.find((entry) => entry.hlc === hlc)?.from }));
+    const told = values.map(({ value, hlc }): Value => ({ value, hlc, was: entries?.find((entry) => entry.hlc === hlc)?.from, created: this.isCreated(field, hlc) }));
     const expected = expectedOf(ruleOf(this.document.resource.type, field), told);
     if (values.length < 2) this.wrong(`a conflict of ${field} with ${values.length} values`);
     if (expected !== undefined && canonical(expected.value) !== canonical(shown)) this.wrong(`${field} shows ${canonical(shown)} where the rule says ${canonical(expected.value)}`);
@@ -106,18 +109,48 @@ class DocumentCheck {
     }
   }
 
+  /** True if the change of this time brought into being what the field belongs to. */
+  private isCreated(field: string, hlc: string): boolean {
+    const element = this.byField.get(`${field.split(".", 1)[0] ?? ""}.created`);
+    return (element ?? this.byField.get("created"))?.some((entry) => entry.hlc === hlc) === true;
+  }
+
+  /** What a creation says, but for the time: equal for one request that was repeated where the first one was not known. */
+  private contentOf({ dot }: RecordedEntry): string {
+    const said = [...this.byField].flatMap(([field, entries]) => entries.filter((entry) => entry.dot?.origin === dot?.origin && entry.dot?.seq === dot?.seq).map(({ to }) => [field, canonical(to)].join()));
+    return said.sort().join("\n");
+  }
+
+  /** The entries that no other entry's author had seen: nor, of a creation, another one that says the same. Of the entries of one change the last (first in the list, which is newest first) counts. */
+  private siblingsOf(field: string, entries: readonly RecordedEntry[]): RecordedEntry[] {
+    const isSeen = ({ dot }: RecordedEntry): boolean => dot !== undefined && entries.some(({ context }) => (context?.[dot.origin] ?? 0) >= dot.seq);
+    const isCreation = (entry: RecordedEntry): boolean => this.isCreated(field, entry.hlc);
+    const likes = (entry: RecordedEntry): readonly RecordedEntry[] => (isCreation(entry) ? entries.filter((other) => isCreation(other) && this.contentOf(other) === this.contentOf(entry)) : [entry]);
+    return entries.filter((entry, place) =>
+      entry.dot !== undefined && !likes(entry).some(isSeen) && entries.findIndex(({ dot }) => dot?.origin === entry.dot?.origin && dot?.seq === entry.dot?.seq) === place);
+  }
+
   private checkField(field: string, entries: readonly RecordedEntry[]): void {
     // Entries of sets (labels) and of bookkeeping name no register.
     const viewed = this.document.sight.fields?.[field];
+    this.checkCreated(field, entries, viewed);
     const listed = this.document.conflicts?.find((conflict) => conflict.field === field);
     const exact = entries.every(({ dot, context }) => dot !== undefined && context !== undefined);
-    if (exact && (viewed !== undefined || listed !== undefined)) this.checkExactly(field, siblingsOf(entries), viewed);
+    if (exact && (viewed !== undefined || listed !== undefined)) this.checkExactly(field, this.siblingsOf(field, entries), viewed);
     else if (this.clocksAgree && this.document.conflicts !== undefined && (viewed !== undefined || listed !== undefined)) this.checkRivals(field, entries, listed);
+  }
+
+  /** An edit has seen a creation, and no creation an edit: where there are edits one of them is shown. */
+  private checkCreated(field: string, entries: readonly RecordedEntry[], viewed: Json | undefined): void {
+    const edits = entries.filter(({ hlc }) => !this.isCreated(field, hlc));
+    if (viewed === undefined || edits.length === 0 || edits.length === entries.length) return;
+    this.findings.checked();
+    if (!edits.some(({ to }) => canonical(to) === canonical(viewed))) this.wrong(`${field} is ${canonical(viewed)}, as it was created, although it was edited to ${edits.map(({ to }) => canonical(to)).join(", ")}`);
   }
 
   private checkExactly(field: string, siblings: readonly RecordedEntry[], viewed: Json | undefined): void {
     this.findings.checked();
-    const values = siblings.map(({ to, hlc, from }): Value => ({ value: to, hlc, was: from }));
+    const values = siblings.map(({ to, hlc, from }): Value => ({ value: to, hlc, was: from, created: this.isCreated(field, hlc) }));
     const expected = expectedOf(ruleOf(this.document.resource.type, field), values);
     if (viewed !== undefined && expected !== undefined && canonical(viewed) !== canonical(expected.value)) this.wrong(`${field} is ${canonical(viewed)}, and by its history and rule it is ${canonical(expected.value)}`);
     if (this.document.conflicts === undefined) return;
@@ -145,12 +178,4 @@ class DocumentCheck {
     const missing = [...distinct].filter((value) => !shown.has(value));
     if (missing.length > 0) this.wrong(`${[...distinct].join(", ")} of ${field} replaced ${canonical(latest.from)} without knowing each other, and ${missing.join(", ")} is not under conflicts`);
   }
-}
-
-/** The entries that no other entry's author had seen. Of the entries of one change the last (first in the list, which is newest first) counts. */
-function siblingsOf(entries: readonly RecordedEntry[]): RecordedEntry[] {
-  return entries.filter(({ dot }, place) =>
-    dot !== undefined
-    && !entries.some(({ context }) => (context?.[dot.origin] ?? 0) >= dot.seq)
-    && entries.findIndex((other) => other.dot?.origin === dot.origin && other.dot.seq === dot.seq) === place);
 }

@@ -5,6 +5,7 @@
 import type { Sight } from "../history.js";
 import { canonical, type HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import { PlaceSet } from "../place-set.js";
+import { takenBackAtMs } from "./forgetting.js";
 import { isTelling } from "./register.js";
 
 export interface Contradiction {
@@ -29,6 +30,8 @@ export class KnownResource {
   /** `<set> <element>` → when it was first asked to be removed. */
   private readonly removedFromMs = new Map<string, number>();
   private readonly deletedFromMs: number;
+  /** From when on nobody is owed a write any more; those that are owed for ever are not in. */
+  private readonly owedUntilMs: ReadonlyMap<number, number>;
 
   constructor(readonly record: ResourceRecord, private readonly index: HistoryIndex, private readonly touched: boolean) {
     this.writes = record.writes;
@@ -36,6 +39,8 @@ export class KnownResource {
     this.deleted = this.writes.length;
     this.superseders = this.writes.map(() => PlaceSet.NONE);
     this.deletedFromMs = Math.min(Number.POSITIVE_INFINITY, ...this.writes.filter(({ kind }) => kind === "delete").map(({ invokedAtMs }) => invokedAtMs));
+    const owedUntilMs = this.writes.map((write, place) => [place, takenBackAtMs(write, index.history)] as const).filter(([, untilMs]) => untilMs < Number.POSITIVE_INFINITY);
+    this.owedUntilMs = new Map(owedUntilMs);
     const touching = new Map<string, number[]>();
     for (const [place, { written: { fields = {}, added = {}, removed = {} }, invokedAtMs }] of this.writes.entries()) {
       const members = [...Object.keys(fields).map((field) => `= ${field}`), ...Object.keys(added).map((set) => `+ ${set}`), ...Object.keys(removed).map((set) => `- ${set}`)];
@@ -91,8 +96,17 @@ export class KnownResource {
     return seen;
   }
 
-  /** Where a sight does not show what was `known`, or what it shows itself (`seen`). */
-  *contradictions(sight: Sight, known: PlaceSet, seen: PlaceSet, returnedAtMs: number): Generator<Contradiction> {
+  /** Of what is known that which must still be shown. */
+  private owed(known: PlaceSet, atMs: number): PlaceSet {
+    if (this.owedUntilMs.size === 0) return known;
+    const isOwed = (place: number): boolean => (this.owedUntilMs.get(place) ?? Number.POSITIVE_INFINITY) > atMs;
+    const isDeleted = this.writes.some(({ kind }, place) => kind === "delete" && known.has(place) && isOwed(place));
+    return PlaceSet.of([...known].filter((place) => (place === this.deleted ? isDeleted : isOwed(place))));
+  }
+
+  /** Where a sight does not show what was known (`told`), or what it shows itself (`shown`). */
+  *contradictions(sight: Sight, told: PlaceSet, shown: PlaceSet, returnedAtMs: number): Generator<Contradiction> {
+    const [known, seen] = [this.owed(told, returnedAtMs), this.owed(shown, returnedAtMs)];
     const all = sight.found ? known.union(seen) : known;
     if (all.isEmpty) return;
     if (!sight.found) {
@@ -155,7 +169,7 @@ export class KnownResource {
   }
 }
 
-/** Asked for at several replicas without a quorum: each makes a change of its own, and who saw one of them has not seen the others. */
-function isManifold({ operations }: LogicalWrite): boolean {
-  return operations.length > 1 && operations.some(({ level }) => level !== "GLOBAL_QUORUM") && new Set(operations.map(({ replica }) => replica)).size > 1;
+/** Asked for at several replicas without a quorum: each makes a change of its own, and who saw one of them has not seen the others. Creations are one for all that. */
+function isManifold({ kind, operations }: LogicalWrite): boolean {
+  return kind !== "create" && operations.length > 1 && operations.some(({ level }) => level !== "GLOBAL_QUORUM") && new Set(operations.map(({ replica }) => replica)).size > 1;
 }

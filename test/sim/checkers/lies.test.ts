@@ -15,7 +15,7 @@ import { quorumOrder } from "../../../src/sim/checkers/quorum-order.js";
 import { resurrection } from "../../../src/sim/checkers/resurrection.js";
 import { sessions } from "../../../src/sim/checkers/sessions.js";
 import { validateHistory } from "../../../src/sim/history-file.js";
-import type { Conflict, FinalDocument, FinalObservation, History, RecordedEntry } from "../../../src/sim/history.js";
+import type { Conflict, FinalDocument, FaultKind, FinalObservation, History, RecordedEntry } from "../../../src/sim/history.js";
 import type { Checker } from "../../../src/sim/verdict.js";
 import { HandRecorder, historyOf, SUBJECT, verdictOf, type Part } from "./recorder.js";
 
@@ -58,6 +58,17 @@ t.test("sessions: a write comes after what its session had read and written, for
   t.match(verdictOf(sessions, follows("s").add(...sees(["second"])).history()), { kind: "violation", violations: [{ promised: /^Writes follow reads|^Monotonic writes/ }] });
   t.equal(kindOf(sessions, follows("other").add(...sees(["second"]))), "violation");
   t.equal(kindOf(sessions, follows("other").add(...sees([]))), "ok");
+});
+
+t.test("sessions: of a LOCAL write whose disk went back in place nobody is owed more than he saw before", async (t) => {
+  const fault = (kind: FaultKind): Partial<History> => ({ faults: [{ kind, targets: ["us-east"], fromMs: 2, untilMs: 6 }] });
+  const wrote = (part: Part = {}): HandRecorder => begun().write(3, 4, "b", { session: "s", tokenIn: token("t0"), tokenOut: token("t1"), ...part });
+  const read = (recorder: HandRecorder, fromMs: number, kind: FaultKind): string => kindOf(sessions, recorder.read(fromMs, fromMs + 1, "a", local({ session: "s", replica: "eu-west", tokenIn: token("t1") })), fault(kind));
+  t.equal(read(wrote(local()), 7, "disk-truncated"), "ok", "its number may stand for another write by now");
+  t.equal(read(wrote(local()), 4.5, "disk-truncated"), "violation", "not yet");
+  t.equal(read(wrote(local()), 7, "disk-restored"), "violation", "a copy of the folder begins another life, and its numbers are not given again");
+  t.equal(read(wrote(local({ replica: "ap-south" })), 7, "disk-truncated"), "violation", "another replica's write");
+  t.equal(read(wrote(), 7, "disk-truncated"), "violation", "a majority holds what was decided");
 });
 
 t.test("sessions: a token forgets nothing but lives that are over", async (t) => {
@@ -173,6 +184,23 @@ t.test("conflicts: by what the authors saw, concurrent values are listed and the
   const open = conflict([["resolved", 30], ["identified", 20]], "identified", "status");
   t.equal(found("identified", [open], reopened, "incident", "status"), "ok");
   t.equal(found("resolved", [{ ...open, shown: "resolved" }], reopened, "incident", "status"), "violation", "a resolve beats a reopening");
+});
+
+t.test("conflicts: a creation that was repeated elsewhere takes back no edit, and is listed only where it says something else", async (t) => {
+  const dot = (origin: string, seq: number, context: Readonly<Record<string, number>>) => ({ dot: { origin, seq }, context });
+  const created = (name: string, ms: number, origin: string) => [entry("name", name, ms, dot(origin, 1, {})), entry("created", true, ms, dot(origin, 1, {}))];
+  const edit = entry("name", "b", 20, { ...dot("us.1", 2, { "us.1": 1 }), from: "a" });
+  const history = (repeated: string): RecordedEntry[] => [...created(repeated, 30, "eu.1"), edit, ...created("a", 10, "us.1")];
+  const found = (name: string, conflicts: readonly Conflict[], entries: readonly RecordedEntry[]): string =>
+    kindOf(conflictsListed, begun(), { final: [finalOf({ sight: { found: true, fields: { name }, hasConflicts: conflicts.length > 0 }, conflicts, history: entries })] });
+  t.equal(found("b", [], history("a")), "ok");
+  t.equal(found("a", [], history("a")), "violation", "the edit is taken back");
+  t.equal(found("b", [conflict([["a", 30], ["b", 20]], "b")], history("a")), "violation", "its author had seen just that");
+  t.equal(found("b", [conflict([["c", 30], ["b", 20]], "b")], history("c")), "ok", "another body under the same id");
+  t.equal(found("c", [conflict([["c", 30], ["b", 20]], "c")], history("c")), "violation");
+  const told = history("a").map(({ dot: _dot, context: _context, ...rest }) => rest);
+  t.equal(found("b", [], told), "ok");
+  t.equal(found("a", [], told), "violation", "also where nobody says what the authors saw");
 });
 
 t.test("conflicts: without that, two writes over the same value are known to be concurrent", async (t) => {

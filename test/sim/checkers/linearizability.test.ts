@@ -1,6 +1,6 @@
 import t from "tap";
 import { linearizability } from "../../../src/sim/checkers/linearizability.js";
-import { HandRecorder, verdictOf } from "./recorder.js";
+import { HandRecorder, verdictOf, type Part } from "./recorder.js";
 
 const begun = (): HandRecorder => new HandRecorder().create(0, 1, "a", { returned: { sight: { found: true, etag: "A", fields: { name: "a" } } } });
 const kindOf = (recorder: HandRecorder): string => verdictOf(linearizability, recorder.history()).kind;
@@ -47,6 +47,13 @@ t.test("what was deleted stays away, and is not away before it was deleted", asy
   t.equal(kindOf(begun().remove(2, null).read(4, 5, null).read(6, 7, "a")), "violation");
   t.equal(kindOf(begun().write(2, 3, "b", { outcome: "refused", status: 404 }).read(6, 7, "a")), "violation");
   t.equal(kindOf(new HandRecorder().read(0, 1, null).create(2, 9, "a").read(3, 4, "a").read(5, 6, "a")), "ok");
+});
+
+t.test("a refusal that is given again tells of what was when it was first given", async (t) => {
+  const refused = { outcome: "refused", status: 404 } as const;
+  const asked = (again: Part): HandRecorder => new HandRecorder().write(0, 1, "b", refused).create(2, 3, "a").write(4, 5, "b", again).read(6, 7, "a");
+  t.equal(kindOf(asked({ ...refused, replayed: true })), "ok");
+  t.equal(kindOf(asked(refused)), "violation");
 });
 
 t.test("an ETag names one state", async (t) => {
