@@ -34,7 +34,7 @@ export const LIES: readonly Lie[] = [
   one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
     "    const open = this.slot(document)?.vote != null && this.self.bugs.readsIgnoreVotes !== true;", "    const open = false;"),
   one("lists-ask-for-no-votes", "A quorum list does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
-    "    const open = this.self.bugs.readsIgnoreVotes === true ? {} : this.openVotes(scope);", "    const open: Record<string, number> = {};"),
+    "    const open = this.self.bugs.readsIgnoreVotes === true ? {} : this.openVotes(scope);", "    const open: Record<string, number> = {};", 400),
   {
     name: "barriers-of-documents-for-lists", what: "A quorum list is made of one confirmed read of each document that is known here, and asks nobody about the list.", seedsMax: 200,
     edits: [{
@@ -123,8 +123,6 @@ export const LIES: readonly Lie[] = [
     "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400),
   one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
     "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
-  one("a-refusal-of-what-may-be-decided", "A write whose If-Match does not fit any more is refused although a candidate with it may yet be decided.", "core/quorum-chain.ts",
-    "      } else if (write.proposed > version) {", "      } else if (write.proposed < 0) {", 400),
   one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",
     "  if (values.length < 2 || creations.length === 0) return values;", "  if (values.length >= 0) return values;", 400),
 ];

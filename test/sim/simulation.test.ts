@@ -1,5 +1,7 @@
 import { test } from "tap";
 import { simulationHost } from "../../src/cli/sim-host.js";
+import { outages } from "../../src/sim/checkers/outages.js";
+import { CHECK_OPTIONS } from "../../src/sim/verdict.js";
 import { SIMULATED_FAULTS } from "../../src/sim/fault-schedule.js";
 import { shrink } from "../../src/sim/shrinking.js";
 import { simulate } from "../../src/sim/simulation.js";
@@ -27,6 +29,14 @@ test("two runs of a seed are the same, byte for byte, and another seed is anothe
   t.same(second.history, first.history);
   const other = await simulate({ seed: 8, host: simulationHost });
   t.not(other.traceHash, first.traceHash);
+});
+
+test("a world in which monitors are watched is the same in two runs, and its outages are looked at", async (t) => {
+  const [first, second] = [await simulate({ seed: 35, host: simulationHost }), await simulate({ seed: 35, host: simulationHost })];
+  t.equal(second.traceHash, first.traceHash);
+  t.match(outages.check(first.history, CHECK_OPTIONS), { kind: "ok", checked: Number });
+  t.ok(first.history.watching?.seen.every(({ monitors }) => monitors.some(({ incidents }) => incidents.length > 0)), "an outage made an incident");
+  t.equal(first.history.watching?.seen.length, first.history.replicas.filter(({ role }) => role === "region").length, "every region was asked");
 });
 
 test("a fault that is taken out leaves the schedule of the others as it was", async (t) => {
