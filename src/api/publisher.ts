@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Fault, isFault } from "../core/errors.js";
 import type { Clock } from "../core/ports.js";
+import type { ComponentHistory } from "../store/component-history.js";
 import type { DataPlane } from "../store/data-plane.js";
 import { CODED_ABOVE_BYTES, type Coding, type PublicAnswer, type PublicCache } from "../store/public-cache.js";
 import type { Representation } from "../store/representation.js";
@@ -217,8 +218,9 @@ function isNotModified(headers: IncomingHttpHeaders, answer: PublicAnswer): bool
 }
 
 /** What the cache holds and does, for `/metrics`. */
-export function publicCacheMetrics(metrics: PromMetrics, cache: PublicCache): void {
+export function publicCacheMetrics(metrics: PromMetrics, cache: PublicCache, history: ComponentHistory): void {
   metrics.gauge("statusmesh_public_cache_bytes", "Bytes of rendered public answers.", [], () => [[cache.heldBytes]]);
   metrics.gauge("statusmesh_public_cache_answers", "Rendered public answers that are kept.", [], () => [[cache.held]]);
   metrics.gauge("statusmesh_public_renderings", "Renderings of public answers since the start.", [], () => [[cache.renderings]]);
+  metrics.gauge("statusmesh_component_histories_rebuilt", "Components of which all changes were read for their status over time, since the start.", [], () => [[history.rebuilt]]);
 }

@@ -129,7 +129,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     componentHistory: history,
   });
   const context: RouteContext = answers;
-  publicCacheMetrics(ports.metrics, cache);
+  publicCacheMetrics(ports.metrics, cache, history);
   healthRoutes(app, data);
   metricsRoute(app, ports.metrics);
   clusterRoutes(app, data);

@@ -202,7 +202,7 @@ test("the status in an event is that of the page: an open incident counts, thoug
   t.match(reader.of("incident.updated").at(-1)?.data["status"], { indicator: "none" });
 });
 
-test("a component's days add up, and are equal in every region", async (t) => {
+test("a component's days add up, are equal in every region, and are the same after a stop and after a kill, without its changes being read", async (t) => {
   const world = await World.start(t);
   const made = await world.us.post("/v1/pages/default/components", { name: "API" });
   const path = `/v1/pages/default/components/${String(made.body["id"])}`;
@@ -216,6 +216,19 @@ test("a component's days add up, and are equal in every region", async (t) => {
   const days = answers.map(({ body }) => body["days"] as { seconds: Record<string, number>; total_seconds: number }[]);
   const past = days.map((one) => one.slice(0, -1));
   t.same(past[1], past[0]);
+  const uptimeIn = async (node: ReplicaProcess) => (await node.get(`${path}/uptime?from=2026-01-01&to=${day}`)).body["days"] as typeof days[number];
+  await world.us.stop();
+  await world.eu.kill();
+  await world.startAll();
+  for (const node of [world.us, world.eu]) {
+    const [after, running] = await Promise.all([uptimeIn(node), uptimeIn(world.ap)]);
+    t.same(after.slice(0, -1), past[0], "past days");
+    // Today grows while it is asked for.
+    const [today, todayThere] = [after.at(-1)?.seconds ?? {}, running.at(-1)?.seconds ?? {}];
+    for (const [status, seconds] of Object.entries(todayThere)) t.ok(Math.abs((today[status] ?? 0) - seconds) <= 10, `${node.region}: ${today[status]} s of ${status} today, ${seconds} in the region that ran on`);
+    t.ok((today["major_outage"] ?? 0) + (today["partial_outage"] ?? 0) + (today["operational"] ?? 0) > 0);
+  }
+  t.equal(await world.us.metric("statusmesh_component_histories_rebuilt"), 0, "nothing was read anew after the stop");
   for (const one of days.flat()) t.equal(Object.values(one.seconds).reduce((sum, seconds) => sum + seconds, 0), one.total_seconds);
   t.equal((await world.us.get(`${path}/uptime?from=2026-02-30&to=${day}`)).status, 400);
   t.equal((await world.us.get(`${path}/uptime?from=2020-01-01&to=${day}`)).status, 400);
