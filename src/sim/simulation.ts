@@ -13,7 +13,7 @@ import { Requests } from "./requests.js";
 import { SeededRandom } from "./seeded-random.js";
 import { Trace } from "./trace.js";
 import { pause, until } from "./waiting.js";
-import { Workload, workloadShapeOf } from "./workload.js";
+import { Workload, workloadShapeOf, type WorkloadShape } from "./workload.js";
 import { World, type SimulationHost } from "./world.js";
 import { shapeOf } from "./world-shape.js";
 
@@ -68,6 +68,16 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
 }
 
+function durationOf(random: SeededRandom, { hotRate }: WorkloadShape): number {
+  return hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]);
+}
+
+/** The faults that the run of a seed plans, without the run. */
+export function faultsOf(seed: number): readonly PlannedFault[] {
+  const random = new SeededRandom(String(seed));
+  return scheduleOf(random.fork("faults"), durationOf(random, workloadShapeOf(random.fork("workload shape"))));
+}
+
 async function run(options: SimulationOptions, reached: Map<string, number>, reach: (what: string) => void): Promise<SimulationResult> {
   const { seed, host } = options;
   const random = new SeededRandom(String(seed));
@@ -83,7 +93,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
   const recorder = new Recorder(queue, trace);
   const requests = new Requests(world, { broken, reached: reach });
   const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadShapeOf(random.fork("workload shape")), options.left ?? new Set(), reach);
-  const durationMs = workload.shape.hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]);
+  const durationMs = durationOf(random, workload.shape);
   const faults = scheduleOf(random.fork("faults"), durationMs).filter(({ id }) => options.faults?.has(id) ?? true);
   const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
   const observer = new Observer(world, requests, recorder);
