@@ -8,6 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Edit, Lie } from "../sim/lies.js";
+import { faultsOf } from "../sim/simulation.js";
 import { runPool } from "./sim-pool.js";
 import { CommandFault } from "./terminal.js";
 
@@ -66,7 +67,7 @@ async function runLie(lie: Lie, program: Program, truth: Program, failsAnyway: M
   for (let begun = 0; begun < lie.seedsMax; ) {
     const findings: Finding[] = [];
     begun += await program.run({
-      processes: options.processes, first: options.first + begun, seeds: lie.seedsMax - begun,
+      processes: options.processes, first: options.first + begun, seeds: lie.seedsMax - begun, skips: (seed) => lie.needs !== undefined && !faultsOf(seed).some(({ kind }) => kind === lie.needs),
       over: () => options.progress(lie, ++over), found: (finding) => findings.push(finding),
     });
     // Several seeds are under way at a time: the first that fails counts, whichever was over first.
@@ -83,6 +84,7 @@ interface Batch {
   readonly processes: number;
   readonly first: number;
   readonly seeds: number;
+  skips(seed: number): boolean;
   over(): void;
   found(finding: Finding): void;
 }
@@ -118,9 +120,9 @@ class Program {
   }
 
   /** Runs seeds until one fails; resolves to how many were begun. */
-  run({ processes, first, seeds, over, found }: Batch): Promise<number> {
+  run({ processes, first, seeds, skips, over, found }: Batch): Promise<number> {
     return runPool({
-      worker: path.join(this.folder, "dist", "cli", "sim-worker.js"), processes, first, seeds, seedMsMax: SEED_MS_MAX,
+      worker: path.join(this.folder, "dist", "cli", "sim-worker.js"), processes, first, seeds, skips, seedMsMax: SEED_MS_MAX,
       each: ({ seed, failures: [failure] }) => {
         over();
         if (failure !== undefined) found({ seed, checker: failure.checker, happened: failure.happened });
@@ -135,7 +137,7 @@ class Program {
 
   async fails(seed: number): Promise<boolean> {
     let fails = false;
-    await this.run({ processes: 1, first: seed, seeds: 1, over: () => {}, found: () => { fails = true; } });
+    await this.run({ processes: 1, first: seed, seeds: 1, skips: () => false, over: () => {}, found: () => { fails = true; } });
     return fails;
   }
 

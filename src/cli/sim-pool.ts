@@ -11,6 +11,8 @@ export interface PoolOptions {
   readonly processes: number;
   readonly first: number;
   readonly seeds: number;
+  /** Seeds that need not be run; they count as begun. */
+  skips?(seed: number): boolean;
   /** A seed that takes longer counts as defect, ms of real time; none unless told. */
   readonly seedMsMax?: number;
   /** A seed is over; false lets no more begin. Those that are under way are told, too. */
@@ -39,6 +41,7 @@ export async function runPool(options: PoolOptions): Promise<number> {
     };
     const give = (): void => {
       limit?.cancel();
+      while (!isOver && next < first + seeds && options.skips?.(next) === true) next++;
       running = isOver || next >= first + seeds ? undefined : next++;
       if (running === undefined) return child.disconnect();
       child.send(running);

@@ -3,6 +3,8 @@
  * the source, never here, and runs seeds until a checker finds it. A bug that is not found within its seeds fails the run.
  */
 
+import type { SimulatedFault } from "./fault-schedule.js";
+
 export interface Edit {
   /** Within `src`. */
   readonly file: string;
@@ -18,6 +20,8 @@ export interface Lie {
   readonly edits: readonly Edit[];
   /** Within how many seeds it must be found. */
   readonly seedsMax: number;
+  /** It shows where this fault befalls only: seeds that do not plan it are passed over, and counted. */
+  readonly needs?: SimulatedFault;
 }
 
 const one = (name: string, what: string, file: string, find: string, replace: string, seedsMax = 200): Lie => ({ name, what, edits: [{ file, find, replace }], seedsMax });
@@ -47,7 +51,7 @@ export const LIES: readonly Lie[] = [
   one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
     "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000),
   one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
-    "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 600),
+    "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 1_000),
   {
     name: "goes-on-with-a-copy", what: "A replica that was put back from a copy goes on as the one that it was: it votes, and uses its numbers again.", seedsMax: 400,
     edits: [
@@ -89,8 +93,8 @@ export const LIES: readonly Lie[] = [
   },
   one("a-refusal-of-what-is-old", "A write whose If-Match does not fit what is held here is refused at once, without a read of the others.", "core/quorum-chain.ts",
     "      } else if (write.fresh) {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", "      } else if (write.operation !== \"\") {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", 400),
-  one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
-    "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;"),
+  { needs: "altered-entry", ...one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
+    "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;", 1_000) },
   one("an-incident-named-by-the-clock", "The id of an incident is made of the time at which a region opens it, not of the outage.", "features/monitors/effects.ts",
     "  const id = incidentId(monitor, verdict.outage);", "  const id = derivedId(monitor, \"outage\", snapshot.atMs);"),
   one("unknown-counts-as-down", "A region that cannot tell is counted among those that see a monitor down.", "features/monitors/verdict.ts",
@@ -109,7 +113,7 @@ export const LIES: readonly Lie[] = [
     ],
   },
   one("an-answer-of-what-is-gone", "The answer to a write is made although the document was deleted before the decision was known, which is a broken invariant.", "store/commit.ts",
-    "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 400),
+    "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 600),
   one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
     "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;", 400),
   {

@@ -17,7 +17,7 @@ import { watchShapeOf, type WatchShape } from "./outage-schedule.js";
 import { Watchers } from "./watchers.js";
 import { Workload, workloadShapeOf, type WorkloadShape } from "./workload.js";
 import { World, type SimulationHost } from "./world.js";
-import { shapeOf } from "./world-shape.js";
+import { shapeOf, type WorldShape } from "./world-shape.js";
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -75,10 +75,26 @@ function workloadOf(shape: WorkloadShape, watching: WatchShape | undefined): Wor
   return watching === undefined ? shape : { ...shape, clients: 2, thinkMs: 1_500, bursts: false, hotRate: 0 };
 }
 
-/** There also faults outlive the freshness of opinions. Who the members are stays: a watch knows its regions from the start. */
-function faultsOf(faults: readonly PlannedFault[], durationMs: number, watching: WatchShape | undefined): readonly PlannedFault[] {
+function watchingOf(random: SeededRandom, shape: WorldShape): WatchShape | undefined {
+  return watchShapeOf(random.fork("watching"), [...new Set(shape.replicas.map(({ region }) => region))]);
+}
+
+function durationOf(random: SeededRandom, { hotRate }: WorkloadShape, watching: WatchShape | undefined): number {
+  return watching?.durationMs ?? (hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]));
+}
+
+/** Where monitors are watched faults outlive the freshness of opinions, too. Who the members are stays: a watch knows its regions from the start. */
+function plannedFaults(random: SeededRandom, durationMs: number, watching: WatchShape | undefined): readonly PlannedFault[] {
+  const faults = scheduleOf(random.fork("faults"), durationMs);
   if (watching === undefined) return faults;
   return faults.filter(({ kind }) => !MEMBERSHIP_FAULTS.has(kind)).map((fault) => ({ ...fault, lastsMs: Math.min(fault.lastsMs * watching.faultsLast, Math.max(500, durationMs - fault.atMs)) }));
+}
+
+/** The faults that the run of a seed plans, without the run. */
+export function faultsOf(seed: number): readonly PlannedFault[] {
+  const random = new SeededRandom(String(seed));
+  const watching = watchingOf(random, shapeOf(random.fork("shape")));
+  return plannedFaults(random, durationOf(random, workloadOf(workloadShapeOf(random.fork("workload shape")), watching), watching), watching);
 }
 
 async function run(options: SimulationOptions, reached: Map<string, number>, reach: (what: string) => void): Promise<SimulationResult> {
@@ -93,7 +109,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     if (breakages.length < BREAKAGES_KEPT) breakages.push({ replica, what });
   };
   const shape = shapeOf(random.fork("shape"));
-  const watchShape = watchShapeOf(random.fork("watching"), [...new Set(shape.replicas.map(({ region }) => region))]);
+  const watchShape = watchingOf(random, shape);
   const world = new World(queue, random.fork("world"), trace, shape, host, {
     broken, reached: reach, rebuilt: (replica) => injector.rebuilt(replica), get companions() {
       return watchers;
@@ -103,8 +119,8 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
   const requests = new Requests(world, { broken, reached: reach });
   const watchers = watchShape === undefined ? undefined : new Watchers(world, requests, random.fork("watchers"), watchShape, { broken, reached: reach });
   const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadOf(workloadShapeOf(random.fork("workload shape")), watchShape), options.left ?? new Set(), reach);
-  const durationMs = watchShape?.durationMs ?? (workload.shape.hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]));
-  const faults = faultsOf(scheduleOf(random.fork("faults"), durationMs), durationMs, watchShape).filter(({ id }) => options.faults?.has(id) ?? true);
+  const durationMs = durationOf(random, workload.shape, watchShape);
+  const faults = plannedFaults(random, durationMs, watchShape).filter(({ id }) => options.faults?.has(id) ?? true);
   const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
   const observer = new Observer(world, requests, recorder);
   let over = false;

@@ -1,4 +1,4 @@
-/** A history as long as that of a ten-minute run, in which every operation takes effect when it is asked for and all promises are kept. */
+/** A history of any length, in which every operation takes effect when it is asked for and all promises are kept. */
 import type { FinalObservation, History, Operation, RecordedEntry, Sight, Token } from "../../../src/sim/history.js";
 import { HISTORY_FORMAT } from "../../../src/sim/history.js";
 import { SeededRandom } from "../../../src/sim/seeded-random.js";
