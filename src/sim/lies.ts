@@ -34,7 +34,7 @@ export const LIES: readonly Lie[] = [
   one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
     "    const open = this.slot(document)?.vote != null && this.self.bugs.readsIgnoreVotes !== true;", "    const open = false;"),
   one("lists-ask-for-no-votes", "A quorum list does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
-    "    const open = this.self.bugs.readsIgnoreVotes === true ? {} : this.openVotes(scope);", "    const open: Record<string, number> = {};"),
+    "    const open = this.self.bugs.readsIgnoreVotes === true ? {} : this.openVotes(scope);", "    const open: Record<string, number> = {};", 400),
   {
     name: "barriers-of-documents-for-lists", what: "A quorum list is made of one confirmed read of each document that is known here, and asks nobody about the list.", seedsMax: 200,
     edits: [{
@@ -60,6 +60,8 @@ export const LIES: readonly Lie[] = [
     name: "a-number-used-again", what: "A new incarnation goes on with the log of the old one, so that numbers that were lost are used again.", seedsMax: 400,
     edits: [{ file: "store/recovery.ts", find: "const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };", replace: "const state: LogState = { ...old, incarnation, votes: 0 };" }],
   },
+  one("a-region-of-one", "A region's majority is one replica, however many it has.", "store/region-quorum.ts",
+    "    return Math.floor((this.peers.length + 1) / 2);", "    return Math.min(0, this.peers.length);"),
   one("a-dropped-tombstone", "A deletion empties a document, and does not mark it as deleted.", "core/document.ts",
     "      section.dead = earlierStamp(section.dead, stamp);\n", ""),
   one("last-writer-by-arrival", "Of concurrent values the one that came last is kept, and the others are dropped.", "core/document.ts",
@@ -94,6 +96,17 @@ export const LIES: readonly Lie[] = [
     "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 400),
   one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
     "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;", 400),
+  {
+    name: "a-refusal-of-what-may-be-decided", what: "A write is refused on a state that has moved on although a candidate of it is open, which somebody else may carry on.", seedsMax: 400,
+    edits: [
+      { file: "core/quorum-chain.ts", find: "      } else if (write.proposed > version) {", replace: "      } else if (write.operation === \"\") {" },
+      { file: "core/quorum-chain.ts", find: "    if (write.proposed > this.self.host.version(course.document)) {", replace: "    if (write.operation === \"\") {" },
+    ],
+  },
+  one("handed-over-and-refused-there", "A write that was handed over and is refused where it went is called refused, although what was proposed before may have been decided.", "store/commit.ts",
+    "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400),
   one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
     "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
+  one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",
+    "  if (values.length < 2 || creations.length === 0) return values;", "  if (values.length >= 0) return values;", 400),
 ];

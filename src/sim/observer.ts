@@ -1,5 +1,4 @@
 /** Looks at the replicas while a world runs and at its end, and writes down what the checkers want to know. */
-import type { Operation } from "../core/change.js";
 import { limits } from "../core/limits.js";
 import { keyOf } from "../core/document.js";
 import { dominates } from "../core/vector.js";
@@ -7,6 +6,7 @@ import type { ClusterStatus, HistoryEntry } from "../store/data-plane.js";
 import { isFault } from "../core/errors.js";
 import { storedState } from "./claim-witness.js";
 import type { EventQueue } from "./event-queue.js";
+import { namedEntries } from "./named-entries.js";
 import type { Conflict, FinalDocument, FinalObservation, History, RecordedEntry, Sample, StampObservation } from "./history.js";
 import type { Recorder } from "./recorder.js";
 import type { Answer, Request, Requests } from "./requests.js";
@@ -138,22 +138,12 @@ export class Observer {
     };
   }
 
-  /** Adds to entries what the API does not tell: the name of the change, and what its author had seen. */
   private async named({ node }: Machine, document: string, entries: readonly HistoryEntry[]): Promise<readonly RecordedEntry[]> {
     const changes = await node?.changes(document);
-    if (changes === undefined || isFault(changes)) return entries;
-    // The stamp alone is no name: a replica whose disk went back gives stamps again.
-    const byField = new Map(changes.flatMap(({ dot, change }) => change.operations.map((operation) => [`${change.hlc} ${change.replica} ${fieldOf(operation)}`, { dot, context: change.context }] as const)));
-    return entries.map((entry) => ({ ...entry, ...byField.get(`${entry.hlc} ${entry.replica} ${entry.field}`) }));
+    return changes === undefined || isFault(changes) ? entries : namedEntries(entries, changes);
   }
 
   private ask(replica: string, asks: Request["asks"]): Promise<Answer | undefined> {
     return this.requests.send(replica, { level: "LOCAL", asks }, PATIENCE_MS);
   }
-}
-
-/** How a history names what an operation changes. */
-function fieldOf(operation: Operation): string {
-  const field = operation.op === "create" ? "created" : operation.op === "delete" ? "deleted" : operation.field;
-  return operation.section === "" ? field : `${operation.section}.${field}`;
 }

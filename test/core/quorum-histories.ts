@@ -252,6 +252,9 @@ class History {
   check(): string | undefined {
     for (const operation of this.operations) {
       if (operation.status === "rejected" && this.world.value(operation.id) !== undefined) return `${operation.id} was rejected, and decided`;
+      // One that was handed over may have been proposed where it came from; there it is settled.
+      const isRefused = operation.outcome === "precondition" || (operation.outcome === "refused" && this.family.handover !== true);
+      if (isRefused && this.world.value(operation.id) !== undefined) return `${operation.id} was refused, and decided`;
       if (operation.outcome === "decided" && this.world.value(operation.id) === undefined) return `${operation.id} was acknowledged, and not decided`;
     }
     const mixed = this.family.kinds.includes("local");

@@ -6,7 +6,7 @@ import { scopeName, type History, type Operation } from "../history.js";
 import { groupBy, HistoryIndex, type ResourceRecord } from "../history-index.js";
 import { Findings, type Checker, type CheckOptions, type Verdict } from "../verdict.js";
 import { isRegister, report, touchedResources } from "./linearizability.js";
-import { searchOrder, type Step } from "./order-search.js";
+import { searchOrder, type SearchResult, type Step } from "./order-search.js";
 import { initialRegister, registerSteps, seen, type RegisterState, type RegisterStep } from "./register.js";
 
 /** A state of a whole scope takes as much room as several of one resource. */
@@ -39,6 +39,21 @@ function isWholeList({ kind, level, outcome, returned }: Operation): boolean {
   return kind === "list" && level === "GLOBAL_QUORUM" && outcome === "ok" && returned?.list?.complete === true;
 }
 
+/**
+ * An order that explains one resource is a good guess for its part of the whole: each step as early as its place in that order
+ * allows. Without it a wrong guess about one resource shows only after many steps of the others, and is undone through all of them.
+ */
+function prioritiesOf(steps: readonly RegisterStep[], { kind, order }: SearchResult): readonly number[] {
+  if (kind !== "explained") return [];
+  const priorities: number[] = [];
+  let earliestMs = Number.NEGATIVE_INFINITY;
+  for (const at of order) {
+    earliestMs = Math.max(earliestMs, steps[at]?.invokedAtMs ?? earliestMs);
+    priorities[at] = earliestMs;
+  }
+  return priorities;
+}
+
 class ScopeCheck {
   /** Key of a register → its number. */
   private readonly numbers = new Map<string, number>();
@@ -54,8 +69,10 @@ class ScopeCheck {
     const steps: (Step<ScopeState> & { readonly operation: Operation })[] = [];
     for (const [place, record] of this.records.entries()) {
       const first = steps.length;
+      const own = registerSteps(record, this.index);
+      const priorities = prioritiesOf(own, searchOrder(initialRegister(record), own, ({ key }) => key, statesMax));
       // Lists are steps of their own below; writes come first in the steps of a resource, so their places stay.
-      for (const step of registerSteps(record, this.index)) if (step.operation.kind !== "list") steps.push(this.single(place, step, first));
+      for (const [at, step] of own.entries()) if (step.operation.kind !== "list") steps.push(this.single(place, { ...step, priority: priorities[at] ?? step.priority }, first));
     }
     for (const list of this.lists) steps.push(this.list(list));
     findings.checked(this.lists.length);

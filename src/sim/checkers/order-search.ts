@@ -136,7 +136,7 @@ class OrderSearch<State> {
       // An optional step that changes nothing need not be taken.
       else if (!step.optional) return { choices: [{ index, next: state }], tried: 0 };
     }
-    if (this.order.length >= this.longest.length) {
+    if (choices.length === 0 && this.order.length >= this.longest.length) {
       this.longest = [...this.order];
       this.stuck = stuck;
     }
