@@ -93,7 +93,7 @@ export const restoreOldCopy: Fault = async (stage) => {
   const node = world.node(region);
   const copy = path.join(world.folder, "old-copy");
   const copying = stage.recorder.fault("restart", [region], "stopped in order, copied, started");
-  world.stops(region);
+  world.stops(region, false);
   await node.stop();
   await cp(world.dataFolder(region), copy, { recursive: true });
   await world.startNode(region);

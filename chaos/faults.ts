@@ -66,7 +66,7 @@ export const oneWayCut: Fault = async (stage) => {
   const [from, to] = stage.dice.uniform() < 0.5 ? stage.dice.pick(allPairs(stage.world.regions)) : ([...stage.dice.pick(allPairs(stage.world.regions))].reverse() as unknown as Pair);
   stage.say(`${from} cannot be heard in ${to}`);
   const fault = stage.recorder.fault("one-way-cut", [`${from}>${to}`]);
-  stage.world.doubt(from, to, true);
+  stage.world.doubt([[from, to]]);
   await stage.world.poison(from, to, { type: "timeout", attributes: { timeout: 0 } });
   return async () => {
     await stage.world.heal([[from, to]]);
@@ -81,8 +81,8 @@ function poisoning(kind: FaultKind, detail: string, toxic: WayToxic, isDoubtful:
     stage.say(detail);
     const pairs = allPairs(world.regions);
     const fault = stage.recorder.fault(kind, pairs.map(([a, b]) => `${a}<>${b}`), detail);
+    if (isDoubtful) world.doubt(pairs);
     for (const [a, b] of pairs) {
-      if (isDoubtful) world.doubt(a, b, true);
       await Promise.all([world.poison(a, b, toxic), world.poison(b, a, toxic)]);
     }
     return async () => {
@@ -127,6 +127,7 @@ export const pauseOne: Fault = async (stage) => {
   stage.world.stops(region);
   stage.world.node(region).signal("SIGSTOP");
   return async () => {
+    stage.world.stirs(region);
     stage.world.node(region).signal("SIGCONT");
     await settled(`${region} answers again`, async () => (await stage.world.node(region).get("/readyz", { key: null, patienceMs: 5_000 })).status === 200, 30_000);
     stage.world.serves(region);
@@ -151,7 +152,8 @@ export function skewClock(offsetMs: number, choose: (stage: Stage) => RegionName
 
 async function restart(stage: Stage, region: RegionName, environment: Readonly<Record<string, string>>): Promise<void> {
   const node = stage.world.node(region);
-  stage.world.stops(region);
+  // What is under way is finished first.
+  stage.world.stops(region, false);
   await node.stop();
   node.environment = environment;
   await stage.world.startNode(region);
@@ -163,7 +165,8 @@ export const fillDisk: Fault = async (stage) => {
   const region = stage.dice.pick(world.regions);
   stage.say(`the disk of ${region} is full`);
   const fault = stage.recorder.fault("disk-full", [region]);
-  world.stops(region);
+  // It votes no more, but it does what needs no disk.
+  world.stops(region, false);
   await writeFile(world.diskFullFile(region), "");
   return async () => {
     await rm(world.diskFullFile(region), { force: true });

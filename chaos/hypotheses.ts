@@ -37,7 +37,7 @@ export const quorumServes: Hypothesis = {
   measure: ({ history, stage }) => {
     const { changes, problems } = stage.recorder;
     const isCalm = ({ invokedAtMs, returnedAtMs = Number.POSITIVE_INFINITY }: Operation): boolean => !changes.some((at) => at > invokedAtMs - QUORUM_AGAIN_MS && at < returnedAtMs);
-    const asked = history.operations.filter((operation) => !isLocal(operation) && isCalm(operation) && !meets(operation, stage.world.withoutMajority) && !meets(operation, stage.world.unavailable));
+    const asked = history.operations.filter((operation) => !isLocal(operation) && isCalm(operation) && !meets(operation, stage.world.reach.majorityInDoubt) && !meets(operation, stage.world.unavailable));
     const failed = asked.filter(isFailed);
     return { kept: failed.length === 0, measured: `${asked.length} requests, ${failed.length} failed${examples(failed, problems)}` };
   },
@@ -48,7 +48,7 @@ export const quorumNeedsMajority = (least = 1): Hypothesis => ({
   promise: "GLOBAL_QUORUM requests are never acknowledged without a majority in reach.",
   measure: ({ history, stage }) => {
     // Wholly inside, and long enough after the cut that nothing from before it is still on the way.
-    const inside = history.operations.filter((operation) => !isLocal(operation) && stage.world.withoutMajority.some(({ replica, fromMs, untilMs }) => replica === operation.replica && fromMs + MARGIN_MS < operation.invokedAtMs && endOf(operation) < untilMs - MARGIN_MS));
+    const inside = history.operations.filter((operation) => !isLocal(operation) && stage.world.reach.withoutMajority.some(({ replica, fromMs, untilMs }) => replica === operation.replica && fromMs + MARGIN_MS < operation.invokedAtMs && endOf(operation) < untilMs - MARGIN_MS));
     const acknowledged = inside.filter(({ outcome }) => outcome === "ok");
     return { kept: acknowledged.length === 0 && inside.length >= least, measured: `${inside.length} requests without a majority, ${acknowledged.length} acknowledged` };
   },

@@ -110,6 +110,7 @@ async function play(scenario: Scenario, world: ChaosWorld, recorder: Recorder, s
 async function healAll({ world, workload }: Stage): Promise<void> {
   await world.heal();
   for (const region of world.regions) {
+    world.stirs(region);
     world.node(region).signal("SIGCONT");
     if (!world.node(region).runs) await world.startNode(region);
     workload.avoid(region, false);

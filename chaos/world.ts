@@ -11,6 +11,7 @@ import { type Link, LinkOrders, linksBetween } from "../src/cli/chaos-links.js";
 import { makeCertificates } from "../src/io/certificates.js";
 import { ToxiproxyServer } from "../src/io/toxiproxy-server.js";
 import { ensureBuilt } from "./built-program.js";
+import { Reach } from "./reach.js";
 import type { Interval, Recorder } from "./recorder.js";
 import { type Json, ReplicaProcess } from "./replica-process.js";
 import { settled } from "./waiting.js";
@@ -45,12 +46,9 @@ export class ChaosWorld {
   readonly unavailable: Interval[] = [];
   /** What was said of processes that ended though nobody had ended them. */
   readonly endedByThemselves: string[] = [];
-  /** When a replica has no majority in reach. */
-  readonly withoutMajority: Interval[] = [];
+  readonly reach: Reach;
   private readonly nodes = new Map<RegionName, ReplicaProcess>();
   private readonly down = new Map<RegionName, Interval>();
-  private readonly alone = new Map<RegionName, Interval>();
-  private readonly cutPairs = new Set<string>();
   private server: ToxiproxyServer | undefined;
   private client = new Toxiproxy("");
   private orders = new LinkOrders("");
@@ -63,6 +61,7 @@ export class ChaosWorld {
     private readonly options: WorldOptions,
   ) {
     this.regions = REGIONS.slice(0, options.regions ?? 3);
+    this.reach = new Reach(this.regions, () => recorder.now());
   }
 
   /** Starts all regions and waits until all vote and see each other. */
@@ -144,6 +143,7 @@ export class ChaosWorld {
   /** Starts a region's process; the proxies lead to it from then on. */
   async startNode(region: RegionName, ...args: readonly string[]): Promise<void> {
     const node = this.node(region);
+    this.stirs(region);
     await node.startWithin(LISTENING_MS, ...args);
     const upstream = `127.0.0.1:${node.meshPort}`;
     await Promise.all(
@@ -160,13 +160,20 @@ export class ChaosWorld {
     });
   }
 
-  /** Notes that a region does not serve from now on. */
-  stops(region: RegionName): void {
+  /** Notes that a region does not serve from now on. `isGone`: its process does nothing any more at all. */
+  stops(region: RegionName, isGone = true): void {
+    this.reach.stops(region, isGone);
+    this.recorder.changed();
     if (this.down.has(region)) return;
     const interval = { replica: `${region}-1`, fromMs: this.recorder.now(), untilMs: Number.POSITIVE_INFINITY };
     this.down.set(region, interval);
     this.unavailable.push(interval);
-    this.reconsider();
+  }
+
+  /** Notes that it may take part again from now on, before it serves. */
+  stirs(region: RegionName): void {
+    this.reach.stirs(region);
+    this.recorder.changed();
   }
 
   /** Notes that it does again. */
@@ -174,7 +181,8 @@ export class ChaosWorld {
     const interval = this.down.get(region);
     if (interval !== undefined) interval.untilMs = this.recorder.now();
     this.down.delete(region);
-    this.reconsider();
+    this.reach.serves(region);
+    this.recorder.changed();
   }
 
   // Links
@@ -185,17 +193,18 @@ export class ChaosWorld {
 
   /** Cuts both dial addresses of pairs. */
   async cut(pairs: readonly (readonly [RegionName, RegionName])[]): Promise<void> {
-    for (const pair of pairs) this.cutPairs.add([...pair].sort().join(" "));
-    this.reconsider();
+    this.doubt(pairs);
     await this.orders.cut(pairs.flatMap(([a, b]) => this.between(a, b)));
+    this.reach.cut(pairs);
+    this.recorder.changed();
   }
 
   /** Undoes cuts and takes toxics away: of pairs, or of all links. */
   async heal(pairs?: readonly (readonly [RegionName, RegionName])[]): Promise<void> {
+    this.reach.opens(pairs);
     await this.orders.heal(pairs?.flatMap(([a, b]) => this.between(a, b)) ?? this.links);
-    if (pairs === undefined) this.cutPairs.clear();
-    else for (const pair of pairs) this.cutPairs.delete([...pair].sort().join(" "));
-    this.reconsider();
+    this.reach.heals(pairs);
+    this.recorder.changed();
   }
 
   /** Puts a toxic on what `from` sends to `to`, whoever dialled; `untilHealed` it stays. A one-way cut takes the majority of neither side away by itself. */
@@ -210,35 +219,15 @@ export class ChaosWorld {
     );
   }
 
-  /** Notes that a pair does not count as a link for majorities, or does again. */
-  doubt(a: RegionName, b: RegionName, isInDoubt: boolean): void {
-    const pair = [a, b].sort().join(" ");
-    if (isInDoubt) this.cutPairs.add(pair);
-    else this.cutPairs.delete(pair);
-    this.reconsider();
+  /** Notes that nobody can count on the links of pairs, until they are healed. */
+  doubt(pairs: readonly (readonly [RegionName, RegionName])[]): void {
+    this.reach.doubt(pairs);
+    this.recorder.changed();
   }
 
   /** Connections refused so far, over all proxies; undefined with a server that does not count. */
   async refused(): Promise<number> {
     return (await this.orders.states(this.links)).reduce((sum, { refused }) => sum + refused, 0);
-  }
-
-  /** Notes which regions have a majority in reach. */
-  private reconsider(): void {
-    this.recorder.changed();
-    for (const region of this.regions) {
-      const reached = this.regions.filter((other) => !this.down.has(other) && (other === region || !this.cutPairs.has([region, other].sort().join(" "))));
-      const hasMajority = reached.includes(region) && reached.length > this.regions.length / 2;
-      const interval = this.alone.get(region);
-      if (hasMajority && interval !== undefined) {
-        interval.untilMs = this.recorder.now();
-        this.alone.delete(region);
-      } else if (!hasMajority && interval === undefined) {
-        const opened = { replica: `${region}-1`, fromMs: this.recorder.now(), untilMs: Number.POSITIVE_INFINITY };
-        this.alone.set(region, opened);
-        this.withoutMajority.push(opened);
-      }
-    }
   }
 
   // Waiting
