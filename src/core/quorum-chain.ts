@@ -46,6 +46,8 @@ export class QuorumChain {
   private readonly courses = new Map<string, Course>();
   /** Document → where its writes were handed to, and until when new ones follow. */
   private readonly followed = new Map<string, { to: string; until: number }>();
+  /** Operations that were handed over → the version that they were proposed for here: they come back where the other region has not settled them. */
+  private readonly proposedBefore = new Map<string, number>();
   private readonly byAttempt = new Map<string, Course>();
   private builds = 0;
   private readonly building = new Map<number, Course>();
@@ -61,6 +63,8 @@ export class QuorumChain {
       this.followed.delete(write.document);
     }
     const course = this.course(write.document);
+    write.proposed = this.proposedBefore.get(write.operation) ?? 0;
+    this.proposedBefore.delete(write.operation);
     course.writes.set(write.operation, write);
     if (course.attempt === undefined && course.wakeAt === undefined) this.start(course);
   }
@@ -391,13 +395,19 @@ export class QuorumChain {
     for (const write of [...course.writes.values()]) {
       if (write.ifMatch !== undefined || write.reading || write.losses < losses || (write.forwarded && losses === 0)) continue;
       course.writes.delete(write.operation);
+      if (write.proposed > this.self.host.version(course.document)) this.keep(this.proposedBefore, write.operation, write.proposed);
       this.listener.handedOver(write, to);
     }
-    for (const oldest of this.followed.keys()) {
-      if (this.followed.size < this.self.options.limits.quorumOperationsMax) break;
-      this.followed.delete(oldest);
+    this.keep(this.followed, course.document, { to, until: this.self.now + FOLLOW_MS });
+  }
+
+  /** Notes something in a bounded map, whose oldest entries leave. */
+  private keep<Value>(kept: Map<string, Value>, key: string, value: Value): void {
+    for (const oldest of kept.keys()) {
+      if (kept.size < this.self.options.limits.quorumOperationsMax) break;
+      kept.delete(oldest);
     }
-    this.followed.set(course.document, { to, until: this.self.now + FOLLOW_MS });
+    kept.set(key, value);
   }
 
   private countFast(course: Course, attempt: Fast): void {

@@ -176,6 +176,36 @@ t.test("a write that was proposed, and that the plan then refuses, is not called
   t.end();
 });
 
+t.test("a write that comes back from where it was handed over is not called refused while its first candidate may yet be decided", (t) => {
+  let handed = 0;
+  for (const [proposer, rival, voter] of [[0, 1, 2], [1, 2, 0], [2, 0, 1], [1, 0, 2], [2, 1, 0], [0, 2, 1]] as const) {
+    let isTaken = false;
+    const { world, finished } = begun({ handover: true, refuses: (operation) => operation === "create" && isTaken });
+    world.onHandover = (from, operation) => {
+      if (from !== proposer || operation !== "create") return;
+      handed++;
+      world.replicas[rival]?.crash();
+      isTaken = true;
+    };
+    write(world, proposer, "create");
+    const proposals = world.net.splice(0);
+    for (const envelope of proposals) if (envelope.to === voter) world.replicas[voter]?.deliver(envelope);
+    write(world, rival, "other");
+    world.net = [];
+    for (const envelope of proposals) if (envelope.to === rival) world.replicas[rival]?.deliver(envelope);
+    for (const envelope of world.net.splice(0)) if (envelope.to === proposer) world.replicas[proposer]?.deliver(envelope);
+    if (!isTaken) continue;
+    world.replicas[proposer]?.step({ kind: "write", operation: "create", document: DOCUMENT, deadline: FOREVER_MS, forwarded: true });
+    world.settle();
+    read(world, voter, "look");
+    world.settle();
+    t.not(finished.get("look"), undefined);
+    t.equal(finished.get("create")?.outcome === "decided", world.value("create") !== undefined, `${proposer} before ${rival}: ${finished.get("create")?.outcome}`);
+  }
+  t.ok(handed > 0, "it was handed over");
+  t.end();
+});
+
 t.test("an operation that the chain holds is done, and takes effect once", (t) => {
   const { world, finished } = begun();
   write(world, 0, "w1");
