@@ -34,7 +34,7 @@ export const LIES: readonly Lie[] = [
   one("majority-of-live-peers", "The quorum is counted from the peers that are reachable.", "core/quorum-self.ts",
     "    this.majority = majorityOf(this.members.length);", "    Object.defineProperty(this, \"majority\", { get: () => majorityOf(1 + this.up.size) });"),
   one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
-    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 400),
+    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 600),
   one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
     "    const open = this.slot(document)?.vote != null && this.self.bugs.readsIgnoreVotes !== true;", "    const open = false;"),
   one("lists-ask-for-no-votes", "A quorum list does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
