@@ -2,10 +2,9 @@
  * The API of a page, at whichever of its regions answers: the nearest first, another one where that does not. A write carries an
  * `Idempotency-Key`, so that one that is repeated elsewhere takes effect once; all that follows carries the session token of what went before.
  */
-import { randomUUID } from "node:crypto";
 import { Agent, request } from "undici";
 import type { Json } from "../core/change.js";
-import { pause } from "../io/system-clock.js";
+import { pause, systemRandom } from "../io/system-clock.js";
 import { CommandFault } from "./terminal.js";
 
 export interface ApiAnswer {
@@ -65,7 +64,7 @@ export class ApplyClient {
 
   /** The answer of the first region that gives one that counts. @throws CommandFault if none does */
   async call(method: "GET" | "POST" | "PATCH" | "DELETE", path: string, call: ApiCall = {}): Promise<ApiAnswer> {
-    const operation = `apply-${randomUUID()}`;
+    const operation = `apply-${Buffer.from(systemRandom.bytes(16)).toString("hex")}`;
     let last: ApiAnswer | undefined;
     const complaints: string[] = [];
     for (const base of this.bases) {
