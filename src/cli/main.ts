@@ -1,21 +1,26 @@
 /** The command line. Importing this module runs it. */
 import { Command, CommanderError } from "commander";
-import { applyCommand } from "./apply.js";
-import { certsCommand } from "./certs.js";
-import { chaosCommand } from "./chaos.js";
-import { nodeCommand } from "./node.js";
 import { programVersion } from "./program-version.js";
-import { runnerCommand } from "./runner.js";
 import { CommandFault, complain } from "./terminal.js";
-import { upCommand } from "./up.js";
-import { verifyCommand } from "./verify.js";
+
+/** A command loads its own modules only: a replica may have few descriptors. */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  up: async () => (await import("./up.js")).upCommand,
+  node: async () => (await import("./node.js")).nodeCommand,
+  certs: async () => (await import("./certs.js")).certsCommand,
+  apply: async () => (await import("./apply.js")).applyCommand,
+  runner: async () => (await import("./runner.js")).runnerCommand,
+  verify: async () => (await import("./verify.js")).verifyCommand,
+  chaos: async () => (await import("./chaos.js")).chaosCommand,
+};
 
 const program = new Command("statusmesh")
   .description("Status pages that stay up, and stay writable, while whole regions are down.")
   .version(programVersion())
   .exitOverride()
   .showHelpAfterError("(--help says more)");
-for (const add of [upCommand, nodeCommand, certsCommand, applyCommand, runnerCommand, verifyCommand, chaosCommand]) add(program);
+const [, , asked = ""] = process.argv;
+for (const [name, load] of Object.entries(COMMANDS)) if (name === asked || !Object.hasOwn(COMMANDS, asked)) (await load())(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -198,8 +198,8 @@ class Connection {
   reset(): void {
     this.over();
     for (const socket of [this.dialler, this.onward]) {
-      // A socket that is still connecting has nothing to reset.
-      if (socket.connecting) socket.destroy();
+      // A socket that is still connecting has nothing to reset. One whose end is on its way cannot be: Node would keep its handle, and the process could not end for it.
+      if (socket.connecting || (socket.writableEnded && !socket.writableFinished)) socket.destroy();
       else if (!socket.destroyed) socket.resetAndDestroy();
     }
   }

@@ -102,8 +102,8 @@ export const LIES: readonly Lie[] = [
     "  const counted = opinions.map((opinion) => (opinion.state === \"unknown\" ? { ...opinion, state: \"down\" as const } : opinion)).filter(({ region }) => watches(region));"),
   one("one-region-is-enough", "A single region that sees a monitor down decides for all.", "features/monitors/verdict.ts",
     "  const quorum = monitor.quorum ?? Math.floor(voters / 2) + 1;", "  const quorum = monitor.quorum ?? Math.min(voters, 1);"),
-  one("a-hand-is-overruled", "The end of an outage makes a component operational although somebody has set it by hand.", "features/monitors/effects.ts",
-    "  const byHand = component !== undefined && component.author(\"status\")?.actor !== SYSTEM_ACTOR;", "  const byHand = component !== undefined && component.id === \"\";"),
+  one("a-hand-is-overruled", "The end of an outage makes a component operational although somebody has set it by hand.", "store/derived-incidents.ts",
+    "  return component.author(\"status\")?.actor !== SYSTEM_ACTOR;", "  return component.id === \"\";"),
   // Bugs that the simulator found in the product, put back.
   {
     name: "half-a-batch", what: "The first change of a command pushes the document of the second out of the cache, and only half of it is written.", seedsMax: 200,

@@ -46,6 +46,7 @@ interface Told {
 
 export interface KnowledgeReport {
   readonly stale: readonly Staleness[];
+  readonly resources: ReadonlyMap<string, KnownResource>;
   readonly checked: number;
 }
 
@@ -89,7 +90,7 @@ class KnowledgePass {
       // A refusal was judged on a state that includes what the token saw.
       this.tokens.pass(operation, operation.outcome === "ok" || operation.outcome === "precondition" ? operation.tokenOut : undefined, learned);
     }
-    return { stale: this.stale, checked: this.checked };
+    return { stale: this.stale, resources: this.resources, checked: this.checked };
   }
 
   /** Takes in what operations told that returned before a time. */

@@ -74,6 +74,14 @@ export class KnownResource {
     if (by !== undefined) this.superseders[place] = change(by);
   }
 
+  /** Each write that was asked for by somebody who knew of others, with those of them that nobody has taken back. */
+  *pastsOfWrites(): Generator<readonly [write: LogicalWrite, known: readonly LogicalWrite[]]> {
+    for (const [place, write] of this.writes.entries()) {
+      const known = [...this.past(place)].flatMap((earlier) => (earlier === this.deleted || this.owedUntilMs.has(earlier) ? [] : (this.writes[earlier] ?? [])));
+      if (known.length > 0) yield [write, known];
+    }
+  }
+
   /** What is known once a write has taken effect. */
   effectOf(write: LogicalWrite): PlaceSet {
     const place = this.places.get(write);

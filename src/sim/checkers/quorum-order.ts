@@ -3,7 +3,7 @@
  * what one quorum read of a resource showed, every later one shows; and a quorum write supersedes all that earlier quorum reads showed.
  */
 import { CHAIN } from "../../core/change.js";
-import { isWrite, type History } from "../history.js";
+import { isWrite, type History, type RecordedEntry } from "../history.js";
 import { canonical, HistoryIndex, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { staleSights, type KnowledgeRules } from "./knowledge.js";
@@ -27,7 +27,7 @@ export const quorumOrder: Checker = {
     const index = new HistoryIndex(history);
     const touched = touchedResources(history);
     const versions = new DecidedVersions(history, findings);
-    const { stale, checked } = staleSights(index, AT_QUORUM, touched);
+    const { stale, checked, resources } = staleSights(index, AT_QUORUM, touched);
     for (const { operation, resource, ignored, what } of stale) {
       findings.violation(
         "What one GLOBAL_QUORUM read of a resource showed, or a GLOBAL_QUORUM write was acknowledged to have written, every later GLOBAL_QUORUM read shows.",
@@ -37,6 +37,7 @@ export const quorumOrder: Checker = {
     }
     findings.checked(checked);
     for (const record of index.resources.values()) versions.check(record);
+    for (const [name, resource] of resources) for (const [write, known] of resource.pastsOfWrites()) versions.checkPast(name, write, known);
     return findings.verdict();
   },
 };
@@ -45,8 +46,8 @@ export const quorumOrder: Checker = {
 class DecidedVersions {
   /** Resource → version → the one change. */
   private readonly changes = new Map<string, Map<number, string>>();
-  /** Resource, field and value → version. */
-  private readonly versions = new Map<string, number>();
+  /** Resource, field and value → the entries that wrote it. */
+  private readonly entries = new Map<string, RecordedEntry[]>();
 
   constructor(
     history: History,
@@ -55,10 +56,13 @@ class DecidedVersions {
     for (const { replica, documents } of history.final) {
       for (const { resource, history: entries } of documents) {
         const name = `${resource.page}/${resource.type}/${resource.id}`;
-        for (const { dot, hlc, replica: author, field, to } of entries ?? []) {
-          if (dot?.origin !== CHAIN) continue;
-          this.note(name, dot.seq, `${hlc} of ${author}`, replica);
-          this.versions.set(`${name} ${field} ${canonical(to)}`, dot.seq);
+        for (const entry of entries ?? []) {
+          const { dot, hlc, replica: author, field, to } = entry;
+          if (dot?.origin === CHAIN) this.note(name, dot.seq, `${hlc} of ${author}`, replica);
+          const key = `${name} ${field} ${canonical(to)}`;
+          const others = this.entries.get(key);
+          if (others === undefined) this.entries.set(key, [entry]);
+          else if (!others.some((other) => other.dot?.origin === dot?.origin && other.dot?.seq === dot?.seq)) others.push(entry);
         }
       }
     }
@@ -93,11 +97,34 @@ class DecidedVersions {
     }
   }
 
-  private versionOf(name: string, write: LogicalWrite): number | undefined {
-    for (const [field, value] of Object.entries(write.written.fields ?? {})) {
-      const version = isTelling(value) ? this.versions.get(`${name} ${field} ${canonical(value)}`) : undefined;
-      if (version !== undefined) return version;
+  /** A decided write stands on what was known before it was asked for. `known`: those writes. */
+  checkPast(name: string, write: LogicalWrite, known: readonly LogicalWrite[]): void {
+    if (write.operations.some(({ level }) => level !== "GLOBAL_QUORUM")) return;
+    for (const { dot, context, hlc } of this.entriesOf(name, write)) {
+      if (dot?.origin !== CHAIN || context === undefined) continue;
+      for (const earlier of known) {
+        const dots = this.entriesOf(name, earlier).flatMap((entry) => entry.dot ?? []);
+        this.findings.checked();
+        if (dots.length === 0 || dots.some(({ origin, seq }) => (context[origin] ?? 0) >= seq)) continue;
+        this.findings.violation(
+          "A GLOBAL_QUORUM write of a document supersedes all that GLOBAL_QUORUM operations before it showed.",
+          `${write.operations.map(tell).join(", ")} became version ${dot.seq} of ${name} (${hlc}) without having seen ${earlier.operations.map(tell).join(", ")}.`,
+          [...write.operations, ...earlier.operations],
+        );
+        return;
+      }
     }
-    return undefined;
+  }
+
+  private entriesOf(name: string, write: LogicalWrite): readonly RecordedEntry[] {
+    for (const [field, value] of Object.entries(write.written.fields ?? {})) {
+      const entries = isTelling(value) ? this.entries.get(`${name} ${field} ${canonical(value)}`) : undefined;
+      if (entries !== undefined) return entries;
+    }
+    return [];
+  }
+
+  private versionOf(name: string, write: LogicalWrite): number | undefined {
+    return this.entriesOf(name, write).find(({ dot }) => dot?.origin === CHAIN)?.dot?.seq;
   }
 }
