@@ -50,7 +50,7 @@ export async function catchUp({ load, quick, found }: BenchWorld): Promise<void>
 async function automergeRepo(documents: number): Promise<{ readonly ms: number; readonly note: string }> {
   const source = Child.program("automerge-repo-worker.ts", ["source", String(documents)]);
   try {
-    const { port } = await source.message<{ port: number }>();
+    const { port } = await source.message<{ port: number }>(PEER_ANSWERS_MS);
     const sink = Child.program("automerge-repo-worker.ts", ["sink", String(documents), String(port), String(PEER_MS_MAX)]);
     try {
       const { ready, ms } = await sink.message<{ ready: number; ms: number }>(PEER_ANSWERS_MS);
