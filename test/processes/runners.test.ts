@@ -1,14 +1,13 @@
 /** Runners as real processes beside a real replica, on real targets. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import path from "node:path";
 import t from "tap";
 import { ensureBuilt } from "../../chaos/built-program.js";
 import { bareNode, command, environmentOf, ReplicaProcess, ROOT_KEY } from "../../chaos/replica-process.js";
 import { settled } from "../../chaos/waiting.js";
 import { clusterFolder, statusmesh } from "../cli/cluster-folder.js";
+import { tcpTarget } from "../io/targets.js";
 import { list } from "./watch-world.js";
 import { created, ok } from "./workload.js";
 
@@ -24,15 +23,11 @@ interface Owner {
 /** A TCP server that writes down when it was connected to. */
 async function target(owner: Owner): Promise<{ readonly port: number; readonly times: number[] }> {
   const times: number[] = [];
-  const server = createServer((socket) => {
+  const port = await tcpTarget(owner, (socket) => {
     times.push(performance.now());
-    socket.on("error", () => undefined);
     socket.end();
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  owner.teardown(() => new Promise((resolve) => server.close(resolve)));
-  return { port: (server.address() as AddressInfo).port, times };
+  return { port, times };
 }
 
 function runner(owner: Owner, url: string, name: string, key = ROOT_KEY): { readonly child: ChildProcess; readonly said: () => string; readonly ended: Promise<unknown> } {
