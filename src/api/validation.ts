@@ -11,14 +11,25 @@ const addFormats = addFormatsModule.default;
 
 export type SchemaError = Pick<ErrorObject, "instancePath" | "keyword" | "params" | "message" | "schemaPath">;
 
-/** One Ajv for texts that are coerced (path, query, headers), one for bodies that are not. */
+type Check = ((value: unknown) => boolean) & { errors: ErrorObject[] | null };
+
+/**
+ * One Ajv for texts that are coerced (path, query, headers), one for bodies that are not. A schema is compiled when the first value is
+ * checked against it: all of them at once would be a fifth of the time that a replica takes to start.
+ */
 export function validatorCompiler(): FastifySchemaCompiler<object> {
   const options = { allErrors: true, removeAdditional: false, strict: false, allowUnionTypes: true } as const;
   const bodies = new Ajv({ ...options, coerceTypes: false, useDefaults: false });
   const texts = new Ajv({ ...options, coerceTypes: true, useDefaults: true });
   for (const ajv of [bodies, texts]) addFormats(ajv);
   return ({ schema, httpPart }) => {
-    const check = (httpPart === "body" ? bodies : texts).compile(schema);
+    let compiled: ValidateFunction | undefined;
+    const check: Check = Object.assign((value: unknown): boolean => {
+      compiled ??= (httpPart === "body" ? bodies : texts).compile(schema);
+      const fits = compiled(value) as boolean;
+      check.errors = compiled.errors ?? null;
+      return fits;
+    }, { errors: null });
     return httpPart === "querystring" ? strictIntegers(schema, check) : check;
   };
 }
@@ -26,19 +37,18 @@ export function validatorCompiler(): FastifySchemaCompiler<object> {
 const DIGITS = /^-?\d{1,15}$/;
 
 /** Ajv reads an integer out of any text that JavaScript does: `0x10`, `1e1`, ` 10`. In a query only digits are one. */
-function strictIntegers(schema: object, check: ValidateFunction): ValidateFunction {
+function strictIntegers(schema: object, check: Check): Check {
   const properties = "properties" in schema ? (schema.properties as Readonly<Record<string, { readonly type?: unknown }>>) : {};
   const names = Object.keys(properties).filter((name) => properties[name]?.type === "integer");
   if (names.length === 0) return check;
-  const strict = (query: unknown): boolean => {
+  const strict: Check = Object.assign((query: unknown): boolean => {
     const values = query as Readonly<Record<string, unknown>>;
     const wrong = names.find((name) => typeof values[name] === "string" && !DIGITS.test(values[name]));
-    const fits = wrong === undefined && (check(query) as boolean);
-    strict.errors = wrong === undefined ? (check.errors ?? null) : [{ instancePath: `/${wrong}`, schemaPath: "", keyword: "type", params: { type: "integer" }, message: "must be integer" }];
+    const fits = wrong === undefined && check(query);
+    strict.errors = wrong === undefined ? check.errors : [{ instancePath: `/${wrong}`, schemaPath: "", keyword: "type", params: { type: "integer" }, message: "must be integer" }];
     return fits;
-  };
-  strict.errors = null as ErrorObject[] | null;
-  return strict as ValidateFunction;
+  }, { errors: null });
+  return strict;
 }
 
 /** What is wrong where, as a client may read it: JSON pointers as RFC 9457 writes them, one entry a place and message, bounded. */

@@ -10,7 +10,7 @@ test("a clock with an offset is wrong by it, and goes at the same pace", (t) => 
   t.end();
 });
 
-test("a replica with a clock offset says so, stamps its changes by it, and refuses an offset that is none", { timeout: 60_000 }, async (t) => {
+test("a replica with a clock offset says so, stamps its changes by it, and refuses an offset that is none", { timeout: 150_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   const [file = ""] = files;
   const environment = { STATUSMESH_ROOT_KEY: "a-root-key-for-this-test" };

@@ -15,7 +15,7 @@ function withALoss(history: History): History {
   return { ...history, final: JSON.parse(without(JSON.stringify(history.final))) as History["final"] };
 }
 
-test("a region is cut off: every promise is kept, and a lie planted in the history is found", { timeout: 115_000 }, async (t) => {
+test("a region is cut off: every promise is kept, and a lie planted in the history is found", { timeout: 300_000 }, async (t) => {
   const { folder, historyFile, code, stdout, stderr, report } = await playQuickly(t, "isolate-one", 4);
   t.equal(code, 0, `${stderr}\n${stdout}`);
   t.match(stderr, /seed 4, 1 scenarios/);

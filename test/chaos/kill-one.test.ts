@@ -5,7 +5,7 @@ import { test } from "tap";
 import { statusmesh } from "../cli/cluster-folder.js";
 import { playQuickly } from "./quick-scenario.js";
 
-test("a region is killed: every promise is kept, and its history passes the checkers again", { timeout: 115_000 }, async (t) => {
+test("a region is killed: every promise is kept, and its history passes the checkers again", { timeout: 300_000 }, async (t) => {
   const { folder, historyFile, code, stdout, stderr, report } = await playQuickly(t, "kill-one", 4);
   t.equal(code, 0, `${stderr}\n${stdout}`);
   t.match(report, { name: "kill-one", verdict: "kept" });

@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { statusmesh } from "../cli/cluster-folder.js";
 
-test("the suite lists its scenarios with their promises, and refuses names and numbers that are none", { timeout: 60_000 }, async (t) => {
+test("the suite lists its scenarios with their promises, and refuses names and numbers that are none", { timeout: 150_000 }, async (t) => {
   const list = statusmesh(["chaos", "list", "--json"], ".");
   t.equal(await list.ended, 0, list.stderr);
   const scenarios = JSON.parse(list.stdout) as { name: string; promises: string[] }[];

@@ -24,7 +24,7 @@ async function settled(what: string, condition: () => boolean | Promise<boolean>
 
 function contract(name: string, server: (t: Test) => Promise<string> | string, skip: string | false): void {
   const scenario = (title: string, run: (t: Test, url: string) => Promise<void>): void => {
-    test(`${name}: ${title}`, { timeout: 60_000, skip }, async (t) => await run(t, await server(t)));
+    test(`${name}: ${title}`, { timeout: 150_000, skip }, async (t) => await run(t, await server(t)));
   };
 
   scenario("proxies are created, listed, changed, populated and deleted, each with the status that Toxiproxy gives", async (t, url) => {

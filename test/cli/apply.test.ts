@@ -73,7 +73,7 @@ async function region(t: Test, count = 1) {
   return { nodes, urls, apply, ask, call, names };
 }
 
-test("a file is shown, made, and then nothing is left to do; what differs is set right, and nothing else", { timeout: 240_000 }, async (t) => {
+test("a file is shown, made, and then nothing is left to do; what differs is set right, and nothing else", { timeout: 400_000 }, async (t) => {
   const { apply, call, names } = await region(t);
   const dry = await apply(FILE, "--dry-run", "--exit-code");
   t.equal(dry.code, 2);
@@ -117,7 +117,7 @@ test("a file is shown, made, and then nothing is left to do; what differs is set
   t.same(JSON.parse(json.out), { page: "default", changes: [] });
 });
 
-test("what is wrong with a file is said with its line, and nothing is done", { timeout: 120_000 }, async (t) => {
+test("what is wrong with a file is said with its line, and nothing is done", { timeout: 300_000 }, async (t) => {
   const { apply, names, call } = await region(t);
   const refused = async (text: string, ...sentences: RegExp[]): Promise<void> => {
     const answer = await apply(text);
@@ -141,7 +141,7 @@ test("what is wrong with a file is said with its line, and nothing is done", { t
   await refused("components:\n  - &a { name: X }\n  - *a\n", /:3: components\[1\]\.name is the name of another component on line 2/);
 });
 
-test("what others change meanwhile is not overwritten, and one failure keeps back only what needs it", { timeout: 120_000 }, async (t) => {
+test("what others change meanwhile is not overwritten, and one failure keeps back only what needs it", { timeout: 300_000 }, async (t) => {
   const { apply, call, names, urls } = await region(t);
   const bad = `components:
   - name: Good
@@ -181,7 +181,7 @@ monitors:
   t.match((await call("GET", "/components"))["data"], [{ name: "Good", description: "meanwhile" }, { name: "Bad", description: "meanwhile" }]);
 });
 
-test("where the nearest region is down, or goes down in between, another one is asked", { timeout: 240_000 }, async (t) => {
+test("where the nearest region is down, or goes down in between, another one is asked", { timeout: 400_000 }, async (t) => {
   const { apply, ask, names, nodes, urls } = await region(t, 3);
   const alike = (among: readonly string[]) => settled("the regions hold the same", async () => new Set(await Promise.all(among.map(async (base) => (await ask("GET", `${base}/v1/cluster`))["merkle_root"]))).size === 1);
   await alike(urls);

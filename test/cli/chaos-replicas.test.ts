@@ -10,7 +10,7 @@ async function settled(what: string, condition: () => Promise<boolean>, withinMs
   }
 }
 
-test("replicas of a running cluster are paused, resumed and killed by name, and a paused one ends with the others", { timeout: 110_000 }, async (t) => {
+test("replicas of a running cluster are paused, resumed and killed by name, and a paused one ends with the others", { timeout: 300_000 }, async (t) => {
   const { folder } = await clusterFolder(t, 2);
   const data = path.join(folder, "cluster");
   const up = statusmesh(["up", "--regions", folder, "--data", data, "--chaos", "--json"], folder);

@@ -1,13 +1,14 @@
-/** Runs the command line from its sources, on ports and folders of a test's own. */
+/** Runs the command line, built from the sources at hand, on ports and folders of a test's own. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ensureBuilt } from "../../chaos/built-program.js";
+import { bareNode, command } from "../../chaos/replica-process.js";
 
-const entry = path.resolve(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
-const loader = import.meta.resolve("tsx");
+await ensureBuilt();
 
 export class Running {
   stdout = "";
@@ -46,7 +47,7 @@ export class Running {
 /** `environment` is added to that of the test, from which every `STATUSMESH_*` is taken out. */
 export function statusmesh(args: readonly string[], cwd: string, environment: Readonly<Record<string, string>> = {}): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATUSMESH_")));
-  return new Running(spawn(process.execPath, ["--import", loader, entry, ...args], { cwd, env: { ...clean, ...environment }, stdio: ["ignore", "pipe", "pipe"] }));
+  return new Running(spawn(...bareNode([command, ...args]), { cwd, env: { ...clean, STATUSMESH_READY: "1", ...environment }, stdio: ["ignore", "pipe", "pipe"] }));
 }
 
 export async function freePorts(count: number): Promise<readonly number[]> {

@@ -5,7 +5,7 @@ import { clusterFolder, statusmesh } from "./cluster-folder.js";
 
 const KEY = { STATUSMESH_ROOT_KEY: "0123456789abcdef-test" };
 
-test("a bad configuration: every fault on stderr, exit code 78, nothing started", { timeout: 60_000 }, async (t) => {
+test("a bad configuration: every fault on stderr, exit code 78, nothing started", { timeout: 150_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off", http: "nowhere", extra: 1 });
   const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { STATUSMESH_ROOT_KEY: "not one word" });
   t.equal(await node.ended, 78);
@@ -14,7 +14,7 @@ test("a bad configuration: every fault on stderr, exit code 78, nothing started"
   await t.rejects(readFile(path.join(folder, "data", "r0-1", "IDENTITY")));
 });
 
-test("a purge that cannot be made is said in one sentence at the start, without the secret: exit code 78", { timeout: 60_000 }, async (t) => {
+test("a purge that cannot be made is said in one sentence at the start, without the secret: exit code 78", { timeout: 150_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off", purge: { fastly: { service: "not a service" } } });
   const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { ...KEY, STATUSMESH_FASTLY_TOKEN: "the-secret-of-fastly" });
   t.equal(await node.ended, 78);
@@ -22,14 +22,14 @@ test("a purge that cannot be made is said in one sentence at the start, without 
   t.notMatch(node.stderr + node.stdout, /the-secret-of-fastly/);
 });
 
-test("an empty data folder without a root key: exit code 78", { timeout: 60_000 }, async (t) => {
+test("an empty data folder without a root key: exit code 78", { timeout: 150_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   const node = statusmesh(["node", "--config", files[0] ?? ""], folder);
   t.equal(await node.ended, 78);
   t.match(node.stderr, /STATUSMESH_ROOT_KEY .* must be set/);
 });
 
-test("a replica without its peers listens, takes a write, stops on SIGTERM with 0, starts again without the key and has the write", { timeout: 120_000 }, async (t) => {
+test("a replica without its peers listens, takes a write, stops on SIGTERM with 0, starts again without the key and has the write", { timeout: 300_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 3, { tls: "off" });
   const args = ["node", "--config", files[0] ?? ""];
   const first = statusmesh(args, folder, KEY);
@@ -59,7 +59,7 @@ test("a replica without its peers listens, takes a write, stops on SIGTERM with 
   t.equal(await again.ended, 0);
 });
 
-test("a damaged store is refused with a sentence that says what helps", { timeout: 120_000 }, async (t) => {
+test("a damaged store is refused with a sentence that says what helps", { timeout: 300_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   const args = ["node", "--config", files[0] ?? ""];
   const first = statusmesh(args, folder, KEY);
@@ -74,7 +74,7 @@ test("a damaged store is refused with a sentence that says what helps", { timeou
   t.equal(refused.stderr.trim().split("\n").length, 1);
 });
 
-test("an address that is taken is said", { timeout: 120_000 }, async (t) => {
+test("an address that is taken is said", { timeout: 300_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   const values = JSON.parse(await readFile(files[0] ?? "", "utf8")) as Record<string, unknown>;
   const first = statusmesh(["node", "--config", files[0] ?? ""], folder, KEY);
@@ -93,7 +93,7 @@ test("an address that is taken is said", { timeout: 120_000 }, async (t) => {
   await first.ended;
 });
 
-test("every command has --help, and an unknown one fails", { timeout: 60_000 }, async (t) => {
+test("every command has --help, and an unknown one fails", { timeout: 150_000 }, async (t) => {
   const runs = [["--help"], ["up", "--help"], ["node", "--help"], ["certs", "--help"], ["chaos", "--help"]].map((args) => statusmesh(args, "."));
   for (const run of runs) {
     t.equal(await run.ended, 0);
@@ -103,7 +103,7 @@ test("every command has --help, and an unknown one fails", { timeout: 60_000 }, 
   t.not(await unknown.ended, 0);
 });
 
-test("a data folder that cannot be made is said, in one sentence and at once", { timeout: 60_000, skip: process.platform !== "linux" }, async (t) => {
+test("a data folder that cannot be made is said, in one sentence and at once", { timeout: 150_000, skip: process.platform !== "linux" }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   // The kernel refuses folders there to every user, as if the parent did not exist.
   for (const data of ["/proc/none", "/proc/none/within", files[0] ?? ""]) {
@@ -116,7 +116,7 @@ test("a data folder that cannot be made is said, in one sentence and at once", {
   }
 });
 
-test("any root key of visible characters is taken; a short one is warned of, a long one works", { timeout: 120_000 }, async (t) => {
+test("any root key of visible characters is taken; a short one is warned of, a long one works", { timeout: 300_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   for (const [key, isWeak] of [["root", true], ["k".repeat(512), false]] as const) {
     const node = statusmesh(["node", "--config", files[0] ?? ""], folder, { STATUSMESH_ROOT_KEY: key });

@@ -9,7 +9,7 @@ async function stateOf(http: string, key: string): Promise<readonly string[]> {
   return peers.map((peer) => peer.state);
 }
 
-test("up makes certificates and a key, forms the mesh, restarts a replica that dies, stops all, and starts again with the kept key", { timeout: 180_000 }, async (t) => {
+test("up makes certificates and a key, forms the mesh, restarts a replica that dies, stops all, and starts again with the kept key", { timeout: 400_000 }, async (t) => {
   const { folder } = await clusterFolder(t, 3);
   const data = path.join(folder, "cluster");
   const args = ["up", "--regions", folder, "--data", data, "--json"];
@@ -46,7 +46,7 @@ test("up makes certificates and a key, forms the mesh, restarts a replica that d
   t.equal(await again.ended, 0);
 });
 
-test("up starts an edge by a region file of its own, which serves, hands its writes on, and makes no majority", { timeout: 180_000 }, async (t) => {
+test("up starts an edge by a region file of its own, which serves, hands its writes on, and makes no majority", { timeout: 400_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 3);
   const [http, mesh] = await freePorts(2);
   const regions: Record<string, { region: string; mesh: string; http: string }> = {};
@@ -71,7 +71,7 @@ test("up starts an edge by a region file of its own, which serves, hands its wri
   t.equal(await up.ended, 0);
 });
 
-test("up says the faults of all its region files at once, with exit code 78, and writes nothing", { timeout: 60_000 }, async (t) => {
+test("up says the faults of all its region files at once, with exit code 78, and writes nothing", { timeout: 150_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 2);
   const [first = "", second = ""] = files;
   const values = JSON.parse(await readFile(first, "utf8")) as Record<string, unknown>;
@@ -85,7 +85,7 @@ test("up says the faults of all its region files at once, with exit code 78, and
   await t.rejects(stat(path.join(folder, "cluster")));
 });
 
-test("certs writes a certificate for each replica and prints JSON when asked", { timeout: 60_000 }, async (t) => {
+test("certs writes a certificate for each replica and prints JSON when asked", { timeout: 150_000 }, async (t) => {
   const { folder } = await clusterFolder(t, 2);
   const out = path.join(folder, "certs");
   const certs = statusmesh(["certs", "--out", out, "--regions", folder, "--json"], folder);

@@ -132,7 +132,7 @@ test("a first start that was interrupted is completed by the next one", async (t
   });
 });
 
-test("a second opening is refused, in this process and in another, and disturbs nothing", { timeout: 60_000 }, async (t) => {
+test("a second opening is refused, in this process and in another, and disturbs nothing", { timeout: 150_000 }, async (t) => {
   await inFolder(async (folder) => {
     const storage = await LevelStorage.open(folder);
     await t.rejects(LevelStorage.open(folder), FolderInUse);
@@ -194,7 +194,7 @@ test("the witness of a folder stays the same, and is another in a copy and after
   });
 });
 
-test("kill -9 in the middle of writing loses no batch that was acknowledged", { timeout: 60_000 }, async (t) => {
+test("kill -9 in the middle of writing loses no batch that was acknowledged", { timeout: 150_000 }, async (t) => {
   await inFolder(async (folder) => {
     const module = new URL("../../src/io/level-storage.ts", import.meta.url).href;
     const program = `const { LevelStorage } = await import(${JSON.stringify(module)}); const s = await LevelStorage.open(process.argv[1]);

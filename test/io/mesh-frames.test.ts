@@ -68,7 +68,7 @@ t.test("the generated code is what buf makes of proto/", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "statusmesh-proto-"));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const binaries = join(ROOT, "node_modules", ".bin");
-  execFileSync(join(binaries, "buf"), ["generate", "--output", folder], { cwd: ROOT, timeout: 60_000, env: { ...process.env, PATH: `${binaries}:${process.env["PATH"]}` } });
+  execFileSync(join(binaries, "buf"), ["generate", "--output", folder], { cwd: ROOT, timeout: 150_000, env: { ...process.env, PATH: `${binaries}:${process.env["PATH"]}` } });
   const [made, kept] = [join(folder, "src/io/generated"), join(ROOT, "src/io/generated")];
   const files = (root: string): string[] => readdirSync(root, { recursive: true, withFileTypes: true }).flatMap((entry) => (entry.isFile() ? [join(entry.parentPath, entry.name).slice(root.length + 1)] : [])).sort();
   t.strictSame(files(kept), files(made), "the same files; run `npm run proto`");
@@ -76,5 +76,5 @@ t.test("the generated code is what buf makes of proto/", async (t) => {
 });
 
 t.test("buf finds nothing to complain about in proto/", async (t) => {
-  t.doesNotThrow(() => execFileSync(join(ROOT, "node_modules", ".bin", "buf"), ["lint"], { cwd: ROOT, timeout: 60_000 }));
+  t.doesNotThrow(() => execFileSync(join(ROOT, "node_modules", ".bin", "buf"), ["lint"], { cwd: ROOT, timeout: 150_000 }));
 });

@@ -20,7 +20,7 @@ function labelling(labels: readonly string[]): Command {
   };
 }
 
-t.test("a label added by a past life of a replica is removed by a session whose token does not name that life any more", { timeout: 60_000 }, async (t) => {
+t.test("a label added by a past life of a replica is removed by a session whose token does not name that life any more", { timeout: 150_000 }, async (t) => {
   await using cluster = new Cluster();
   await cluster.start();
   await cluster.voting();

@@ -28,7 +28,7 @@ async function removeBehindTheBack(folder: string, document: string): Promise<nu
   }
 }
 
-t.test("three regions that compare what they hold", { timeout: 120_000 }, async (t) => {
+t.test("three regions that compare what they hold", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const ids: string[] = [];
   for (let i = 0; i < 30; i++) ids.push(created(await world.us.post(COMPONENTS, { name: `component ${i}` })));
@@ -89,7 +89,7 @@ t.test("three regions that compare what they hold", { timeout: 120_000 }, async 
   });
 });
 
-t.test("a peer that is behind the trimmed log is served by anti-entropy", { timeout: 120_000 }, async (t) => {
+t.test("a peer that is behind the trimmed log is served by anti-entropy", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t, { settings: { limits: { logEntriesKept: 1, trimEveryMs: 100, logBytesMax: 40_000 } } });
   world.isolate("ap-south");
   const ids: string[] = [];

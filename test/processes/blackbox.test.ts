@@ -40,7 +40,7 @@ const MODULES = (ca: string): string => `modules:
   dns_unknown: { prober: dns, timeout: 2s, dns: { preferred_ip_protocol: ip4, query_name: none.example.test, query_type: A } }
 `;
 
-t.test("both say the same of each target", { timeout: 180_000, skip: missing(PROGRAM) }, async (t) => {
+t.test("both say the same of each target", { timeout: 400_000, skip: missing(PROGRAM) }, async (t) => {
   await ensureBuilt();
   // Threads are started from what was compiled: the loaders of the test runner do not reach into them.
   const { RunnerThread } = (await import(pathToFileURL(path.join(checkout, "dist", "runner-thread.js")).href)) as typeof import("../../src/runner-thread.js");

@@ -5,7 +5,7 @@ import { settled, World } from "./world.js";
 const dice = new Dice();
 t.comment(`seed ${dice.seed}`);
 
-t.test("three regions, and what each level promises", { timeout: 120_000 }, async (t) => {
+t.test("three regions, and what each level promises", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const component = async (fields = {}): Promise<string> => `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "component", ...fields }, { level: "GLOBAL_QUORUM" }))}`;
 

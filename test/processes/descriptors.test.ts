@@ -19,7 +19,7 @@ t.test("the store, clients and the rest share what the system allows", async (t)
   }
 });
 
-t.test("a replica that may have very few descriptors starts, says so, and serves; one that may have too few says that, and nothing is started", { timeout: 120_000 }, async (t) => {
+t.test("a replica that may have very few descriptors starts, says so, and serves; one that may have too few says that, and nothing is started", { timeout: 300_000 }, async (t) => {
   const world = await World.prepare(t, {});
   world.us.descriptorsMax = DESCRIPTORS_MIN - 1;
   t.equal((await world.us.run()).code, 78);
@@ -41,7 +41,7 @@ t.test("a replica that may have very few descriptors starts, says so, and serves
   t.notOk(world.us.logged(/EMFILE|too many open files/i));
 });
 
-t.test("clients that take every descriptor are told so; who was there is served, writes stay durable, and all is well once they leave", { timeout: 120_000 }, async (t) => {
+t.test("clients that take every descriptor are told so; who was there is served, writes stay durable, and all is well once they leave", { timeout: 300_000 }, async (t) => {
   const world = await World.prepare(t, {});
   world.us.descriptorsMax = FEW;
   await world.startAll();

@@ -5,7 +5,7 @@ import type { Json } from "../../chaos/replica-process.js";
 
 type Resource = { [name: string]: Json };
 
-t.test("both sides of a cut write, then the cut heals", { timeout: 120_000 }, async (t) => {
+t.test("both sides of a cut write, then the cut heals", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const component = `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "api" }))}`;
   const opened = async (fields: Resource = {}): Promise<string> => `${INCIDENTS}/${created(await world.us.post(INCIDENTS, { name: "slow", body: "looking", ...fields }))}`;
@@ -81,7 +81,7 @@ t.test("both sides of a cut write, then the cut heals", { timeout: 120_000 }, as
   });
 });
 
-t.test("a document with many changes is folded away, and reads the same after a restart", { timeout: 120_000 }, async (t) => {
+t.test("a document with many changes is folded away, and reads the same after a restart", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t, { settings: { limits: { trimEveryMs: 100, logEntriesKept: 10 } } });
   const route = `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "busy" }))}`;
   for (let i = 1; i <= 60; i++) ok(await world.us.patch(route, { description: `change ${i}` }));

@@ -8,7 +8,7 @@ const REGIONS: readonly RegionName[] = ["us-east", "eu-west", "ap-south"];
 const dice = new Dice();
 t.comment(`seed ${dice.seed}`);
 
-t.test("replicas are killed again and again under load, one by one and all at once: no acknowledged write is lost", { timeout: 120_000 }, async (t) => {
+t.test("replicas are killed again and again under load, one by one and all at once: no acknowledged write is lost", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const writers = new Writers(world.all, { LOCAL: 2, GLOBAL_QUORUM: 1 });
   let kills = 0;
@@ -30,7 +30,7 @@ t.test("replicas are killed again and again under load, one by one and all at on
   for (const node of world.all) t.equal((await node.cluster()).quarantined, 0, `nothing is quarantined in ${node.region}`);
 });
 
-t.test("a replica, and the ways in which its folder can be lost", { timeout: 120_000 }, async (t) => {
+t.test("a replica, and the ways in which its folder can be lost", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
 
   await t.test("killed and started again, it goes on as the same incarnation", async (t) => {
@@ -171,7 +171,7 @@ async function flip(store: string): Promise<void> {
   }
 }
 
-t.test("replicas lose their disks and are killed while clients work at GLOBAL_QUORUM: the history is linearizable", { timeout: 120_000 }, async (t) => {
+t.test("replicas lose their disks and are killed while clients work at GLOBAL_QUORUM: the history is linearizable", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const clients = await RegisterClients.start(world.all, 2, dice);
   for (let round = 0; round < 6; round++) {

@@ -7,7 +7,7 @@ import { settled, World } from "./world.js";
 
 const fullFile = (folder: string, region: string): string => path.join(folder, `${region}-is-full`);
 
-t.test("three regions and how they say that they are", { timeout: 120_000 }, async (t) => {
+t.test("three regions and how they say that they are", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t, {
     settings: { limits: { laggingAfterMs: 1_500, quorumSlowMs: 300 } },
     environment: (region, folder) => ({ STATUSMESH_TEST_DISK_FULL_FILE: fullFile(folder, region) }),

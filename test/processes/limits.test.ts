@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { COMPONENTS, created, ok } from "./workload.js";
 import { settled, World } from "./world.js";
 
-t.test("a region that is treated badly", { timeout: 120_000 }, async (t) => {
+t.test("a region that is treated badly", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t, { settings: { rateLimit: { perKeyPerSecond: 300, perAddressPerSecond: 20_000 } } });
   const id = created(await world.us.post(COMPONENTS, { name: "before" }));
   const alive = async (what: string): Promise<void> => {

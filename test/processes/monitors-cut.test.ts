@@ -23,7 +23,7 @@ t.test("three regions that are cut apart watch a target", { timeout: 600_000 }, 
   const id = created(await world.us.post(MONITORS, { name: "Target", type: "http", target: target.url, interval_seconds: 5, retries: 0, timeout_ms: 2_000 }));
   await verdicts(id, "up");
 
-  await t.test("a region whose uplink is cut calls nothing down", { timeout: 100_000 }, async (t) => {
+  await t.test("a region whose uplink is cut calls nothing down", { timeout: 300_000 }, async (t) => {
     const before = (await list(world.us, INCIDENTS)).length;
     watching.cutUplink("ap-south");
     target.unreachableFrom.add("ap-south");
@@ -41,7 +41,7 @@ t.test("three regions that are cut apart watch a target", { timeout: 600_000 }, 
     t.equal((await list(world.us, INCIDENTS)).length, before);
   });
 
-  await t.test("both sides of a cut see a target down: one incident after healing", { timeout: 100_000 }, async (t) => {
+  await t.test("both sides of a cut see a target down: one incident after healing", { timeout: 300_000 }, async (t) => {
     const before = (await list(world.us, INCIDENTS)).length;
     world.isolate("ap-south");
     target.isDown = true;

@@ -23,7 +23,7 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
   const id = created(await world.us.post(MONITORS, { name: "Target", type: "http", target: target.url, interval_seconds: 5, retries: 0, timeout_ms: 2_000 }));
   await verdicts(id, "up");
 
-  await t.test("every region has an opinion and results, and any of them tells of all", { timeout: 100_000 }, async (t) => {
+  await t.test("every region has an opinion and results, and any of them tells of all", { timeout: 300_000 }, async (t) => {
     await settled("three opinions are everywhere", async () => (await Promise.all(world.all.map((node) => opinions(node, id)))).every((found) => REGIONS.every((region) => found[region] === "up")), PATIENCE_MS);
     for (const node of world.all) {
       const results = await list(node, `${MONITORS}/${id}/results`);
@@ -42,7 +42,7 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     t.equal((await world.ap.get(`${MONITORS}/${id}/results`, { level: "GLOBAL_QUORUM" })).status, 400);
   });
 
-  await t.test("a target goes down while one region is cut off: one incident, everywhere, and it ends", { timeout: 100_000 }, async (t) => {
+  await t.test("a target goes down while one region is cut off: one incident, everywhere, and it ends", { timeout: 300_000 }, async (t) => {
     world.isolate("ap-south");
     target.isDown = true;
     await verdicts(id, "down", [world.us, world.eu]);
@@ -59,7 +59,7 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     await settled("the incident is resolved", async () => (await list(world.ap, INCIDENTS)).every(({ status }) => status === "resolved"), PATIENCE_MS);
   });
 
-  await t.test("a heartbeat that stops is down, and up again with the next call", { timeout: 100_000 }, async (t) => {
+  await t.test("a heartbeat that stops is down, and up again with the next call", { timeout: 300_000 }, async (t) => {
     const beat = ok(await world.eu.post(MONITORS, { name: "Backup", type: "heartbeat", interval_seconds: 5, open_incident: false })).body;
     const url = String(beat["heartbeat_url"]);
     await settled("the address is known", async () => (await world.us.get(url, { key: null })).status === 200);
@@ -70,7 +70,7 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     await verdicts(String(beat["id"]), "up");
   });
 
-  await t.test("what results a region has kept is there after it was killed", { timeout: 100_000 }, async (t) => {
+  await t.test("what results a region has kept is there after it was killed", { timeout: 300_000 }, async (t) => {
     const before = (await list(world.us, `${MONITORS}/${id}/results?region=us-east&limit=1000`)).length;
     await world.us.kill();
     await world.startOne("us-east");

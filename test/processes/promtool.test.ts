@@ -23,7 +23,7 @@ async function check(text: string): Promise<Complaint> {
   return { code, said };
 }
 
-t.test("promtool finds nothing to complain about", { timeout: 240_000, skip: missing(PROGRAM) }, async (t) => {
+t.test("promtool finds nothing to complain about", { timeout: 400_000, skip: missing(PROGRAM) }, async (t) => {
   const world = await World.start(t);
   const { us } = world;
   const target = await httpTarget(t, (_request, response) => void response.end("hello"));

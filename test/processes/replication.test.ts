@@ -2,7 +2,7 @@ import t from "tap";
 import { COMPONENTS, created, ok } from "./workload.js";
 import { settled, World } from "./world.js";
 
-t.test("three regions whose links are cut, slowed and reset", { timeout: 120_000 }, async (t) => {
+t.test("three regions whose links are cut, slowed and reset", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const reaches = (node: typeof world.us, route: string) => settled(`${route} is in ${node.region}`, async () => (await node.get(route)).status === 200);
 

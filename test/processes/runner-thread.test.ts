@@ -18,7 +18,7 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-t.test("checks run in a thread that is started again when it ends in the middle of one", { timeout: 60_000 }, async (t) => {
+t.test("checks run in a thread that is started again when it ends in the middle of one", { timeout: 150_000 }, async (t) => {
   let hold = false;
   let asked = 0;
   const port = await httpTarget(t, (_request, response) => {
@@ -48,7 +48,7 @@ t.test("checks run in a thread that is started again when it ends in the middle 
   t.match(results.at(-1), { key: "default/m", state: "up" });
 });
 
-t.test("an expression that would take for ever elsewhere takes no time here", { timeout: 60_000 }, async (t) => {
+t.test("an expression that would take for ever elsewhere takes no time here", { timeout: 150_000 }, async (t) => {
   const port = await httpTarget(t, (_request, response) => response.end(`${"a".repeat(100_000)}!`));
   const runner = new RunnerThread({ settings: { region: "us-east", allowPrivateTargets: true, canaries: [] }, timers: systemTimers, log: () => undefined });
   t.teardown(() => runner[Symbol.asyncDispose]());

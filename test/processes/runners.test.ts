@@ -41,7 +41,7 @@ function runner(owner: Owner, url: string, name: string, key = ROOT_KEY): { read
   return { child, said: () => text, ended: once(child, "exit").then(([code, signal]) => (signal ?? code) as unknown) };
 }
 
-t.test("two runners share a replica's monitors; one is killed, and the other checks its share within one interval", { timeout: 240_000 }, async (t) => {
+t.test("two runners share a replica's monitors; one is killed, and the other checks its share within one interval", { timeout: 400_000 }, async (t) => {
   await ensureBuilt();
   const { folder, files } = await clusterFolder(t, 1, { tls: "off", allowPrivateTargets: true });
   const replica = new ReplicaProcess("r0-1", "r0", files[0] ?? "", path.join(folder, "data", "r0-1"), {});
@@ -94,7 +94,7 @@ t.test("two runners share a replica's monitors; one is killed, and the other che
   t.equal(await second?.ended, 0, second?.said() ?? "");
 });
 
-t.test("a runner that stops in order is replaced at once, and the replica checks by itself again", { timeout: 120_000 }, async (t) => {
+t.test("a runner that stops in order is replaced at once, and the replica checks by itself again", { timeout: 300_000 }, async (t) => {
   await ensureBuilt();
   const { folder, files } = await clusterFolder(t, 1, { tls: "off", allowPrivateTargets: true });
   const replica = new ReplicaProcess("r0-1", "r0", files[0] ?? "", path.join(folder, "data", "r0-1"), {});
@@ -111,7 +111,7 @@ t.test("a runner that stops in order is replaced at once, and the replica checks
   await settled("the replica checks", async () => times.length > before, 10_000);
 });
 
-t.test("a runner without a key, with a wrong one, or with a bad address says so and ends", { timeout: 120_000 }, async (t) => {
+t.test("a runner without a key, with a wrong one, or with a bad address says so and ends", { timeout: 300_000 }, async (t) => {
   await ensureBuilt();
   const { folder, files } = await clusterFolder(t, 1, { tls: "off" });
   const replica = new ReplicaProcess("r0-1", "r0", files[0] ?? "", path.join(folder, "data", "r0-1"), {});

@@ -13,7 +13,7 @@ import { created } from "./workload.js";
 const MONITORS = "/v1/pages/default/monitors";
 const HOURS_MS = 7_200_000;
 
-t.test("an outage that two regions saw is sealed, proven by either alike, and verified offline", { timeout: 240_000 }, async (t) => {
+t.test("an outage that two regions saw is sealed, proven by either alike, and verified offline", { timeout: 400_000 }, async (t) => {
   await ensureBuilt();
   const { folder, files } = await clusterFolder(t, 2, { tls: "off", allowPrivateTargets: true });
   const start = async (environment: Readonly<Record<string, string>>): Promise<ReplicaProcess[]> => Promise.all(files.map(async (file, index) => {

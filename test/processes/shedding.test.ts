@@ -7,7 +7,7 @@ import { settled, World } from "./world.js";
 
 const CYCLES_MAX = 12;
 
-t.test("a region that gets no time sheds requests with Retry-After, says that it lives, and serves again once it has time", { timeout: 180_000 }, async (t) => {
+t.test("a region that gets no time sheds requests with Retry-After, says that it lives, and serves again once it has time", { timeout: 400_000 }, async (t) => {
   const world = await World.start(t);
   const route = `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "before" }))}`;
   const body = JSON.stringify({ name: "while late" });

@@ -17,7 +17,7 @@ async function trickle(client: RawClient, text: string, everyMs: number, withinM
   return { status: answer?.status, ms: performance.now() - startedAt };
 }
 
-t.test("a head or a body that comes a byte at a time is given up in time, and nobody else notices", { timeout: 120_000 }, async (t) => {
+t.test("a head or a body that comes a byte at a time is given up in time, and nobody else notices", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
   const route = `${COMPONENTS}/${created(await world.us.post(COMPONENTS, { name: "before" }))}`;
   const heads = await Promise.all(Array.from({ length: 50 }, () => RawClient.open(world.us.http)));

@@ -24,7 +24,7 @@ function statusmesh(args: readonly string[], environment: Readonly<Record<string
   });
 }
 
-t.test("a configuration that cannot be is refused with a sentence for each fault and exit code 78, and nothing is started", { timeout: 60_000 }, async (t) => {
+t.test("a configuration that cannot be is refused with a sentence for each fault and exit code 78, and nothing is started", { timeout: 150_000 }, async (t) => {
   const world = await World.prepare(t);
   const good = await world.readConfig("us-east");
   const cases: readonly (readonly [string, Readonly<Record<string, Json>>, readonly RegExp[]])[] = [
@@ -51,7 +51,7 @@ t.test("a configuration that cannot be is refused with a sentence for each fault
   t.equal(variable.code, 78, "a faulty variable");
 });
 
-t.test("the certs command makes an authority and a certificate that names each replica", { timeout: 60_000 }, async (t) => {
+t.test("the certs command makes an authority and a certificate that names each replica", { timeout: 150_000 }, async (t) => {
   const world = await World.prepare(t);
   const files = await readdir(world.certificates);
   t.ok(files.includes("ca.pem"));
@@ -62,7 +62,7 @@ t.test("the certs command makes an authority and a certificate that names each r
   for (const args of [["--help"], ["up", "--help"], ["node", "--help"], ["certs", "--help"]]) t.equal((await statusmesh(args)).code, 0, args.join(" "));
 });
 
-t.test("three regions start, one folder has one process, and SIGTERM ends in order", { timeout: 60_000 }, async (t) => {
+t.test("three regions start, one folder has one process, and SIGTERM ends in order", { timeout: 150_000 }, async (t) => {
   const world = await World.prepare(t);
   await t.test("a region reports listening and takes LOCAL writes although no peer is reachable", async (t) => {
     await world.startOne("us-east");
@@ -141,7 +141,7 @@ async function freePorts(count: number): Promise<number[]> {
   }));
 }
 
-t.test("up starts every region of a folder, with certificates and a key of its own, and ends all of them", { timeout: 60_000 }, async (t) => {
+t.test("up starts every region of a folder, with certificates and a key of its own, and ends all of them", { timeout: 150_000 }, async (t) => {
   const world = await World.prepare(t);
   const regions = path.join(world.folder, "regions");
   await mkdir(regions);

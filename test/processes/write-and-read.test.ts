@@ -5,7 +5,7 @@ import { settled, World } from "./world.js";
 const MAINTENANCES = "/v1/pages/default/maintenances";
 const GROUPS = "/v1/pages/default/component-groups";
 
-t.test("three regions, and every resource", { timeout: 120_000 }, async (t) => {
+t.test("three regions, and every resource", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
 
   await t.test("what one region creates the others show, byte for byte, with the same ETag", async (t) => {

@@ -28,7 +28,26 @@ function iconOf(indicator: Indicator): string {
 function named(name: string, extension: string, type: string, body: Buffer): Asset {
   const hash = createHash("sha256").update(body).digest("hex").slice(0, 12);
   const isText = extension !== "png";
-  return { path: `/assets/${name}-${hash}.${extension}`, type, body, gzip: isText ? gzipSync(body, { level: 9 }) : null, brotli: isText ? brotliCompressSync(body) : null };
+  const gzip = once(() => (isText ? gzipSync(body, { level: 9 }) : null));
+  const brotli = once(() => (isText ? brotliCompressSync(body) : null));
+  return {
+    path: `/assets/${name}-${hash}.${extension}`, type, body,
+    get gzip() {
+      return gzip();
+    },
+    get brotli() {
+      return brotli();
+    },
+  };
+}
+
+/** Made when it is first asked for: a replica that starts in the middle of an outage has other things to do. */
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 const read = (name: string): Buffer => readFileSync(new URL(name, FOLDER));

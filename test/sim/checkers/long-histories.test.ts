@@ -7,7 +7,7 @@ import { validateHistory } from "../../../src/sim/history-file.js";
 import { CHECK_OPTIONS } from "../../../src/sim/verdict.js";
 import { longHistory } from "./long-history.js";
 
-t.test("a history of 5,000 operations is judged by every checker, and one stale read in it is found", { timeout: 240_000 }, async (t) => {
+t.test("a history of 5,000 operations is judged by every checker, and one stale read in it is found", { timeout: 400_000 }, async (t) => {
   const history = longHistory(5_000, 40, 24);
   t.ok("operations" in validateHistory(history), "it is a history");
   for (const { name, check } of CHECKERS) t.equal(check(history, CHECK_OPTIONS).kind, "ok", name);
