@@ -107,14 +107,14 @@ function beyond(state: Pick<LogState, "batches" | "hlc">, mark: HighWater | unde
   return mark === undefined ? { batches: 0, hlc: state.hlc } : { batches: Math.max(state.batches, mark.batches) + 1, hlc: laterHlc(state.hlc, mark.hlc) };
 }
 
-/** `mark`: of the store that was here before, where it was set aside. */
+/** `mark`: of the store that was here before, where it was set aside. Its replica may have voted: only one without a mark is virgin. */
 async function fresh(storage: Storage, mark: HighWater | undefined, options: RecoveryOptions): Promise<Opened> {
   const incarnation = Math.max((mark?.incarnation ?? 0) + 1, Math.floor(options.nowMs));
   const state: LogState = {
     incarnation, origin: originOf(options.replica, incarnation), vector: copyVector(EMPTY_VECTOR), floor: copyVector(EMPTY_VECTOR), head: 0, tail: 1,
     ...beyond({ batches: 0, hlc: HLC_ZERO }, mark), logBytes: 0, votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
   };
-  const quorumState = freshState(options.replica, incarnation, true);
+  const quorumState = freshState(options.replica, incarnation, mark === undefined);
   await begin(storage, state, quorumState, options, []);
   return { state, quorumState, slots: [], fresh: true, doubt: undefined };
 }

@@ -137,6 +137,7 @@ t.test("a store that was set aside leaves its mark: what begins anew is later in
   highWaterOf(empty).mark = highWaterOf(storage).mark;
   const { opened, log } = await openLog(empty, { nowMs: 1 });
   t.ok(opened.fresh);
+  t.match(opened.quorumState, { voting: false, virgin: false }, "who may have voted founds nothing anew: a majority of rebuilt stores would do without what the others decided");
   t.ok(opened.state.incarnation > before.log.state.incarnation);
   t.ok(log.clock.send(1) > before.log.clock.latest());
   t.equal((await openLog(empty, { nowMs: 1 })).opened.doubt, undefined);
