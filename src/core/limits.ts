@@ -68,6 +68,8 @@ export const limits = {
   quorumSlowMs: 2_000,
   startVerifyBytes: 256 * 1024 * 1024,
   reopenAfterMs: 3_000,
+  /** After a start writes wait this long at most until every peer has said what it holds of this replica's log. */
+  introductionMs: 2_500,
 } as const;
 
 export type Limits = typeof limits;
@@ -170,5 +172,6 @@ assert(limits.entriesMessageBytes < limits.linkWindowBytes, "a message must fit 
 assert(limits.changeBytesMax + limits.entriesMessageBytes < limits.messageBytesMax, "a change must fit a message");
 assert(limits.requestBodyBytes < limits.changeBytesMax, "a request must fit a change");
 assert(limits.messageBytesMax <= limits.linkOutboxBytes, "a message must fit the outbox");
+assert(limits.reconnectMaxMs < limits.introductionMs, "who is there is met in time");
 assert(limits.heartbeatMs < limits.suspectAfterMs && limits.suspectAfterMs < limits.downAfterMs, "suspicion follows silence");
 assert(limits.quorumTimeoutMs <= limits.quorumTimeoutMaxMs && limits.sessionWaitMs <= limits.sessionWaitMaxMs, "defaults lie in range");

@@ -453,9 +453,26 @@ export function ownerOf(origin: string): string {
   return dot < 0 ? origin : origin.slice(0, dot);
 }
 
-/** True if an origin belongs to the incarnation that the peer runs now. */
-function isCurrent(link: Link, origin: string): boolean {
-  return origin === `${link.peer}.${(link.status?.incarnations[link.peer] ?? 0).toString(36)}`;
+/** Name of a log of a replica: the one with which an incarnation begins has its number, others of it have higher ones. */
+export function originOf(replica: string, number: number): string {
+  return `${replica}.${number.toString(36)}`;
+}
+
+/** The number in the name of an origin; logs of one replica follow each other by it. */
+export function numberOf(origin: string): number {
+  return Number.parseInt(origin.slice(ownerOf(origin).length + 1), 36);
+}
+
+/** The highest number of a replica's logs in a vector, at least `least`. */
+export function latestNumber(replica: string, vector: Vector, least: number): number {
+  let latest = least;
+  for (const origin in vector) if (ownerOf(origin) === replica) latest = Math.max(latest, numberOf(origin));
+  return latest;
+}
+
+/** True for the log to which the peer writes now. */
+function isCurrent({ peer, status }: Link, origin: string): boolean {
+  return ownerOf(origin) === peer && origin === originOf(peer, latestNumber(peer, status?.vector ?? EMPTY_VECTOR, status?.incarnations[peer] ?? 0));
 }
 
 function newLink(peer: string): Link {

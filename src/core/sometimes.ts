@@ -22,6 +22,7 @@ export const SOMETIMES = [
   "recovery: the store had lost what it had acknowledged",
   "recovery: a new incarnation was begun",
   "recovery: the store was opened anew after a failure",
+  "log: another one was begun, as somebody may hold more of the last one",
   "documents: a repeated creation gave way to an edit",
   "replication: an entry waited for what it depends on",
   "replication: an entry came twice",

@@ -461,8 +461,11 @@ export class FaultInjector {
       this.world.crash(replica, "nothing");
       machine.disk.restore(image, what);
       this.reached(`fault: disk-restored, ${what}`);
-      if (!machine.down) this.world.start(replica);
       isBack = true;
+      if (machine.down) return;
+      // Putting a volume back takes its time: what the program had sent has arrived, and is on the disks of others.
+      if (what === "volume") this.queue.after(random.between(500, 2_000), `the volume of ${replica} is back`, this.downUntilEnd(machine));
+      else this.world.start(replica);
     } };
   }
 

@@ -56,13 +56,18 @@ export const LIES: readonly Lie[] = [
     name: "goes-on-with-a-copy", what: "A replica that was put back from a copy goes on as the one that it was: it votes, and uses its numbers again.", seedsMax: 400,
     edits: [
       { file: "store/recovery.ts", find: "    ?? (sentinel.witness === options.witness ? undefined : \"the data folder is a copy of the one that this replica left\")", replace: "" },
-      { file: "store/replica-engine.ts", find: "    if ((this.parse(status.vector)[origin] ?? 0) > (this.log.vector[origin] ?? 0)) {", replace: "    if (origin === \"\") {" },
+      { file: "store/replica-engine.ts", find: " || (theirs[origin] ?? 0) <= (this.log.vector[origin] ?? 0)) continue;", replace: " || origin !== \"\") continue;" },
       { file: "core/quorum-rejoin.ts", find: "    if (seeded.seen > self.position || (message.incarnations[self.replica] ?? 0) > self.options.incarnation) {", replace: "    if (seeded.seen < 0) {" },
     ],
   },
   {
     name: "a-number-used-again", what: "A new incarnation goes on with the log of the old one, so that numbers that were lost are used again.", seedsMax: 400,
     edits: [{ file: "store/recovery.ts", find: "const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };", replace: "const state: LogState = { ...old, incarnation, votes: 0 };" }],
+  },
+  {
+    needs: "disk-restored",
+    ...one("goes-on-before-it-has-met-anybody", "A replica goes on with its log before its peers have said what they hold of it, so that a volume that was put back gives numbers again.", "store/replica-engine.ts",
+      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 2_000),
   },
   one("a-region-of-one", "A region's majority is one replica, however many it has.", "store/region-quorum.ts",
     "    return Math.floor((this.peers.length + 1) / 2);", "    return Math.min(0, this.peers.length);"),

@@ -105,8 +105,9 @@ export class Observer {
     return this.world.membership.map(({ replica }) => this.world.machine(replica));
   }
 
-  /** Reads every document that the run touched at every replica. */
-  async lookAtEnd(): Promise<void> {
+  /** Reads every document that the run touched at every replica, at a moment when all are equal if there is one: what watches goes on writing. */
+  async lookAtEnd(withinMs: number): Promise<void> {
+    await until(this.queue, () => this.isEqual(), withinMs);
     const ids = new Map<string, Set<string>>(TYPES.map((type) => [type, new Set<string>()]));
     for (const { subject } of this.recorder.operations) if (subject.id !== undefined) ids.get(subject.type)?.add(subject.id);
     const statuses = new Map(this.members().map((machine) => [machine, machine.node?.cluster()]));

@@ -143,7 +143,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     await observer.converge(CONVERGENCE_MS);
     silentVoters = observer.silentVoters();
     await watchers?.afterwards();
-    await observer.lookAtEnd();
+    await observer.lookAtEnd(CONVERGENCE_MS);
     over = true;
   };
   const done = course().catch((error: unknown) => {

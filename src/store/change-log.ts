@@ -7,7 +7,8 @@
  *  2. Places of arrival follow an order in which every entry comes after all that it depends on.
  *  3. `durableVector` never runs ahead of the disk; acknowledgements and messages carry nothing else.
  *  4. A change takes effect on its document once, however many logs or repairs bring it.
- *  5. The high-water mark never runs ahead of the disk, and is never behind what was acknowledged.
+ *  5. Where somebody may hold more of our log than we do, nothing is appended to it: what we write begins another one.
+ *  6. The high-water mark never runs ahead of the disk, and is never behind what was acknowledged.
  */
 import { CHAIN, decodeChange, encodeChange, type Change, type IdempotencyRecord, type Operation } from "../core/change.js";
 import { encodeSection, type Dot } from "../core/document.js";
@@ -23,6 +24,7 @@ import type { BatchObserver } from "./durable-batch.js";
 import { DurableBatch } from "./durable-batch.js";
 import { keyspace } from "./keyspace.js";
 import { moves, noteCarrier, withMove } from "./list-positions.js";
+import { sometimes } from "../core/sometimes.js";
 
 export type Identify = (bytes: Uint8Array) => Uint8Array;
 
@@ -33,7 +35,8 @@ export interface LoggedEntry extends Entry {
 
 export interface LogState {
   readonly incarnation: number;
-  readonly origin: string;
+  /** The log to which this replica writes. */
+  origin: string;
   vector: MutableVector;
   floor: MutableVector;
   /** Place of the latest entry. */
@@ -87,6 +90,8 @@ export class ChangeLog {
   durableVotes: number;
   /** Place of the last durable entry. */
   durableHead: number;
+  /** Names another log, while nobody can say that ours ends where the store says. */
+  anotherName: (() => string) | undefined;
   /** Finds a change by its key in its document's archive. */
   archived: ((key: string) => Promise<Uint8Array | undefined>) | undefined;
   private readonly dirtyRecords = new Set<DocumentRecord>();
@@ -186,7 +191,7 @@ export class ChangeLog {
   }
 
   private append(change: Change): Dot {
-    const { origin } = this.state;
+    const origin = this.ownLog();
     const seq = (this.state.vector[origin] ?? 0) + 1;
     const body = encodeChange(change);
     this.enter(origin, seq, body, this.checksum(body), change);
@@ -203,8 +208,18 @@ export class ChangeLog {
 
   /** Logs a decided change as our own entry; the entry is the commit message. The document's body is loaded. */
   appendDecided(body: Uint8Array, change: Change): void {
-    const { origin } = this.state;
+    const origin = this.ownLog();
     this.enter(origin, (this.state.vector[origin] ?? 0) + 1, body, this.checksum(body), change);
+  }
+
+  /** The log that the next change of our own goes into. */
+  private ownLog(): string {
+    if (this.anotherName !== undefined) {
+      sometimes("log: another one was begun, as somebody may hold more of the last one");
+      this.state.origin = this.anotherName();
+      this.anotherName = undefined;
+    }
+    return this.state.origin;
   }
 
   /** Dot of the change of a log entry. */

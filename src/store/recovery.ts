@@ -12,6 +12,7 @@ import { HLC_ZERO, laterHlc, type HybridClock } from "../core/hlc.js";
 import type { MerkleTree } from "../core/merkle.js";
 import { StorageDamage, type HighWater, type HighWaterMark, type Storage } from "../core/ports.js";
 import { freshState, type QuorumState, type Slot } from "../core/quorum.js";
+import { latestNumber, originOf } from "../core/replica.js";
 import { copyVector, EMPTY_VECTOR } from "../core/vector.js";
 import { decodeArrivals } from "./arrivals.js";
 import { highWaterOf, type LogState } from "./change-log.js";
@@ -122,7 +123,7 @@ async function fresh(storage: Storage, mark: HighWater | undefined, options: Rec
 /** The same documents under a new incarnation: the old votes are void, the old log is closed. */
 async function renew(storage: Storage, old: LogState, mark: HighWater | undefined, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
   sometimes("recovery: a new incarnation was begun");
-  const known = Math.max(options.above, old.incarnation, mark?.incarnation ?? 0, quorum?.incarnations[options.replica] ?? 0);
+  const known = Math.max(options.above, latestNumber(options.replica, old.vector, old.incarnation), mark?.incarnation ?? 0, quorum?.incarnations[options.replica] ?? 0);
   const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
   const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };
   const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation }, rejoined: { ...quorum?.rejoined } };
@@ -139,11 +140,6 @@ async function begin(storage: Storage, state: LogState, quorumState: QuorumState
     { put: keyspace.quorum, value: encode(quorumState) },
     ...voidSlots.map((document) => ({ del: keyspace.slot(document) })),
   ]);
-}
-
-/** Name of the log of one incarnation of a replica. */
-export function originOf(replica: string, incarnation: number): string {
-  return `${replica}.${incarnation.toString(36)}`;
 }
 
 async function loadHeaders(storage: Storage, table: DocumentTable, tree: MerkleTree): Promise<void> {

@@ -10,7 +10,7 @@ import { degradation, peerState, type PeerHealth } from "../core/membership.js";
 import { MerkleTree } from "../core/merkle.js";
 import type { Hello, Message, Status } from "../core/messages.js";
 import { StorageDamage, StorageFailure, type Clock, type OpenedStore, type Random, type Storage, type Timer, type Timers, type Transport, type TransportHandler } from "../core/ports.js";
-import { ownerOf } from "../core/replica.js";
+import { latestNumber, numberOf, originOf, ownerOf } from "../core/replica.js";
 import { copyVector, dominates, EMPTY_VECTOR, parseVector, type Vector } from "../core/vector.js";
 import { AnswerTransfer } from "./answer-transfer.js";
 import { AntiEntropyRunner } from "./anti-entropy-runner.js";
@@ -20,6 +20,7 @@ import type {
   AntiEntropyPeerReport, ClusterStatus, Command, CommitOptions, Committed, DocumentChange, HistoryEntry, PeerStatus, PlannedChange, Query, ReadOptions, ReadResult,
 } from "./data-plane.js";
 import { HistoryOfDocument } from "./document-history.js";
+import { Introduction } from "./introduction.js";
 import { DocumentTable, type DocumentRecord } from "./document-table.js";
 import { keyspace } from "./keyspace.js";
 import { LogTrimmer, type Fold } from "./log-trimmer.js";
@@ -79,6 +80,9 @@ export interface EngineEvents {
   doubt(reason: string, above: number): void;
 }
 
+/** Among so many numbers the name of another log is drawn. */
+const NAMES = 60_000;
+const OPENING = new Fault("overloaded", "This replica is opening its store.", { outcome: "rejected", retryAfterSeconds: 1 });
 const IDEMPOTENCY_SWEEP_MS = 600_000;
 const SCRUB_PAUSE_MS = 20;
 const LATEST_AT_ONCE = 500;
@@ -102,6 +106,7 @@ export class ReplicaEngine {
   private readonly answers: AnswerTransfer;
   private readonly historyOf: HistoryOfDocument;
   private readonly trimmer: LogTrimmer;
+  private readonly introduction: Introduction;
   private readonly timers = new Set<Timer>();
   private readonly peerIds: readonly string[];
   private readonly needsAntiEntropy = new Set<string>();
@@ -158,6 +163,12 @@ export class ReplicaEngine {
     this.quorumSeconds = ports.metrics.histogram("statusmesh_quorum_operation_seconds", "Time of GLOBAL_QUORUM operations", ["kind"]);
     const time = { now: () => ports.clock.now(), monotonic: () => ports.clock.monotonic() };
     this.log = new ChangeLog(opened.state, storage, highWater, table, tree, hybridClock, options, limits, (bytes) => ports.sha256(bytes), time, this.observer());
+    // Nobody can hold anything of a log that was begun just now.
+    const isNewLog = opened.fresh || opened.doubt !== undefined;
+    this.log.anotherName = () => this.anotherName();
+    this.introduction = new Introduction(isNewLog ? [] : this.peerIds, () => {
+      this.log.anotherName = undefined;
+    });
     this.transport = ports.newTransport();
     this.historyOf = new HistoryOfDocument(storage, this.log);
     this.log.archived = (key) => this.historyOf.archivedChange(key);
@@ -234,6 +245,7 @@ export class ReplicaEngine {
     await this.transport.open(this.handler());
     // From now on it counts how long it has been without a majority.
     this.quorum.step({ kind: "tick" });
+    this.after(this.options.limits.introductionMs, () => this.introduction.giveUp());
     this.every(this.options.limits.heartbeatMs, () => this.tick());
     this.every(this.options.limits.trimEveryMs, () => void this.trimmer.run().catch((error: unknown) => this.fatal(error)));
     this.every(IDEMPOTENCY_SWEEP_MS, () => void this.log.forgetAnswers(this.ports.clock.now() - this.options.limits.idempotencyKeptMs).catch((error: unknown) => this.fatal(error)));
@@ -337,7 +349,7 @@ export class ReplicaEngine {
       admit: (hello) => this.admit(hello),
       connected: (peer, hello) => {
         this.ports.log("info", { event: "peer-up", peer }, "a peer is connected");
-        this.learn(peer, hello.status);
+        if (this.learn(peer, hello.status)) this.introduction.met(peer);
         this.replication.step({ kind: "connected", peer, status: hello.status });
         this.quorum.step({ kind: "peer", replica: peer, up: true });
         this.region.connected(peer);
@@ -403,20 +415,33 @@ export class ReplicaEngine {
     return parseVector(vector, this.options.limits.originsMax) ?? EMPTY_VECTOR;
   }
 
-  /** Notices where a peer knows more of us than our disk does. */
-  private learn(peer: string, status: Status | undefined): void {
-    if (status === undefined) return;
-    const { origin, incarnation } = this.log.state;
-    const known = status.incarnations[this.options.replica] ?? 0;
+  /** Notices where a peer knows more of us than our disk does. True if it has told what it knows, and that is not more. */
+  private learn(peer: string, status: Status | undefined): boolean {
+    if (status === undefined) return false;
+    const { replica } = this.options;
+    const { incarnation } = this.log.state;
+    const known = status.incarnations[replica] ?? 0;
     if (known > incarnation) {
       this.events.doubt(`${peer} knows a later incarnation of this replica`, known);
-      return;
+      return false;
     }
-    if ((this.parse(status.vector)[origin] ?? 0) > (this.log.vector[origin] ?? 0)) {
-      this.events.doubt(`${peer} holds more of our log than we do`, incarnation);
-      return;
+    const theirs = this.parse(status.vector);
+    for (const origin in theirs) {
+      // Of earlier lives others may hold more: this disk had lost them.
+      if (ownerOf(origin) !== replica || numberOf(origin) < incarnation || (theirs[origin] ?? 0) <= (this.log.vector[origin] ?? 0)) continue;
+      this.events.doubt(`${peer} holds more of our log than we do`, Math.max(incarnation, numberOf(origin)));
+      return false;
     }
     this.quorum.engine.observe(peer, status.incarnations[peer] ?? 0, status.position);
+    return true;
+  }
+
+  /** A name for a log that nobody knows: were this store put back again, chance keeps the next name from being the same. */
+  private anotherName(): string {
+    const { replica } = this.options;
+    const { incarnation, vector } = this.log.state;
+    const latest = Math.max(Math.floor(this.ports.clock.now()), latestNumber(replica, vector, incarnation));
+    return originOf(replica, latest + 1 + Math.floor(this.ports.random.uniform() * NAMES));
   }
 
   private hello(): Hello {
@@ -464,7 +489,7 @@ export class ReplicaEngine {
     }, (error: unknown) => this.fatal(error));
   }
 
-  /** Origins of earlier incarnations that every member holds completely: tokens need not name them any more. */
+  /** Origins that their owners write to no more, and that every member holds completely: tokens need not name them any more. */
   private retire(): void {
     const stable = this.stable();
     const held = this.log.durableVector;
@@ -472,7 +497,7 @@ export class ReplicaEngine {
     const current = new Map<string, string>([[this.options.replica, own]]);
     for (const { peer, status } of this.replication.replica.reports(this.ports.clock.monotonic())) {
       // A peer that has said nothing yet may still live under any of its origins.
-      if (status !== undefined) current.set(peer, `${peer}.${(status.incarnations[peer] ?? 0).toString(36)}`);
+      if (status !== undefined) current.set(peer, originOf(peer, latestNumber(peer, status.vector, status.incarnations[peer] ?? 0)));
     }
     const isOver = (origin: string): boolean => {
       const known = current.get(ownerOf(origin));
@@ -490,7 +515,7 @@ export class ReplicaEngine {
   // The data plane.
 
   commit(command: Command, options: CommitOptions): Promise<Committed | Fault> {
-    return this.timed(options, "write", () => this.guarded(true, () => this.commits.commit(command, options)));
+    return this.timed(options, "write", () => this.guarded(true, async () => ((await this.introduction.wait()) ? this.commits.commit(command, options) : OPENING)));
   }
 
   read<T>(query: Query<T>, options: ReadOptions): Promise<ReadResult<T> | Fault> {
@@ -654,6 +679,7 @@ export class ReplicaEngine {
   async close(): Promise<void> {
     if (this.closed) return;
     this.trimmer.stop();
+    this.introduction.close();
     this.quorum.close();
     this.sessions.close();
     this.region.close();

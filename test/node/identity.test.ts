@@ -120,6 +120,60 @@ t.test("a disk that went back in its place is noticed by what peers know, and th
   t.same(cluster.fatals, []);
 });
 
+t.test("a disk that went back in its place writes while it is cut off: no number is given to two changes, and all are kept everywhere", async (t) => {
+  await using cluster = new Cluster({ limits: { introductionMs: 100 } });
+  await cluster.start();
+  await cluster.voting();
+  await write(cluster.node("us-east"), setting("api", { name: "old" }));
+  await cluster.converged();
+  const rolledBack = await copyOf(cluster.disk("us-east-1"), "us-east-1");
+  await write(cluster.node("us-east"), setting("api", { name: "new", seen: true }));
+  await write(cluster.node("us-east"), setting("web", { name: "gone with the disk" }));
+  await cluster.converged();
+  const before = cluster.node("us-east").cluster().incarnation;
+  await cluster.stop("us-east-1");
+  cluster.disks.set("us-east-1", rolledBack);
+  cluster.isolate("us-east-1");
+  await cluster.start("us-east-1");
+  // As many as were lost and more, so that a log that went on would be no shorter than what the others hold of it.
+  for (let i = 0; i < 4; i++) await write(cluster.node("us-east"), setting(`alone-${i}`, { name: `alone ${i}` }));
+  await write(cluster.node("us-east"), setting("api", { [`alone`]: true }));
+  cluster.rejoin("us-east-1");
+  await cluster.settled("it took a new incarnation", () => cluster.nodes.get("us-east-1")?.cluster().incarnation !== before);
+  await cluster.voting();
+  await cluster.converged();
+  for (const node of cluster.nodes.values()) {
+    t.same(await read(node, "web"), { name: "gone with the disk" });
+    t.same(await read(node, "api"), { name: "new", seen: true, alone: true });
+    for (let i = 0; i < 4; i++) t.same(await read(node, `alone-${i}`), { name: `alone ${i}` });
+  }
+  t.same(cluster.fatals, []);
+});
+
+t.test("a disk that went back in its place takes no write before its peers have said what they hold", async (t) => {
+  await using cluster = new Cluster({ delayMs: 50 });
+  await cluster.start();
+  await cluster.voting();
+  await write(cluster.node("us-east"), setting("api", { name: "old" }));
+  await cluster.converged();
+  const rolledBack = await copyOf(cluster.disk("us-east-1"), "us-east-1");
+  await write(cluster.node("us-east"), setting("web", { name: "gone with the disk" }));
+  await cluster.converged();
+  await cluster.stop("us-east-1");
+  cluster.disks.set("us-east-1", rolledBack);
+  await cluster.start("us-east-1");
+  const refused = await cluster.node("us-east").commit(setting("db", { name: "too early" }), { level: "LOCAL", actor: "test" });
+  t.ok(isFault(refused) && refused.extra.outcome === "rejected", "the store is opened anew");
+  await cluster.voting();
+  await write(cluster.node("us-east"), setting("db", { name: "later" }));
+  await cluster.converged();
+  for (const node of cluster.nodes.values()) {
+    t.same(await read(node, "web"), { name: "gone with the disk" });
+    t.same(await read(node, "db"), { name: "later" });
+  }
+  t.same(cluster.fatals, []);
+});
+
 t.test("a store that lost its end takes a new incarnation before it meets anybody: what it writes alone takes nobody's number, and its clock goes on", async (t) => {
   await using cluster = new Cluster();
   await cluster.start();
