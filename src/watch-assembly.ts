@@ -53,14 +53,14 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
   const settings = { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) };
   const thread = new RunnerThread({ settings, timers, log: (event, text) => log.warn(event, text) });
   const runner = new RunnerPool({ embedded: thread, mode: config.embeddedRunner, clock, timers, log: (level, event, text) => log[level](event, text) });
-  const regions = [...new Set([region, ...Object.values(peers).filter(({ role }) => role === "region").map((peer) => peer.region)])].sort();
+  const members = new Map([[replica, region], ...Object.entries(peers).filter(([, { role }]) => role === "region").map(([id, peer]) => [id, peer.region] as const)]);
   const late = options.metrics.histogram("statusmesh_check_late_seconds", "How much later than due checks begin.", []);
   const looks = options.metrics.counter("statusmesh_checks", "Looks at targets, by what they came to.", ["state"]);
   const observe = (result: RunnerResult): void => {
     looks.add(1, result.state);
     if (result.attempt === 1) late.observe(result.lateMs / 1_000);
   };
-  const watch = new Watch({ data, clock, timers, replica, region, regions, runner, results, incidents, observe, log: (level, event, text) => log[level](event, text), onDefect });
+  const watch = new Watch({ data, clock, timers, replica, region, members, runner, results, incidents, observe, log: (level, event, text) => log[level](event, text), onDefect });
   const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.http])));
   const sealer = new Sealer({ data, clock, timers, replica, region, results, log: (level, event, text) => log[level](event, text), onDefect });
   watch.start();

@@ -90,6 +90,7 @@ export const watchLimits = {
   monitorsMax: 20_000,
   opinionAgesOutMs: 20_000,
   hearingSettlesMs: 3_000,
+  presenceSettlesMs: 8_000,
   regionStaggerMs: 1_500,
   resultsFlushMs: 1_000,
   resultsWaitingMax: 50_000,
@@ -164,6 +165,7 @@ export const sealLimits = {
 
 assert(sealLimits.recordsPerSealMax < limits.operationsMax && 2 * sealLimits.bytesPerSealMax < limits.changeBytesMax, "a seal's records must fit a change");
 assert(watchLimits.hearingSettlesMs < watchLimits.opinionAgesOutMs, "who is heard is known before opinions age out");
+assert(watchLimits.presenceSettlesMs > 3 * watchLimits.roundMs, "a region is unsettled until every replica has had rounds to notice that it came or went");
 
 // A change holds what was there before as well.
 assert(2 * alertLimits.alertsPerBatch * alertLimits.alertBytes < limits.changeBytesMax, "a batch of alerts must fit a change");

@@ -46,6 +46,7 @@ const targetOf = ({ id }: WatchedShape): string => `${id}:80`;
 
 export class Watchers {
   private readonly targets: Target[];
+  private readonly replicas: ReadonlyMap<string, string>;
   private readonly regions: readonly string[];
   private readonly disks = new Map<string, SimulatedDisk>();
   private readonly running = new Map<SimulatedProcess, Watch>();
@@ -60,7 +61,8 @@ export class Watchers {
     shape: WatchShape,
     private readonly events: { broken(replica: string, error: unknown): void; reached(what: string): void },
   ) {
-    this.regions = [...new Set(world.shape.replicas.filter(({ role }) => role === "region").map(({ region }) => region))].sort();
+    this.replicas = new Map(world.shape.replicas.filter(({ role }) => role === "region").map(({ replica, region }) => [replica, region]));
+    this.regions = [...new Set(this.replicas.values())].sort();
     this.targets = shape.monitors.map((monitor) => ({
       shape: monitor, byHand: undefined,
       outages: [...monitor.outages, ...(monitor.downFromMs === undefined ? [] : [{ fromMs: monitor.downFromMs, untilMs: Number.MAX_SAFE_INTEGER, seenFrom: this.regions }])],
@@ -95,7 +97,7 @@ export class Watchers {
       if (process.alive) this.events.broken(replica, error);
     };
     const watch = new Watch({
-      data: node, clock, timers, replica, region, regions: this.regions, incidents: { open: createIncident },
+      data: node, clock, timers, replica, region, members: this.replicas, incidents: { open: createIncident },
       results: new ResultStore(this.disk(replica).open(process), clock, timers, () => this.events.reached("watching: results could not be stored")),
       runner: {
         onResult: (listener) => {

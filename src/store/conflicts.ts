@@ -21,7 +21,7 @@ const RULES: Readonly<Record<string, Readonly<Record<string, RuleName>>>> = {
     type: "lww", interval_seconds: "lww", timeout_ms: "lww", retries: "lww", retry_delay_ms: "lww", regions: "lww", quorum: "lww", confirm_seconds: "lww", recover_seconds: "lww",
     degraded_above_ms: "lww", component_id: "lww", component_status: "lww", open_incident: "lww", depends_on: "lww", paused: "lww",
   },
-  watch: { opinion: "lww", verdict: "lww" },
+  watch: { opinion: "lww", verdict: "lww", hears: "lww" },
   webhook: { name: "lww", source: "lww", rules: "lww" },
   "alert-group": { alert: "lww", source: "lww", group_key: "lww", group_labels: "lww", external_url: "lww", receiver: "lww", truncated_alerts: "lww" },
   maintenance: { status: "lww", components: "worst", auto_in_progress: "lww", auto_completed: "lww", scheduled_for: "lww", scheduled_until: "lww" },

@@ -40,7 +40,7 @@ class World extends MergeWorld {
 
   /** What a region does in one round. */
   acts(region: Region, id = "m", present = this.present): void {
-    const surroundings = { incidents, present };
+    const surroundings = { incidents, attendance: { present, unsettled: new Set<string>() } };
     region.run(verdictCommand("default", id, surroundings), "system");
     const course = courseOf(region.snapshot, "default", id, surroundings);
     if (isFault(course)) throw new Error(course.detail);

@@ -3,20 +3,10 @@ import fc from "fast-check";
 import type { Monitor } from "../../src/features/monitors/monitor.js";
 import { NO_VERDICT, type StampedOpinion, type State, type Verdict } from "../../src/features/monitors/opinion.js";
 import { FLAPPING_HOLD_MAX_MS, judge, verdictAfter } from "../../src/features/monitors/verdict.js";
+import { LONG_AGO, monitor, phases, T0 } from "./verdict-monitor.js";
 
-const T0 = Date.UTC(2026, 0, 1);
-const LONG_AGO = T0 - 86_400_000;
 const all = new Set(["us-east", "eu-west", "ap-south"]);
 
-function monitor(over: Partial<Monitor> = {}): Monitor {
-  return {
-    page: "default", id: "m", name: "API", type: "http", target: "http://example.com", intervalMs: 30_000, timeoutMs: 1_000, retries: 0, retryDelayMs: 0, regions: null, quorum: null,
-    confirmMs: 0, recoverMs: 0, degradedAboveMs: null, componentId: null, componentStatus: "major_outage", opensIncident: true, incidentName: null, dependsOn: null, paused: false,
-    options: {}, createdAtMs: LONG_AGO, ...over,
-  };
-}
-
-const phases = { dns: null, connect: null, tls: null, first_byte: null, total: null };
 function says(region: string, state: State, since = T0, changes: readonly number[] = []): StampedOpinion {
   return { region, state, since, checkedAt: since, changes, evidence: { error: null, latency_ms: null, phases }, hlc: "0".repeat(32) };
 }
@@ -27,10 +17,11 @@ interface Case {
   readonly opinions: readonly StampedOpinion[];
   readonly monitor?: Partial<Monitor>;
   readonly present?: ReadonlySet<string>;
+  readonly unsettled?: readonly string[];
   readonly before?: Verdict;
   readonly nowMs?: number;
 }
-const judged = ({ opinions, monitor: over = {}, present = all, before = up, nowMs = T0 + 1_000 }: Case) => judge({ monitor: monitor(over), opinions, present, before, nowMs });
+const judged = ({ opinions, monitor: over = {}, present = all, unsettled = [], before = up, nowMs = T0 + 1_000 }: Case) => judge({ monitor: monitor(over), opinions, present, unsettled: new Set(unsettled), before, nowMs });
 
 t.test("one region of three that sees a target down convinces nobody", async (t) => {
   t.match(judged({ opinions: [says("us-east", "down"), says("eu-west", "up", LONG_AGO), says("ap-south", "up", LONG_AGO)] }), { state: "up" });
@@ -51,6 +42,23 @@ t.test("a region that is absent or cannot tell does not count, also not towards 
   t.match(judged({ present: new Set(["us-east"]), opinions }), { state: "down" });
   t.match(judged({ opinions: [says("us-east", "down"), says("eu-west", "unknown"), says("ap-south", "unknown")] }), { state: "down" });
   t.match(judged({ opinions: [says("us-east", "unknown"), says("eu-west", "unknown")] }), { state: "unknown" });
+});
+
+t.test("no outage ends or begins because of a region that went or came a moment ago", async (t) => {
+  const opinions = [says("us-east", "down"), says("eu-west", "down"), says("ap-south", "up", LONG_AGO)];
+  const without = new Set(["us-east", "ap-south"]);
+  t.match(judged({ opinions, before: down, present: without, unsettled: ["eu-west"] }), { state: "down", since: LONG_AGO });
+  t.match(judged({ opinions, before: down, present: without }), { state: "up" }, "once it has been away for a while, it does");
+  t.match(judged({ opinions, unsettled: ["eu-west"] }), { state: "up" });
+  t.match(judged({ opinions }), { state: "down" });
+});
+
+t.test("what holds whichever of the unsettled regions count is not held up", async (t) => {
+  const opinions = [says("us-east", "down"), says("eu-west", "up"), says("ap-south", "down")];
+  t.match(judged({ opinions, unsettled: ["eu-west"] }), { state: "down" });
+  const four = [says("us-east", "down"), says("eu-west", "up"), says("ap-south", "up"), says("sa-east", "down")];
+  const present = new Set([...all, "sa-east"]);
+  t.match(judged({ opinions: four, present, before: down, unsettled: ["eu-west", "sa-east"] }), { state: "down" }, "another may count only the one that sees it down");
 });
 
 t.test("a region that has not looked yet is waited for, and not for ever", async (t) => {

@@ -16,14 +16,14 @@ import type { ComponentStatusName } from "../../store/resource-schemas.js";
 import { createUpdate } from "../../store/timeline-commands.js";
 import { MONITOR, monitorOf, type Monitor } from "./monitor.js";
 import { opinionsOf, verdictIn, watchKey, type Evidence, type StampedOpinion, type Verdict } from "./opinion.js";
+import type { Attendance } from "./presence.js";
 import { judge, verdictAfter } from "./verdict.js";
 
 export type { IncidentRoom };
 
 export interface Surroundings {
   readonly incidents: IncidentRoom;
-  /** Regions whose opinions are fresh. */
-  readonly present: ReadonlySet<string>;
+  readonly attendance: Attendance;
 }
 
 /** Outages whose incidents are looked at again once the monitor is up. */
@@ -58,7 +58,7 @@ export function courseOf(snapshot: Snapshot, page: string, id: string, surroundi
   const monitor = monitorOf(document);
   const opinions = opinionsOf(watch);
   const before = verdictIn(watch);
-  const judgement = judge({ monitor, opinions, present: surroundings.present, before, nowMs: snapshot.atMs });
+  const judgement = judge({ monitor, opinions, ...surroundings.attendance, before, nowMs: snapshot.atMs });
   const after = verdictAfter(before, judgement);
   const settled = settle(snapshot, monitor, after, surroundings);
   if (isFault(settled)) return settled;

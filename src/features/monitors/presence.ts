@@ -1,9 +1,13 @@
 /**
  * Which regions are there, so that their opinions are fresh.
  *
- * A replica hears its peers directly. That alone would set two regions at odds where a single link is cut: one counts a
- * region that the other does not. So each region also writes down whom it hears, when that changes
- * (`~/watch/<region>`, registers `hears.<region>`), and a region is present if it is heard by any that is.
+ * A replica hears its peers directly. That alone would set two replicas at odds where a single link is cut: one counts a region
+ * that the other does not. So each replica also writes down whom it hears (`~/watch/<region>`, section `replica-<name>`, register
+ * `hears`), and a region is present if a chain of such statements leads from here to one of its replicas.
+ *
+ * Invariants:
+ *  1. A replica goes by what it writes for others, not by what it alone knows: replicas that can reach each other differ only for as long as a statement is on its way.
+ *  2. A region that came or went within the last `presenceSettlesMs` is unsettled: that time is longer than the one of 1, and no verdict may hang on it.
  */
 import { keyOf } from "../../core/document.js";
 import { watchLimits } from "../../core/limits.js";
@@ -12,58 +16,91 @@ import { Draft } from "../../store/document-reader.js";
 import { changeOf, SYSTEM } from "../../store/resource.js";
 import { WATCH } from "./opinion.js";
 
-const HEARS = "hears.";
+const SECTION = "replica-";
+
+/** Replicas that watch, and the region of each. */
+export type Members = ReadonlyMap<string, string>;
+
+export interface Attendance {
+  /** Regions whose opinions are fresh. */
+  readonly present: ReadonlySet<string>;
+  /** Regions that came or went so lately that other replicas may not know it yet. */
+  readonly unsettled: ReadonlySet<string>;
+}
+
+interface Heard {
+  /** What has held for long enough to be said. */
+  said: boolean;
+  now: boolean;
+  sinceMs: number;
+}
+
+interface Seat {
+  lastHeardMs: number;
+  isPresent: boolean;
+  turnedMs: number;
+}
 
 export class Presence {
-  private readonly lastHeardMs = new Map<string, number>();
-  private heard = "";
-  private heardSinceMs = 0;
+  private readonly peers = new Map<string, Heard>();
+  private readonly seats = new Map<string, Seat>();
 
+  /** Times are those of a clock that never goes back. */
   constructor(
-    private readonly region: string,
-    private readonly regions: readonly string[],
+    private readonly replica: string,
+    private readonly members: Members,
     startMs: number,
   ) {
     // Before the links are up, nobody is taken for absent.
-    for (const region of regions) this.lastHeardMs.set(region, startMs);
-  }
-
-  /** Regions that this replica has a link to, and its own. */
-  direct(cluster: ClusterStatus): Set<string> {
-    return new Set([this.region, ...cluster.peers.filter(({ state }) => state !== "down").map(({ region }) => region)]);
-  }
-
-  /** `nowMs`: a clock that never goes back. */
-  update(direct: ReadonlySet<string>, written: ReadonlyMap<string, ReadonlySet<string>>, nowMs: number): ReadonlySet<string> {
-    const reached = new Set(direct);
-    for (const region of reached) for (const other of written.get(region) ?? []) if (region !== this.region) reached.add(other);
-    for (const region of reached) this.lastHeardMs.set(region, nowMs);
-    return new Set(this.regions.filter((region) => nowMs - (this.lastHeardMs.get(region) ?? Number.NEGATIVE_INFINITY) <= watchLimits.opinionAgesOutMs));
-  }
-
-  /** True once whom this region hears has been the same for a moment. */
-  isSettled(direct: ReadonlySet<string>, nowMs: number): boolean {
-    const heard = [...direct].sort().join();
-    if (heard !== this.heard) {
-      this.heard = heard;
-      this.heardSinceMs = nowMs;
+    for (const [peer, region] of members) {
+      if (peer !== replica) this.peers.set(peer, { said: true, now: true, sinceMs: startMs });
+      this.seats.set(region, { lastHeardMs: startMs, isPresent: true, turnedMs: Number.NEGATIVE_INFINITY });
     }
-    return nowMs - this.heardSinceMs >= watchLimits.hearingSettlesMs;
+  }
+
+  /** Other replicas that this one hears, each as it has been for a moment: what it says to the others. */
+  hearing(cluster: Pick<ClusterStatus, "peers">, nowMs: number): ReadonlySet<string> {
+    const linked = new Set(cluster.peers.filter(({ state }) => state !== "down").map(({ replica }) => replica));
+    for (const [peer, heard] of this.peers) {
+      if (heard.now !== linked.has(peer)) {
+        heard.now = linked.has(peer);
+        heard.sinceMs = nowMs;
+      }
+      if (nowMs - heard.sinceMs >= watchLimits.hearingSettlesMs) heard.said = heard.now;
+    }
+    return new Set([...this.peers].filter(([, { said }]) => said).map(([peer]) => peer));
+  }
+
+  /** `written`: whom each of the other replicas says it hears. */
+  update(hearing: ReadonlySet<string>, written: ReadonlyMap<string, ReadonlySet<string>>, nowMs: number): Attendance {
+    const reached = new Set([this.replica, ...hearing]);
+    for (const replica of reached) if (replica !== this.replica) for (const other of written.get(replica) ?? []) reached.add(other);
+    for (const replica of reached) {
+      const seat = this.seats.get(this.members.get(replica) ?? "");
+      if (seat !== undefined) seat.lastHeardMs = nowMs;
+    }
+    for (const seat of this.seats.values()) {
+      const isPresent = nowMs - seat.lastHeardMs <= watchLimits.opinionAgesOutMs;
+      if (isPresent !== seat.isPresent) seat.turnedMs = nowMs;
+      seat.isPresent = isPresent;
+    }
+    const regions = (which: (seat: Seat) => boolean): Set<string> => new Set([...this.seats].filter(([, seat]) => which(seat)).map(([region]) => region));
+    return { present: regions(({ isPresent }) => isPresent), unsettled: regions(({ turnedMs }) => nowMs - turnedMs < watchLimits.presenceSettlesMs) };
   }
 }
 
-/** Whom each region says it hears. */
-export function hearingOf(snapshot: Snapshot, regions: readonly string[]): Map<string, Set<string>> {
-  const written = new Map<string, Set<string>>();
-  for (const region of regions) {
-    const document = snapshot.document(keyOf(SYSTEM, WATCH, region));
-    if (document !== undefined) written.set(region, new Set(document.fields("", HEARS).filter((field) => document.value(field) === true).map((field) => field.slice(HEARS.length))));
+/** Whom each replica says it hears. */
+export function hearingOf(snapshot: Snapshot, members: Members): Map<string, ReadonlySet<string>> {
+  const written = new Map<string, ReadonlySet<string>>();
+  for (const [replica, region] of members) {
+    const said = snapshot.document(keyOf(SYSTEM, WATCH, region))?.value("hears", SECTION + replica);
+    if (Array.isArray(said)) written.set(replica, new Set(said.filter((name) => typeof name === "string")));
   }
   return written;
 }
 
-/** Writes down whom a region hears, where that is another than what stands there. */
-export function hearingCommand(region: string, regions: readonly string[], direct: ReadonlySet<string>): Command {
+/** Writes down whom a replica hears. */
+export function hearingCommand(replica: string, region: string, hearing: ReadonlySet<string>): Command {
   const key = keyOf(SYSTEM, WATCH, region);
   return {
     name: "watch.hearing", subject: key,
@@ -71,7 +108,9 @@ export function hearingCommand(region: string, regions: readonly string[], direc
       const document = snapshot.document(key);
       const draft = new Draft(document);
       if (document === undefined) draft.create();
-      for (const other of regions) if (other !== region) draft.set(HEARS + other, direct.has(other));
+      const section = SECTION + replica;
+      if (document?.section(section) === undefined) draft.create(section);
+      draft.set("hears", [...hearing].sort(), section);
       return { changes: changeOf(key, draft) };
     },
     answer: () => ({ status: 204, body: null }),
@@ -79,6 +118,6 @@ export function hearingCommand(region: string, regions: readonly string[], direc
 }
 
 /** True if `hearingCommand` would write something. */
-export function hearingDiffers(written: ReadonlySet<string> | undefined, region: string, regions: readonly string[], direct: ReadonlySet<string>): boolean {
-  return written === undefined || regions.some((other) => other !== region && written.has(other) !== direct.has(other));
+export function hearingDiffers(written: ReadonlySet<string> | undefined, hearing: ReadonlySet<string>): boolean {
+  return written === undefined || written.size !== hearing.size || [...hearing].some((replica) => !written.has(replica));
 }

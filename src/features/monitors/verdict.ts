@@ -6,7 +6,9 @@
  *  2. Nobody's opinion counts who is absent, who says that it cannot tell, or who does not watch this monitor.
  *  3. A region that is present and was not yet able to say anything counts among those of whom a majority is needed; of a
  *     heartbeat only the regions that it calls can ever say anything.
- *  4. `since` is when the last of the regions that were needed came to its opinion, not when somebody noticed.
+ *  4. No verdict hangs on a region that came or went so lately that other replicas may not know it yet: one would end an
+ *     outage with the opinions with which another begins the next.
+ *  5. `since` is when the last of the regions that were needed came to its opinion, not when somebody noticed.
  */
 import type { Monitor } from "./monitor.js";
 import type { State, StampedOpinion, Verdict } from "./opinion.js";
@@ -16,6 +18,8 @@ export interface VerdictInput {
   readonly opinions: readonly StampedOpinion[];
   /** Regions whose opinions are fresh. */
   readonly present: ReadonlySet<string>;
+  /** Regions that came or went lately: others may not count the same of them yet. */
+  readonly unsettled: ReadonlySet<string>;
   readonly before: Verdict;
   /** ms since the epoch. */
   readonly nowMs: number;
@@ -79,8 +83,25 @@ function flappingHoldMs(input: VerdictInput): number {
 }
 
 const SEVERITY: Readonly<Record<State, number>> = { up: 0, unknown: 0, degraded: 1, down: 2 };
+const SEVERITIES = [...new Set(Object.values(SEVERITY))];
 
+/** The verdict, unless it hangs on a region that is unsettled: then the one before stays. */
 export function judge(input: VerdictInput): Judgement {
+  const judgement = judgementOf(input);
+  const { before, opinions, present, unsettled } = input;
+  if (judgement.state === before.state || unsettled.size === 0) return judgement;
+  const settled = [...present].filter((region) => !unsettled.has(region));
+  const severity = (region: string): number => SEVERITY[opinions.find((opinion) => opinion.region === region)?.state ?? "up"];
+  // What some replica may count: those of the unsettled regions that see it worse than others, or better, in the extreme all or none.
+  const counts = SEVERITIES.flatMap((bound) => [
+    [...unsettled].filter((region) => severity(region) >= bound),
+    [...unsettled].filter((region) => severity(region) < bound),
+  ]);
+  const isPlain = counts.every((counted) => judgementOf({ ...input, present: new Set([...settled, ...counted]) }).state === judgement.state);
+  return isPlain ? judgement : { state: before.state, since: before.since, dueAtMs: null };
+}
+
+function judgementOf(input: VerdictInput): Judgement {
   const { monitor, before, nowMs } = input;
   const stay = (dueAtMs: number | null): Judgement => ({ state: before.state, since: before.since, dueAtMs });
   if (monitor.paused) return before.state === "unknown" ? stay(null) : { state: "unknown", since: nowMs, dueAtMs: null };

@@ -15,7 +15,7 @@ import { HeartbeatWatch } from "./heartbeat.js";
 import { MONITOR, monitorOf, type Monitor } from "./monitor.js";
 import { opinionCommand } from "./opinion-command.js";
 import { opinionsOf, watchKey, type Opinion, type StampedOpinion, type State } from "./opinion.js";
-import { hearingCommand, hearingDiffers, hearingOf, Presence } from "./presence.js";
+import { hearingCommand, hearingDiffers, hearingOf, Presence, type Attendance, type Members } from "./presence.js";
 import type { ResultStore } from "./results.js";
 import type { RunnerResult, RunnerTask } from "./runner.js";
 
@@ -32,8 +32,8 @@ export interface WatchParts {
   readonly timers: Timers;
   readonly replica: string;
   readonly region: string;
-  /** All regions, this one among them. */
-  readonly regions: readonly string[];
+  /** All replicas that watch, this one among them, and their regions. */
+  readonly members: Members;
   readonly runner: RunnerPort;
   readonly results: ResultStore;
   readonly incidents: IncidentRoom;
@@ -74,7 +74,7 @@ export class Watch {
   private readonly writing = new Set<string>();
   private readonly heartbeats: HeartbeatWatch;
   private readonly presence: Presence;
-  private present: ReadonlySet<string>;
+  private attendance: Attendance;
   private rank = 0;
   /** Other replicas of this region that are there. */
   private siblings: readonly string[] = [];
@@ -85,8 +85,8 @@ export class Watch {
   private stopped = false;
 
   constructor(private readonly parts: WatchParts) {
-    this.presence = new Presence(parts.region, parts.regions, parts.clock.monotonic());
-    this.present = new Set(parts.regions);
+    this.presence = new Presence(parts.replica, parts.members, parts.clock.monotonic());
+    this.attendance = { present: new Set(parts.members.values()), unsettled: new Set() };
     this.heartbeats = new HeartbeatWatch(parts.results, parts.clock.now());
     parts.runner.onResult((result) => this.hear(result));
   }
@@ -200,19 +200,17 @@ export class Watch {
 
   /** Who is there, and where this region stands among those that act. */
   private async lookAround(now: number): Promise<void> {
-    const { data, region, regions } = this.parts;
+    const { clock, data, members, region, replica } = this.parts;
     const cluster = data.cluster();
-    const direct = this.presence.direct(cluster);
+    const hearing = this.presence.hearing(cluster, now);
     this.siblings = cluster.peers.filter((peer) => peer.region === region && peer.state === "up").map(({ replica }) => replica);
-    const read = await data.read({ documents: [], render: (snapshot) => hearingOf(snapshot, regions) }, { level: "LOCAL" });
-    const written = isFault(read) ? new Map<string, Set<string>>() : read.value;
-    const present = this.presence.update(direct, written, now);
-    if ([...present].sort().join() !== [...this.present].sort().join()) for (const entry of this.watched.values()) entry.dueAtMs = this.parts.clock.now();
-    this.present = present;
-    this.rank = [...direct].sort().indexOf(region);
-    if (regions.length > 1 && this.presence.isSettled(direct, now) && this.isResponsible(`hearing ${region}`) && hearingDiffers(written.get(region), region, regions, direct)) {
-      await this.commit(hearingCommand(region, regions, direct));
-    }
+    const read = await data.read({ documents: [], render: (snapshot) => hearingOf(snapshot, members) }, { level: "LOCAL" });
+    const written = isFault(read) ? new Map<string, ReadonlySet<string>>() : read.value;
+    const attendance = this.presence.update(hearing, written, now);
+    if (!isDeepStrictEqual(attendance, this.attendance)) for (const entry of this.watched.values()) entry.dueAtMs = clock.now();
+    this.attendance = attendance;
+    this.rank = [...new Set([region, ...[...hearing].map((peer) => members.get(peer) ?? region)])].sort().indexOf(region);
+    if (members.size > 1 && hearingDiffers(written.get(replica), hearing)) await this.commit(hearingCommand(replica, region, hearing));
   }
 
   /** Of the living replicas of this region one has each monitor (rendezvous hashing). */
@@ -286,7 +284,7 @@ export class Watch {
   /** Does what the verdicts of these monitors ask for; regions after the first leave it some time. */
   private async evaluate(keys: readonly string[]): Promise<void> {
     const { clock, data, incidents } = this.parts;
-    const surroundings: Surroundings = { incidents, present: this.present };
+    const surroundings: Surroundings = { incidents, attendance: this.attendance };
     for (let from = 0; from < keys.length; from += watchLimits.slice) {
       const slice = keys.slice(from, from + watchLimits.slice);
       const courses = await data.read({
@@ -326,7 +324,7 @@ export class Watch {
   private async watchHeartbeats(): Promise<void> {
     for (const [key, entry] of this.watched) {
       if (entry.monitor.type !== "heartbeat" || !this.isMine(entry, key)) continue;
-      const others = entry.opinions.filter(({ region, state }) => region !== this.parts.region && state === "up" && this.present.has(region));
+      const others = entry.opinions.filter(({ region, state }) => region !== this.parts.region && state === "up" && this.attendance.present.has(region));
       const opinion = await this.heartbeats.judge(key, entry.monitor, others.length > 0, this.parts.clock.now());
       if (opinion === undefined || opinion.state === entry.own) continue;
       if (opinion.state !== "up") this.parts.results.append({ key, at: opinion.checkedAt, state: opinion.state, latency_ms: null, phases: NO_PHASES, error: opinion.evidence.error, attempt: 1, isFinal: true });
