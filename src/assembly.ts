@@ -62,7 +62,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const node = await ReplicaNode.start({
     replica: config.replica, region: config.region, role: config.role, voter: config.voter, clusterId: config.clusterId, membership: membershipHash(config),
     peers: Object.fromEntries(Object.entries(config.peers).map(([id, { region, role, voter }]) => [id, { region, role, voter }])),
-    antiEntropyIntervalMs: config.antiEntropyIntervalMs, limits: { ...builtInLimits, ...config.limits } as Limits, genesis,
+    pages: config.pages, antiEntropyIntervalMs: config.antiEntropyIntervalMs, limits: { ...builtInLimits, ...config.limits } as Limits, genesis,
   }, {
     openStorage: async () => {
       if (opened) await storage.reopen();

@@ -46,6 +46,8 @@ export interface Config {
   /** Absolute path of the data folder. */
   readonly data: string;
   readonly peers: Readonly<Record<string, PeerConfig>>;
+  /** The pages that an edge keeps; empty: all. */
+  readonly pages: readonly string[];
   readonly antiEntropyIntervalMs: number;
   readonly clusterId: string;
   readonly allowPrivateTargets: boolean;
@@ -91,11 +93,13 @@ const ROOT_KEY_LENGTH_MAX = 512;
 const IDENTIFIER = /^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$/;
 const IDENTIFIER_SAYS = "1 to 48 lower-case letters, digits and hyphens, with no hyphen at either end";
 const CLUSTER_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** As `features/pages` takes them. */
+const PAGE_ID = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const INTERVAL_MS_MIN = 100;
 const INTERVAL_MS_MAX = 24 * 3_600_000;
 
 const SETTINGS = [
-  "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "peers", "antiEntropyIntervalMs", "clusterId",
+  "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "peers", "pages", "antiEntropyIntervalMs", "clusterId",
   "allowPrivateTargets", "tls", "rateLimit", "cors", "canaries", "embeddedRunner", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
 ] as const;
 
@@ -145,6 +149,7 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   const embeddedRunner = reader.choice("embeddedRunner", EMBEDDED_RUNNER, "yield");
   const logLevel = reader.choice("logLevel", LOG_LEVELS, "info");
   const limits = limitsOf(reader);
+  const pages = pagesOf(reader, role);
   const drafts = peersOf(reader);
   const votes = votersOf(reader, { replica, region, role }, drafts);
   refuseDuplicates(reader, { replica, http, mesh }, drafts);
@@ -155,7 +160,16 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
     peers[id] = { region: draft.region, role: draft.role, mesh: draft.mesh, http: draft.http, voter: votes.has(id) };
   }
   const voter = votes.has(replica);
-  return { replica, region, role, voter, http, mesh, data, peers, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel };
+  return { replica, region, role, voter, http, mesh, data, peers, pages, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel };
+}
+
+/** The pages that an edge is told to keep. A region keeps all: what it left out, nobody else would have to have. */
+function pagesOf(reader: SettingReader, role: Role): readonly string[] {
+  const pages = reader.texts("pages");
+  if (pages.length > 0 && role !== "edge") reader.fault("pages: only an edge keeps some pages; a region keeps all.");
+  if (pages.length > builtInLimits.keptPagesMax) reader.fault(`pages: at most ${builtInLimits.keptPagesMax} can be named.`);
+  for (const page of pages) if (!PAGE_ID.test(page)) reader.fault(`pages: "${page}" is no page id.`);
+  return [...new Set(pages)].sort();
 }
 
 function publicCachingOf(reader: SettingReader): Config["publicCaching"] {
@@ -272,7 +286,7 @@ function refuseDuplicates(
 /** Bounds that are part of the contract or of the format, or that others than the replica's engine hold to. */
 const FIXED_LIMITS: ReadonlySet<string> = new Set([
   "changeBytesMax", "operationsMax", "jsonDepthMax", "originsMax", "requestBodyBytes", "automergeCacheDocuments", "linkOutboxBytes", "messageBytesMax",
-  "reconnectMinMs", "reconnectMaxMs", "sessionTokenBytes", "sessionWaitMaxMs", "quorumTimeoutMinMs", "quorumTimeoutMaxMs", "idempotencyKeptMs",
+  "reconnectMinMs", "reconnectMaxMs", "keptPagesMax", "sessionTokenBytes", "sessionWaitMaxMs", "quorumTimeoutMinMs", "quorumTimeoutMaxMs", "idempotencyKeptMs",
 ]);
 
 function limitsOf(reader: SettingReader): Readonly<Record<LimitName, number>> {

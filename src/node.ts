@@ -29,6 +29,8 @@ export interface NodeOptions extends MemberOptions {
   /** Hash over the configured members; unequal ones refuse each other. */
   readonly membership: string;
   readonly peers: Readonly<Record<string, MemberOptions>>;
+  /** Ids of the pages that this replica keeps; absent or empty: all. */
+  readonly pages?: readonly string[];
   readonly antiEntropyIntervalMs: number;
   readonly limits: Limits;
   /** Documents that every replica of a new cluster makes for itself. */
@@ -249,6 +251,11 @@ export class ReplicaNode implements DataPlane {
     }
     if (this.lastStatus === undefined) throw new Error("the replica has not been opened");
     return this.lastStatus;
+  }
+
+  holdsPage(page: string): boolean {
+    // While the store is opened anew, the answer is that it is not there.
+    return this.engine?.holdsPage(page) ?? true;
   }
 
   private degraded(status: ClusterStatus): ClusterStatus {

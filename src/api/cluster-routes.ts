@@ -15,6 +15,7 @@ const peer = Type.Object({
   oldest_unacknowledged_ms: Type.Number(),
   vector,
   merkle_root: nullable(Type.String()),
+  pages: nullable(Type.Array(Type.String(), { description: "The pages that it keeps; null: all." })),
   in_sync: Type.Boolean(),
   clock_offset_ms: nullable(Type.Number()),
 });
@@ -23,6 +24,7 @@ const cluster = Type.Object({
   replica: Type.String(),
   region: Type.String(),
   role: Type.String(),
+  pages: nullable(Type.Array(Type.String(), { description: "The pages that it keeps; null: all." })),
   incarnation: Type.Integer(),
   voting: Type.Boolean(),
   vector,

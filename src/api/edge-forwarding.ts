@@ -1,5 +1,5 @@
 /**
- * What an edge hands to a region: every write, and reads at a quorum level. It goes to the nearest region by measured round trip, and to the
+ * What an edge hands to a region: every write, reads at a quorum level, and all that is asked of pages that it does not hold. It goes to the nearest region by measured round trip, and to the
  * next one where that does not answer. An edge never writes and never counts.
  *
  * A write that is tried at a second region must not take effect twice: one without an `Idempotency-Key` gets one here.
@@ -12,6 +12,8 @@ import { limits } from "../core/limits.js";
 import { apiLimits } from "./api-limits.js";
 import type { EdgeConfig } from "./api-config.js";
 import { FORWARDED_HEADER, outlineOf, relay } from "./forwarding.js";
+import { sendProblem } from "./problem.js";
+import { readingOf } from "./route-call.js";
 
 const WAY_MS = 1_000;
 
@@ -32,6 +34,18 @@ export class EdgeForwarding {
     return options.level !== "LOCAL" || (request.method !== "GET" && request.method !== "HEAD");
   }
 
+  /** True for what is asked of a page that is not held here. */
+  lacks(request: FastifyRequest): boolean {
+    const page = (request.params as { readonly page?: string } | null)?.page;
+    return page !== undefined && request.reading !== null && !this.ports.data.holdsPage(page);
+  }
+
+  /** Has a region answer what is asked of a page that is not held here. */
+  async answerOther(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const fault = isStream(request) ? new Fault("page-not-held", "This edge does not hold the page, and passes no streams on.", { retryAfterSeconds: 5 }) : await this.carry(request, reply, readingOf(request));
+    if (fault !== undefined) sendProblem(reply, fault);
+  }
+
   /** Has a region answer. A Fault if none does. */
   async carry(request: FastifyRequest, reply: FastifyReply, options: ReadOptions): Promise<Fault | undefined> {
     const isWrite = request.method !== "GET" && request.method !== "HEAD";
@@ -49,6 +63,7 @@ export class EdgeForwarding {
       relay(reply, answer);
       return undefined;
     }
+    if (!isWrite && options.level === "LOCAL") return new Fault("page-not-held", "This edge does not hold the page, and reaches no region that does.", { retryAfterSeconds: 5 });
     return new Fault("read-only", "This edge reaches no region: it serves what it holds, and takes no writes.", {
       retryAfterSeconds: 5, ...(isWrite ? { outcome: isTried ? ("unknown" as const) : ("rejected" as const) } : {}),
     });
@@ -71,6 +86,11 @@ export class EdgeForwarding {
       .sort((a, b) => rank(a) - rank(b) || (a.replica < b.replica ? -1 : 1))
       .map(({ replica }) => replica);
   }
+}
+
+/** Event streams never end, so they cannot be passed on as a whole. */
+function isStream({ routeOptions, headers: { accept } }: FastifyRequest): boolean {
+  return routeOptions.url === "/pages/:page/events" || (routeOptions.url?.endsWith("/events") === true && accept?.includes("text/event-stream") === true);
 }
 
 /** Those that are suspected of being gone come after all others. */

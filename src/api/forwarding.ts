@@ -15,8 +15,12 @@ const HOPS_HEADER = "statusmesh-hops";
 /** While two regions race, a write may follow the winner from one to the other; its operation id keeps it from taking effect twice. */
 const HOPS_MAX = 4;
 const OPERATION = /^[A-Za-z0-9_-]{1,64}$/;
-const PASSED_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "session-token", "session-wait", "consistency-level", "quorum-timeout"] as const;
-const ANSWER_HEADERS = ["content-type", "etag", "location", "session-token", "consistency-level", "idempotent-replayed", "retry-after"] as const;
+const PASSED_HEADERS = ["accept", "accept-language", "if-modified-since", "authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "session-token", "session-wait", "consistency-level", "quorum-timeout"] as const;
+const ANSWER_HEADERS = [
+  "content-type", "etag", "location", "session-token", "consistency-level", "idempotent-replayed", "retry-after",
+  // Of public answers.
+  "access-control-allow-origin", "cache-control", "cache-tag", "content-language", "content-security-policy", "last-modified", "referrer-policy", "surrogate-key", "vary",
+] as const;
 /** Beyond what the operation itself may take, for the way there and back. */
 const WAY_MS = 1_000;
 

@@ -29,6 +29,7 @@ export const PROBLEMS: Readonly<Record<FaultCode, Kind>> = {
   "quorum-unavailable": { status: 503, title: "No quorum of regions", explanation: "GLOBAL_QUORUM needs a majority of the regions, and none answered in time. For writes `outcome` tells: `rejected`, nothing was written and nothing will be; `unknown`, it was proposed and may yet be decided, so read at GLOBAL_QUORUM before trying again, or repeat with the same `Idempotency-Key`." },
   "local-quorum-unavailable": { status: 503, title: "No quorum in the region", explanation: "LOCAL_QUORUM needs a majority of this region's replicas, and none answered in time. `outcome` reads as for GLOBAL_QUORUM." },
   "read-only": { status: 503, title: "Replica is read-only", explanation: "This replica cannot write durably (its disk is full or damaged). Write in another region." },
+  "page-not-held": { status: 503, title: "Page is not held here", explanation: "This edge keeps other pages only (or has not fetched this one yet), and no region that it reaches could answer in its place. Ask a region, or another edge." },
   overloaded: { status: 503, title: "Overloaded", explanation: "The replica has more to do than it can. Wait as long as `Retry-After` says." },
   internal: { status: 500, title: "Internal error", explanation: "Something failed that should not have. The request id in `instance` finds it in the logs." },
 };

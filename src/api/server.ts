@@ -110,6 +110,13 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     perAddress: new RateLimit(config.requestsPerAddress, "address"),
     perKey: new RateLimit(config.requestsPerKey, "key"),
   });
+  const edge = config.edge === undefined || ports.forwarder === undefined ? undefined : new EdgeForwarding({ data, forwarder: ports.forwarder, random: ports.random }, config.edge);
+  if (edge !== undefined) {
+    app.addHook("preHandler", (request, reply, done) => {
+      if (edge.lacks(request)) edge.answerOther(request, reply).catch((error: unknown) => void reply.send(error));
+      else done();
+    });
+  }
   clusterGauges(ports.metrics, data);
   await app.register(documentation, { version: config.version, requestsPerAddress: config.requestsPerAddress, routes });
 
@@ -125,7 +132,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     data, clock, random: ports.random, hasher, authenticator,
     forwarding: ports.forwarder === undefined ? undefined : new Forwarding(ports.forwarder, config.voters),
     publisher, cutOff, streams,
-    edge: config.edge === undefined || ports.forwarder === undefined ? undefined : new EdgeForwarding({ data, forwarder: ports.forwarder, random: ports.random }, config.edge),
+    edge,
     componentHistory: history,
   });
   const context: RouteContext = answers;

@@ -151,5 +151,7 @@ export interface AntiEntropy {
   session: number;
   /** The sender of this message is the session's initiator. */
   fromInitiator: boolean;
+  /** In the initiator's messages: the pages that it keeps. The session is about them and about what belongs to no page; empty: about everything. */
+  pages: string[];
   body: AntiEntropyBody | undefined;
 }

@@ -4,7 +4,7 @@ import type { AntiEntropy, AntiEntropyBody, DocumentChange, DocumentVector, Want
 /** The encoded size of a message, bytes. */
 export function messageBytes(message: AntiEntropy): number {
   const body = message.body === undefined ? 0 : nested(bodyBytes(message.body));
-  return number(message.session) + flag(message.fromInitiator) + body;
+  return number(message.session) + flag(message.fromInitiator) + sum(message.pages, listedText) + body;
 }
 
 /** The encoded size of the entry of one document in a message that lists vectors. */

@@ -6,7 +6,8 @@
  *  2. Whatever the responder held when it compared its root, the initiator holds after a round that reports `complete`.
  *  3. Nothing is ever taken away: a deleted document is a state with a tombstone that travels like any other.
  *  4. Nothing that a peer sends makes `step` throw; a malformed message ends its session and is counted.
- *  5. Writes may go on meanwhile: a round repairs at least what differed when it was compared, and says at its end
+ *  5. Who keeps some pages only asks about those, and answers nobody who asks about more.
+ *  6. Writes may go on meanwhile: a round repairs at least what differed when it was compared, and says at its end
  *     whether the roots were equal then.
  * Source: Merkle trees for anti-entropy as in DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store", 2007.
  */
@@ -25,6 +26,8 @@ import { answerQuestion, Responder } from "./anti-entropy-responder.js";
 import { messageBytes } from "./anti-entropy-size.js";
 import { Malformed, type SessionDoor } from "./anti-entropy-transfer.js";
 import { assert } from "./errors.js";
+import { ALL_PAGES, KeptPages } from "./kept-pages.js";
+import type { MerkleTree } from "./merkle.js";
 
 interface Session<Side> {
   readonly id: SessionId;
@@ -41,6 +44,8 @@ export class AntiEntropyEngine {
   /** Malformed messages met so far. */
   malformed = 0;
   /** By peer: at most one in each direction. */
+  /** The last part of the tree that a session was about: as long as nothing changes, the next question finds it. */
+  private part: { readonly pages: string; readonly root: Uint8Array; readonly tree: MerkleTree } | undefined;
   private readonly initiated = new Map<string, Session<Initiator>>();
   private readonly responding = new Map<string, Session<Responder>>();
   private effects: AntiEntropyEffect[] = [];
@@ -48,6 +53,8 @@ export class AntiEntropyEngine {
   constructor(
     private readonly sight: AntiEntropySight,
     private readonly bounds: AntiEntropyBounds = ANTI_ENTROPY_BOUNDS,
+    /** What this replica keeps, and so asks for. */
+    private readonly kept: KeptPages = ALL_PAGES,
   ) {}
 
   /** Sessions under way, as initiator or responder. */
@@ -108,17 +115,45 @@ export class AntiEntropyEngine {
       bounds: this.bounds,
       emit: (effect) => this.effects.push(effect),
       send: (body) => {
-        const message = { session: number, fromInitiator, body };
+        const message = { session: number, fromInitiator, pages: this.pagesNamed(fromInitiator), body };
         count(messageBytes(message));
         this.effects.push({ kind: "send", to: peer, message });
       },
     };
   }
 
+  /** Every message of an initiator says what its session is about: a responder keeps nothing of the comparison. */
+  private pagesNamed(fromInitiator: boolean): string[] {
+    return fromInitiator ? [...this.kept.ids] : [];
+  }
+
+  /** What is compared with one who keeps those pages; undefined if that is more than is kept here. */
+  private sightOf(asked: KeptPages): AntiEntropySight | undefined {
+    if (!this.kept.covers(asked)) return undefined;
+    if (asked.all) return this.sight;
+    const { sight } = this;
+    const partOf = (): MerkleTree => this.partOf(asked);
+    return {
+      get tree() {
+        return partOf();
+      },
+      replicaVector: () => sight.replicaVector(),
+      documentVector: (key) => (asked.keeps(key) ? sight.documentVector(key) : undefined),
+      hash: (text) => sight.hash(text),
+    };
+  }
+
+  private partOf(asked: KeptPages): MerkleTree {
+    const pages = asked.ids.join(" ");
+    const root = this.sight.tree.root();
+    if (this.part?.pages !== pages || !this.part.root.every((byte, i) => byte === root[i])) this.part = { pages, root, tree: this.sight.tree.restrictedTo((key) => asked.keeps(key)) };
+    return this.part.tree;
+  }
+
   private receive(from: string, message: AntiEntropy, nowMs: number): void {
     const { session: number, body } = message;
     if (body === undefined || !Number.isInteger(number) || number < 1 || number > NUMBER_MAX) this.malformed++;
-    else if (message.fromInitiator === true) this.respond(from, number, body, nowMs);
+    else if (message.fromInitiator === true) this.respond(from, number, new KeptPages(message.pages), body, nowMs);
     else this.hear(from, message, body, nowMs);
   }
 
@@ -150,18 +185,23 @@ export class AntiEntropyEngine {
   }
 
   /** A message of an initiator. */
-  private respond(from: string, number: number, body: AntiEntropyBody, nowMs: number): void {
-    const answer = answerQuestion(body, number, this.sight, this.bounds);
+  private respond(from: string, number: number, asked: KeptPages, body: AntiEntropyBody, nowMs: number): void {
+    const sight = this.sightOf(asked);
+    if (sight === undefined) {
+      this.sendEnded(from, number, false, "keeps other pages only");
+      return;
+    }
+    const answer = answerQuestion(body, number, sight, this.bounds);
     if (answer instanceof Malformed) {
       this.refuse(from, number, answer);
       return;
     }
     if (answer !== undefined) {
-      this.effects.push({ kind: "send", to: from, message: { session: number, fromInitiator: false, body: answer } });
+      this.effects.push({ kind: "send", to: from, message: { session: number, fromInitiator: false, pages: [], body: answer } });
       return;
     }
     const running = this.responding.get(from);
-    if (body.$case === "vectors") this.open(from, number, body.value, nowMs);
+    if (body.$case === "vectors") this.open(from, number, sight, body.value, nowMs);
     else if (running?.number !== number) {
       // The session was given up here (a restart, a timeout): say so, rather than let the initiator wait. Progress of one that
       // is done comes late and means nothing.
@@ -173,7 +213,7 @@ export class AntiEntropyEngine {
     }
   }
 
-  private open(from: string, number: number, vectors: Extract<AntiEntropyBody, { $case: "vectors" }>["value"], nowMs: number): void {
+  private open(from: string, number: number, sight: AntiEntropySight, vectors: Extract<AntiEntropyBody, { $case: "vectors" }>["value"], nowMs: number): void {
     if (this.responding.get(from)?.number === number) {
       this.refuse(from, number, new Malformed("sends its vectors twice"));
       return;
@@ -181,7 +221,7 @@ export class AntiEntropyEngine {
     const id = `<${from}/${number}`;
     const side = new Responder(
       number,
-      this.sight,
+      sight,
       this.door(id, from, number, false, () => undefined),
     );
     const session = { id, peer: from, number, side, movedAtMs: nowMs };
@@ -204,7 +244,7 @@ export class AntiEntropyEngine {
   }
 
   private sendEnded(to: string, number: number, fromInitiator: boolean, reason: string): void {
-    this.effects.push({ kind: "send", to, message: { session: number, fromInitiator, body: { $case: "ended", value: { reason } } } });
+    this.effects.push({ kind: "send", to, message: { session: number, fromInitiator, pages: this.pagesNamed(fromInitiator), body: { $case: "ended", value: { reason } } } });
   }
 
   /** An answer of the host; one to a session that is over is dropped. */

@@ -11,7 +11,7 @@ export interface FaultDetail {
 export const FAULT_CODES = [
   "malformed", "unauthorized", "forbidden", "not-found", "conflict", "precondition-failed", "payload-too-large",
   "unsupported-media-type", "invalid", "too-many-requests", "method-not-allowed", "idempotency-key-reused",
-  "session-behind", "quorum-unavailable", "local-quorum-unavailable", "read-only", "overloaded", "internal",
+  "session-behind", "quorum-unavailable", "local-quorum-unavailable", "read-only", "page-not-held", "overloaded", "internal",
 ] as const;
 export type FaultCode = (typeof FAULT_CODES)[number];
 

@@ -34,6 +34,8 @@ export const limits = {
   logEntriesKept: 20_000,
   logEntriesMax: 500_000,
   trimEveryMs: 2_000,
+  /** Pages that an edge may be told to keep. */
+  keptPagesMax: 1_000,
   logBytesMax: 1024 * 1024 * 1024,
   heartbeatMs: 250,
   suspectAfterMs: 1_500,

@@ -106,6 +106,10 @@ export class MerkleTree {
   private place(key: string, digest: Uint8Array): void {
     const leaf = this.leafHash(key, digest);
     assert(leaf.length === NODE_BYTES, "a leaf has 16 bytes");
+    this.putLeaf(key, leaf);
+  }
+
+  private putLeaf(key: string, leaf: Uint8Array): void {
     const bucket = bucketOf(key);
     let slot = this.slotOf(key, bucket);
     if (slot === NONE) {
@@ -165,6 +169,16 @@ export class MerkleTree {
         this.shortNode(depth, child, salt, digests, offset);
     }
     return digests;
+  }
+
+  /** A tree of those documents that `takes` names, with the leaves that they have here. Looks at every document. */
+  restrictedTo(takes: (key: string) => boolean): MerkleTree {
+    this.settle();
+    const part = new MerkleTree(this.leafHash);
+    for (const [slot, key] of this.keys.entries()) {
+      if (key !== undefined && takes(key)) part.putLeaf(key, this.leaves.slice(slot * NODE_BYTES, (slot + 1) * NODE_BYTES));
+    }
+    return part;
   }
 
   /** Keys of the documents below a node, in no order that means anything. */

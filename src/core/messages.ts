@@ -20,6 +20,8 @@ export interface Hello {
   /** The origin of this incarnation's own log. */
   origin: string;
   status: Status | undefined;
+  /** The pages that the sender keeps, with all that belongs to no page; empty: everything. */
+  pages: string[];
 }
 
 /** What a replica says of itself in handshakes and heartbeats. */

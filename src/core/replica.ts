@@ -8,7 +8,9 @@
  *  3. A replica pushes its own origin to everybody; entries of other origins go only to those that ask (they have no link to
  *     the owner, or it does not deliver).
  *  4. What a peer cannot take from the log (it lies at or below our floor) is left to anti-entropy, which the peer starts.
+ *  5. A replica that keeps some pages only passes entries of others by: nobody takes it for a source, and it is none.
  */
+import { ALL_PAGES, type KeptPages } from "./kept-pages.js";
 import type { Limits } from "./limits.js";
 import type { Entry, Heartbeat, Message, Status } from "./messages.js";
 import { copyVector, dominates, EMPTY_VECTOR, isOrigin, joinInto, parseVector, surplus, type MutableVector, type Vector } from "./vector.js";
@@ -16,6 +18,7 @@ import { sometimes } from "./sometimes.js";
 
 /** What replication may ask, synchronously, of the replica that it lives in. */
 export interface ReplicaHost {
+  readonly kept: KeptPages;
   /** What is durable here. */
   durableVector(): Vector;
   floor(): Vector;
@@ -33,7 +36,7 @@ export interface PlacedEntry extends Entry {
 }
 
 export type ReplicaEvent =
-  | { readonly kind: "connected"; readonly peer: string; readonly status: Status | undefined }
+  | { readonly kind: "connected"; readonly peer: string; readonly status: Status | undefined; readonly kept: KeptPages }
   | { readonly kind: "disconnected"; readonly peer: string }
   | { readonly kind: "heartbeat"; readonly peer: string; readonly heartbeat: Heartbeat }
   | { readonly kind: "ack"; readonly peer: string; readonly vector: Vector; readonly consumedBytes: number }
@@ -63,6 +66,8 @@ export type ReplicaEffect =
 interface Link {
   readonly peer: string;
   connected: boolean;
+  /** What the peer said that it keeps when it was last connected. */
+  kept: KeptPages;
   status: Status | undefined;
   vector: MutableVector;
   floor: Vector;
@@ -95,6 +100,7 @@ interface Link {
 export interface LinkReport {
   readonly peer: string;
   readonly connected: boolean;
+  readonly kept: KeptPages;
   readonly status: Status | undefined;
   readonly vector: Vector;
   readonly rttMs: number | undefined;
@@ -150,7 +156,7 @@ export class Replica {
   private onLink(link: Link, event: Exclude<ReplicaEvent, { kind: "tick" | "flushed" }>, now: number, effects: ReplicaEffect[]): void {
     switch (event.kind) {
       case "connected":
-        Object.assign(link, newLink(link.peer), { connected: true, vector: link.vector, heartbeatReceivedAt: now, lastEntriesAt: now });
+        Object.assign(link, newLink(link.peer), { connected: true, kept: event.kept, vector: link.vector, heartbeatReceivedAt: now, lastEntriesAt: now });
         this.learn(link, event.status);
         link.vector = copyVector(this.parse(event.status?.vector));
         this.rewind(link, link.vector, effects);
@@ -238,13 +244,13 @@ export class Replica {
     }
   }
 
-  /** True if the peer has trimmed something that we lack. */
+  /** True if the peer has trimmed something that we lack, and can give it. */
   private behindFloor(link: Link): boolean {
-    return !dominates(this.host.durableVector(), link.floor);
+    return link.kept.covers(this.host.kept) && !dominates(this.host.durableVector(), link.floor);
   }
 
   private eligible(link: Link, origin: string): boolean {
-    return origin === this.host.ownOrigin() || link.relay.has(origin);
+    return origin === this.host.ownOrigin() || (this.host.kept.all && link.relay.has(origin));
   }
 
   /** Starts sending anew from just beyond `vector`. */
@@ -360,6 +366,7 @@ export class Replica {
   private relayWanted(link: Link): string[] {
     const held = this.host.durableVector();
     const wanted: string[] = [];
+    if (!link.kept.all) return wanted;
     for (const origin in link.vector) {
       if ((link.vector[origin] ?? 0) <= (held[origin] ?? 0) && !this.isCutOff(origin)) continue;
       const owner = this.links.get(ownerOf(origin));
@@ -405,11 +412,16 @@ export class Replica {
     return this.links.get(peer)?.vector ?? EMPTY_VECTOR;
   }
 
-  /** What the peers are known to hold, joined. */
+  /** What those of the peers that keep everything are known to hold, joined. */
   peersHold(): MutableVector {
     const joined = copyVector(EMPTY_VECTOR);
-    for (const link of this.links.values()) joinInto(joined, link.vector);
+    for (const link of this.links.values()) if (link.kept.all) joinInto(joined, link.vector);
     return joined;
+  }
+
+  /** What a peer said that it keeps. */
+  keptBy(peer: string): KeptPages {
+    return this.links.get(peer)?.kept ?? ALL_PAGES;
   }
 
   isConnected(peer: string): boolean {
@@ -436,7 +448,7 @@ export class Replica {
       const unacknowledgedChanges = surplus(held, link.vector);
       const oldest = unacknowledgedChanges === 0 ? undefined : this.marks.find((mark) => !dominates(link.vector, mark.vector));
       return {
-        peer: link.peer, connected: link.connected, status: link.status, vector: link.vector, rttMs: link.rttMs, clockOffsetMs: link.clockOffsetMs,
+        peer: link.peer, connected: link.connected, kept: link.kept, status: link.status, vector: link.vector, rttMs: link.rttMs, clockOffsetMs: link.clockOffsetMs,
         heardAt: link.heartbeatReceivedAt, unacknowledgedChanges, oldestUnacknowledgedMs: oldest === undefined ? 0 : Math.max(0, now - oldest.at),
       };
     });
@@ -477,7 +489,7 @@ function isCurrent({ peer, status }: Link, origin: string): boolean {
 
 function newLink(peer: string): Link {
   return {
-    peer, connected: false, status: undefined, vector: copyVector(EMPTY_VECTOR), floor: EMPTY_VECTOR, sent: copyVector(EMPTY_VECTOR), cursor: undefined,
+    peer, connected: false, kept: ALL_PAGES, status: undefined, vector: copyVector(EMPTY_VECTOR), floor: EMPTY_VECTOR, sent: copyVector(EMPTY_VECTOR), cursor: undefined,
     ticket: 0, reading: false, refused: false, sentBytes: 0, consumedByPeer: 0, consumed: 0, consumedTold: 0, ackDue: false, lastPushAt: 0, lastEntriesAt: 0,
     lastWantAt: 0, relay: new Set(), heartbeatReceivedAt: 0, heartbeatSentAt: 0, rttMs: undefined, clockOffsetMs: undefined,
   };

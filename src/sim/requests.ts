@@ -45,7 +45,7 @@ const WAY_MS = 1_000;
 const STATUSES: Readonly<Record<FaultCode, number>> = {
   malformed: 400, unauthorized: 401, forbidden: 403, "not-found": 404, "method-not-allowed": 405, conflict: 409, "precondition-failed": 412, "payload-too-large": 413,
   "unsupported-media-type": 415, invalid: 422, "idempotency-key-reused": 422, "too-many-requests": 429, "session-behind": 503, "quorum-unavailable": 503,
-  "local-quorum-unavailable": 503, "read-only": 503, overloaded: 503, internal: 500,
+  "local-quorum-unavailable": 503, "read-only": 503, "page-not-held": 503, overloaded: 503, internal: 500,
 };
 
 type Reply = Answer | Fault;

@@ -56,7 +56,7 @@ export class AntiEntropyRunner {
       },
       hash: ports.hash,
     };
-    this.engine = new AntiEntropyEngine(sight, { ...ANTI_ENTROPY_BOUNDS, originsMax: limits.originsMax, changeBytesMax: limits.changeBytesMax });
+    this.engine = new AntiEntropyEngine(sight, { ...ANTI_ENTROPY_BOUNDS, originsMax: limits.originsMax, changeBytesMax: limits.changeBytesMax }, log.kept);
   }
 
   /** One round with a peer; a round that is under way is joined. */
@@ -147,6 +147,7 @@ export class AntiEntropyRunner {
   /** Why a change does not belong where the peer put it. */
   private misfit(document: string, origin: string, seq: number, change: Change): string | undefined {
     if (change.document !== document) return "belongs to another document";
+    if (!this.log.kept.keeps(document)) return "is of a page that is not kept here";
     if (!isOrigin(origin)) return "has no origin";
     return (change.version !== undefined) === (origin === "~") && (change.version ?? seq) === seq ? undefined : "does not match its place";
   }
@@ -155,8 +156,8 @@ export class AntiEntropyRunner {
     const round = this.rounds.get(report.peer);
     const { peerVectorAtStart } = report;
     const isBehind = report.complete && peerVectorAtStart !== undefined && !dominates(this.log.vector, this.ports.floorOf(report.peer));
-    // Without its answers its vector is not taken over: being behind its floor, we come back for both.
-    if (isBehind && (await this.ports.copyAnswers(report.peer))) {
+    // Without its answers its vector is not taken over: being behind its floor, we come back for both. An edge for some pages answers no writes.
+    if (isBehind && (!this.log.kept.all || (await this.ports.copyAnswers(report.peer)))) {
       this.log.adopt(peerVectorAtStart);
       await this.log.batch.flushed();
       this.ports.adopted(report.peer);

@@ -8,12 +8,14 @@
  *  3. `durableVector` never runs ahead of the disk; acknowledgements and messages carry nothing else.
  *  4. A change takes effect on its document once, however many logs or repairs bring it.
  *  5. Where somebody may hold more of our log than we do, nothing is appended to it: what we write begins another one.
- *  6. The high-water mark never runs ahead of the disk, and is never behind what was acknowledged.
+ *  6. An entry of a page that is not kept here is passed by: the vector counts it, nothing of it is stored.
+ *  7. The high-water mark never runs ahead of the disk, and is never behind what was acknowledged.
  */
 import { CHAIN, decodeChange, encodeChange, type Change, type IdempotencyRecord, type Operation } from "../core/change.js";
 import { encodeSection, type Dot } from "../core/document.js";
 import { assert } from "../core/errors.js";
 import type { HybridClock } from "../core/hlc.js";
+import type { KeptPages } from "../core/kept-pages.js";
 import type { Limits } from "../core/limits.js";
 import type { Entry } from "../core/messages.js";
 import type { HighWater, HighWaterMark, Storage, StorageWrite } from "../core/ports.js";
@@ -112,6 +114,7 @@ export class ChangeLog {
     readonly merkle: MerkleUpkeep,
     readonly clock: HybridClock,
     private readonly identity: { readonly region: string; readonly replica: string },
+    readonly kept: KeptPages,
     private readonly limits: Limits,
     private readonly identify: Identify,
     private readonly time: { now(): number; monotonic(): number },
@@ -241,8 +244,21 @@ export class ChangeLog {
     this.enter(entry.origin, entry.seq, entry.body, entry.checksum, change);
   }
 
+  /** Counts a peer's entry, which is the next of its origin, as seen: its document is not kept here. */
+  pass({ origin, seq }: Entry): void {
+    assert(!this.kept.all && seq === (this.state.vector[origin] ?? 0) + 1, "only who keeps some pages passes entries by, without a gap");
+    this.state.vector[origin] = seq;
+    this.batch.touch(1);
+  }
+
   /** Logs a peer's entry that cannot be applied, as it came, so that the link goes on. */
   quarantine(entry: Entry): void {
+    if (!this.kept.all) {
+      // Nobody knows what page it is of, and those who keep everything have it.
+      this.state.quarantined++;
+      this.pass(entry);
+      return;
+    }
     this.batch.put(keyspace.quarantine(entry.origin, entry.seq), entry.body);
     this.state.quarantined++;
     this.log(entry.origin, entry.seq, entry.body, entry.checksum, QUARANTINED, { origin: entry.origin, seq: entry.seq });
@@ -425,7 +441,7 @@ export class ChangeLog {
    */
   originate(document: string, operations: readonly Operation[], hlc: string): void {
     const known = this.table.find(document);
-    if (known !== undefined && Object.keys(known.vector).length > 0) return;
+    if ((known !== undefined && Object.keys(known.vector).length > 0) || !this.kept.keeps(document)) return;
     const change: Change = { document, hlc, region: "genesis", replica: "genesis", actor: "system", context: EMPTY_VECTOR, operations };
     const body = encodeChange(change);
     const identity = this.checksum(body);

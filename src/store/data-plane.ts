@@ -160,6 +160,9 @@ export interface PeerStatus {
   readonly oldest_unacknowledged_ms: number;
   readonly vector: Vector;
   readonly merkle_root: string | null;
+  /** The pages that it keeps, where those are not all. */
+  readonly pages: readonly string[] | null;
+  /** What it holds is what this replica holds, of the pages that both keep. */
   readonly in_sync: boolean;
   readonly clock_offset_ms: number | null;
 }
@@ -168,6 +171,8 @@ export interface ClusterStatus {
   readonly replica: string;
   readonly region: string;
   readonly role: string;
+  /** The pages that it keeps, where those are not all. */
+  readonly pages: readonly string[] | null;
   readonly incarnation: number;
   readonly voting: boolean;
   readonly vector: Vector;
@@ -210,6 +215,8 @@ export interface DataPlane {
   /** The current session token of this replica. */
   token(): string;
   cluster(): ClusterStatus;
+  /** True if all of a page is here that the session token says. An edge may keep some pages only. */
+  holdsPage(page: string): boolean;
   /** One round with every peer that is up; resolves when it is over. */
   antiEntropy(): Promise<readonly AntiEntropyPeerReport[]>;
 }

@@ -8,6 +8,7 @@
  */
 import { DIGEST_BYTES, DocumentState, parseKey, type Dot, type Stamp } from "../core/document.js";
 import { hlcMs } from "../core/hlc.js";
+import { NO_PAGE } from "../core/kept-pages.js";
 import type { Storage } from "../core/ports.js";
 import { EMPTY_VECTOR, type MutableVector, type Vector } from "../core/vector.js";
 import { pageRules, shownIn, type PageRules } from "./conflicts.js";
@@ -17,9 +18,6 @@ import type { Move } from "./list-positions.js";
 
 /** Types listed newest first; the others go by (position, id). */
 const NEWEST_FIRST: ReadonlySet<string> = new Set(["incident", "maintenance"]);
-
-/** Partition of what belongs to no page: the pages themselves, and keys. */
-export const SYSTEM_PARTITION = "~";
 
 export interface DocumentRecord extends DocumentHeader {
   readonly partition: string;
@@ -399,7 +397,7 @@ function shared(stamp: Stamp | null): Stamp | null {
 }
 
 function isPage(record: DocumentRecord): boolean {
-  return record.partition === SYSTEM_PARTITION && record.type === "page";
+  return record.partition === NO_PAGE && record.type === "page";
 }
 
 function rulesIn(state: DocumentState): PageRules {

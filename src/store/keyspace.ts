@@ -18,6 +18,9 @@ export const keyspace = {
   /** Format of the store and whose it is; written once. */
   sentinel: "m/sentinel",
 
+  /** Which pages are kept here, where not all are. */
+  pages: "m/pages",
+
   header: (document: string) => `d/${document}`,
   headers: withPrefix("d/"),
   documentOfHeader: (key: string) => key.slice(2),

@@ -7,16 +7,19 @@
  *     takes a new incarnation and origin.
  *  2. The clock begins beyond every stamp that the store or its high-water mark knows.
  *  3. Records that are not what was written make the start fail; nothing is repaired by guessing.
+ *  4. Where pages are to be kept that were not, the vector begins anew, so that it never counts what was passed by.
  */
 import { HLC_ZERO, laterHlc, type HybridClock } from "../core/hlc.js";
+import type { KeptPages } from "../core/kept-pages.js";
 import type { MerkleTree } from "../core/merkle.js";
-import { StorageDamage, type HighWater, type HighWaterMark, type Storage } from "../core/ports.js";
+import { StorageDamage, type HighWater, type HighWaterMark, type Storage, type StorageWrite } from "../core/ports.js";
 import { freshState, type QuorumState, type Slot } from "../core/quorum.js";
 import { latestNumber, originOf } from "../core/replica.js";
 import { copyVector, EMPTY_VECTOR } from "../core/vector.js";
 import { decodeArrivals } from "./arrivals.js";
 import { highWaterOf, type LogState } from "./change-log.js";
 import type { DocumentTable } from "./document-table.js";
+import { common, coverageOfFresh, decodeCoverage, dropBodies, encodeCoverage, type PageCoverage } from "./page-coverage.js";
 import { keyspace } from "./keyspace.js";
 import { decodeSlot } from "./quorum-coordinator.js";
 import { sometimes } from "../core/sometimes.js";
@@ -39,9 +42,12 @@ export interface Opened {
   readonly fresh: boolean;
   /** Why the store may not be the one that this replica left. */
   readonly doubt: string | undefined;
+  readonly coverage: PageCoverage;
 }
 
 export interface RecoveryOptions {
+  /** The pages that this replica is to keep. */
+  readonly kept: KeptPages;
   readonly replica: string;
   readonly clusterId: string;
   readonly witness: string;
@@ -86,13 +92,44 @@ async function open(storage: Storage, mark: HighWater | undefined, table: Docume
   await verify(storage, state, options.verifyBytesMax);
   if (sentinel.witness !== options.witness) sometimes("recovery: the folder is a copy");
   const root = Buffer.from(tree.root()).toString("hex");
+  const stored = decodeCoverage(await storage.get(keyspace.pages));
+  const widened = !stored.kept.covers(options.kept);
   const doubt = options.doubt
     ?? (sentinel.witness === options.witness ? undefined : "the data folder is a copy of the one that this replica left")
     ?? fallenBelow(state, mark)
-    ?? (root === state.merkleRoot ? undefined : "documents are missing from the store");
+    ?? (root === state.merkleRoot ? undefined : "documents are missing from the store")
+    ?? (widened ? "pages are to be kept that were not" : undefined);
   const quorumState = loadQuorum(await storage.get(keyspace.quorum));
-  if (doubt !== undefined || quorumState === undefined) return renew(storage, { ...state, ...beyond(state, mark), merkleRoot: root }, mark, quorumState, options, doubt ?? "the store has lost its voting record");
-  return { state, quorumState, slots: await loadSlots(storage), fresh: false, doubt: undefined };
+  const narrowed = await dropStrays(storage, { ...state, merkleRoot: root }, table, tree, stored, options.kept);
+  const coverage: PageCoverage = { kept: options.kept, whole: common(stored.whole, options.kept) };
+  if (doubt !== undefined || quorumState === undefined) {
+    const begun = widened ? { ...narrowed, vector: copyVector(EMPTY_VECTOR), floor: copyVector(EMPTY_VECTOR), tail: state.head + 1 } : narrowed;
+    const also = widened ? [...(await arrivalsDeleted(storage)), { put: keyspace.pages, value: encodeCoverage(coverage) }] : [];
+    return renew(storage, { ...begun, ...beyond(state, mark) }, mark, quorumState, options, doubt ?? "the store has lost its voting record", coverage, also);
+  }
+  return { state: narrowed, quorumState, slots: await loadSlots(storage), fresh: false, doubt: undefined, coverage };
+}
+
+/** The order of arrival, in which what was passed by does not stand, is of no use to a log that begins anew. */
+async function arrivalsDeleted(storage: Storage): Promise<StorageWrite[]> {
+  const writes: StorageWrite[] = [];
+  for await (const page of storage.scan(keyspace.allArrivals)) for (const [key] of page) writes.push({ del: key });
+  return writes;
+}
+
+/** Takes out what belongs to pages that are not kept any more. That they are not is durable first; what a crash leaves of them, the next start finds. */
+async function dropStrays(storage: Storage, state: LogState, table: DocumentTable, tree: MerkleTree, stored: PageCoverage, kept: KeptPages): Promise<LogState> {
+  if (kept.all) return state;
+  if (!kept.covers(stored.kept)) await storage.write([{ put: keyspace.pages, value: encodeCoverage({ kept: common(stored.kept, kept), whole: common(stored.whole, kept) }) }]);
+  await dropBodies(storage, kept);
+  const strays = [...table.records.values()].filter(({ key }) => !kept.keeps(key));
+  for (const record of strays) {
+    tree.remove(record.key);
+    table.revert(record, undefined);
+  }
+  const left: LogState = { ...state, merkleRoot: Buffer.from(tree.root()).toString("hex") };
+  if (strays.length > 0) await storage.write([...strays.map(({ key }) => ({ del: keyspace.header(key) })), { put: keyspace.state, value: encode(left) }]);
+  return left;
 }
 
 /** Why the store may have lost what it had acknowledged. */
@@ -116,29 +153,33 @@ async function fresh(storage: Storage, mark: HighWater | undefined, options: Rec
     ...beyond({ batches: 0, hlc: HLC_ZERO }, mark), logBytes: 0, votes: 0, quarantined: 0, merkleRoot: "0".repeat(32),
   };
   const quorumState = freshState(options.replica, incarnation, mark === undefined);
-  await begin(storage, state, quorumState, options, []);
-  return { state, quorumState, slots: [], fresh: true, doubt: undefined };
+  const coverage = coverageOfFresh(options.kept);
+  await begin(storage, state, quorumState, options, [], options.kept.all ? [] : [{ put: keyspace.pages, value: encodeCoverage(coverage) }]);
+  return { state, quorumState, slots: [], fresh: true, doubt: undefined, coverage };
 }
 
-/** The same documents under a new incarnation: the old votes are void, the old log is closed. */
-async function renew(storage: Storage, old: LogState, mark: HighWater | undefined, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string): Promise<Opened> {
+/** The same documents under a new incarnation: the old votes are void, the old log is closed. `also`: goes into the same batch. */
+async function renew(
+  storage: Storage, old: LogState, mark: HighWater | undefined, quorum: QuorumState | undefined, options: RecoveryOptions, doubt: string, coverage: PageCoverage, also: readonly StorageWrite[],
+): Promise<Opened> {
   sometimes("recovery: a new incarnation was begun");
   const known = Math.max(options.above, latestNumber(options.replica, old.vector, old.incarnation), mark?.incarnation ?? 0, quorum?.incarnations[options.replica] ?? 0);
   const incarnation = Math.max(known + 1, Math.floor(options.nowMs));
   const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };
   const quorumState: QuorumState = { ...freshState(options.replica, incarnation, false), incarnations: { ...quorum?.incarnations, [options.replica]: incarnation }, rejoined: { ...quorum?.rejoined } };
   const slots = await loadSlots(storage);
-  await begin(storage, state, quorumState, options, slots.map(([document]) => document));
-  return { state, quorumState, slots: [], fresh: false, doubt };
+  await begin(storage, state, quorumState, options, slots.map(([document]) => document), also);
+  return { state, quorumState, slots: [], fresh: false, doubt, coverage };
 }
 
-async function begin(storage: Storage, state: LogState, quorumState: QuorumState, options: RecoveryOptions, voidSlots: readonly string[]): Promise<void> {
+async function begin(storage: Storage, state: LogState, quorumState: QuorumState, options: RecoveryOptions, voidSlots: readonly string[], also: readonly StorageWrite[]): Promise<void> {
   const sentinel: Sentinel = { format: FORMAT, replica: options.replica, clusterId: options.clusterId, witness: options.witness };
   await storage.write([
     { put: keyspace.sentinel, value: encode(sentinel) },
     { put: keyspace.state, value: encode(state) },
     { put: keyspace.quorum, value: encode(quorumState) },
     ...voidSlots.map((document) => ({ del: keyspace.slot(document) })),
+    ...also,
   ]);
 }
 

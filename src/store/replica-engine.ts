@@ -6,6 +6,7 @@ import type { Dot } from "../core/document.js";
 import { Fault } from "../core/errors.js";
 import { encodeHlc, HybridClock } from "../core/hlc.js";
 import type { Limits } from "../core/limits.js";
+import { KeptPages } from "../core/kept-pages.js";
 import { degradation, peerState, type PeerHealth } from "../core/membership.js";
 import { MerkleTree } from "../core/merkle.js";
 import type { Hello, Message, Status } from "../core/messages.js";
@@ -29,6 +30,7 @@ import type { Histogram, Metrics } from "./metrics.js";
 import type { LogItem } from "./page-events.js";
 import { QuorumCoordinator } from "./quorum-coordinator.js";
 import { ReadPath } from "./read.js";
+import { encodeCoverage } from "./page-coverage.js";
 import { recover, type Opened } from "./recovery.js";
 import { RegionQuorum } from "./region-quorum.js";
 import { Replication } from "./replication.js";
@@ -50,6 +52,8 @@ export interface EngineOptions extends EngineMember {
   readonly clusterId: string;
   readonly membership: string;
   readonly peers: Readonly<Record<string, EngineMember>>;
+  /** Ids of the pages that this replica keeps; absent or empty: all. */
+  readonly pages?: readonly string[];
   readonly antiEntropyIntervalMs: number;
   readonly limits: Limits;
 }
@@ -110,6 +114,11 @@ export class ReplicaEngine {
   private readonly timers = new Set<Timer>();
   private readonly peerIds: readonly string[];
   private readonly needsAntiEntropy = new Set<string>();
+  private readonly kept: KeptPages;
+  /** The pages of which all is here that the vector says; those that were added last may still be on their way. */
+  private whole: KeptPages;
+  /** What regions held when they were first heard: once all of it is here, the pages that were added are whole. */
+  private readonly wholeAt = new Map<string, Vector>();
   private retired: ReadonlySet<string> = new Set();
   private tokenOf: { vector: Vector; retired: ReadonlySet<string>; text: string } | undefined;
   private operations = 0;
@@ -136,7 +145,7 @@ export class ReplicaEngine {
     const node = Buffer.from(ports.sha256(encoder.encode(`${options.clusterId}/${options.replica}`))).toString("hex").slice(0, 12);
     const clock = new HybridClock(node);
     const opened = await recover(storage, highWater, table, tree, clock, {
-      replica: options.replica, clusterId: options.clusterId, witness, doubt: doubt?.reason, above: doubt?.above ?? 0, nowMs: ports.clock.now(), verifyBytesMax: limits.startVerifyBytes,
+      kept: new KeptPages(options.pages ?? []), replica: options.replica, clusterId: options.clusterId, witness, doubt: doubt?.reason, above: doubt?.above ?? 0, nowMs: ports.clock.now(), verifyBytesMax: limits.startVerifyBytes,
     });
     const engine = new ReplicaEngine(options, ports, store, table, tree, clock, opened, events);
     flushedBatch = () => engine.log.batch.flushedBatch;
@@ -157,12 +166,14 @@ export class ReplicaEngine {
     const { limits, peers } = options;
     this.storage = storage;
     this.peerIds = Object.keys(peers).sort();
+    this.kept = opened.coverage.kept;
+    this.whole = opened.coverage.whole;
     if (opened.fresh || opened.doubt !== undefined) for (const peer of this.peerIds) this.needsAntiEntropy.add(peer);
     this.instance = Buffer.from(ports.random.bytes(6)).toString("hex");
     this.fsyncSeconds = ports.metrics.histogram("statusmesh_batch_fsync_seconds", "Time to make one batch durable");
     this.quorumSeconds = ports.metrics.histogram("statusmesh_quorum_operation_seconds", "Time of GLOBAL_QUORUM operations", ["kind"]);
     const time = { now: () => ports.clock.now(), monotonic: () => ports.clock.monotonic() };
-    this.log = new ChangeLog(opened.state, storage, highWater, table, tree, hybridClock, options, limits, (bytes) => ports.sha256(bytes), time, this.observer());
+    this.log = new ChangeLog(opened.state, storage, highWater, table, tree, hybridClock, options, opened.coverage.kept, limits, (bytes) => ports.sha256(bytes), time, this.observer());
     // Nobody can hold anything of a log that was begun just now.
     const isNewLog = opened.fresh || opened.doubt !== undefined;
     this.log.anotherName = () => this.anotherName();
@@ -291,6 +302,22 @@ export class ReplicaEngine {
     this.replication.step({ kind: "tick" });
     this.antiEntropyRunner.tick();
     this.retire();
+    this.completePages();
+  }
+
+  /** The pages that were added are whole once all is here that most of the regions held when they were first heard: one alone may have come back empty. */
+  private completePages(): void {
+    if (this.whole.covers(this.kept)) return;
+    const regions = this.peerIds.filter((id) => this.options.peers[id]?.role === "region").length;
+    if (2 * this.wholeAt.size <= regions || ![...this.wholeAt.values()].every((vector) => dominates(this.log.durableVector, vector))) return;
+    this.whole = this.kept;
+    this.log.batch.put(keyspace.pages, encodeCoverage({ kept: this.kept, whole: this.kept }));
+    this.ports.log("info", { event: "pages-whole", pages: this.kept.ids }, "all pages that this edge keeps are here");
+  }
+
+  /** True if a page's documents are here as far as the vector says. */
+  holdsPage(page: string): boolean {
+    return this.whole.keepsPartition(page);
   }
 
   private scheduleAntiEntropy(): void {
@@ -350,7 +377,8 @@ export class ReplicaEngine {
       connected: (peer, hello) => {
         this.ports.log("info", { event: "peer-up", peer }, "a peer is connected");
         if (this.learn(peer, hello.status)) this.introduction.met(peer);
-        this.replication.step({ kind: "connected", peer, status: hello.status });
+        this.replication.step({ kind: "connected", peer, status: hello.status, kept: new KeptPages(hello.pages) });
+        if (this.options.peers[peer]?.role === "region" && !this.wholeAt.has(peer)) this.wholeAt.set(peer, this.parse(hello.status?.vector));
         this.quorum.step({ kind: "peer", replica: peer, up: true });
         this.region.connected(peer);
         // What a peer holds in no log (documents that it made for itself, what it trimmed) comes only so.
@@ -448,7 +476,7 @@ export class ReplicaEngine {
     const { options } = this;
     return {
       clusterId: options.clusterId, protocolVersion: PROTOCOL_VERSION, replica: options.replica, region: options.region, role: options.role,
-      membership: options.membership, incarnation: this.log.state.incarnation, origin: this.log.state.origin, status: this.status(),
+      membership: options.membership, incarnation: this.log.state.incarnation, origin: this.log.state.origin, status: this.status(), pages: [...this.kept.ids],
     };
   }
 
@@ -460,13 +488,16 @@ export class ReplicaEngine {
     if (hello.protocolVersion !== PROTOCOL_VERSION) return `it speaks protocol version ${hello.protocolVersion}, not ${PROTOCOL_VERSION}`;
     if (hello.region !== peer.region || hello.role !== peer.role) return `it says region ${hello.region} and role ${hello.role}, configured are ${peer.region} and ${peer.role}`;
     if (hello.membership !== options.membership) return "its region files name other members than ours";
+    if (hello.pages.length > options.limits.keptPagesMax) return `it names more than ${options.limits.keptPagesMax} pages`;
+    if (hello.pages.length > 0 && hello.role !== "edge") return "it keeps some pages only, and is no edge";
     return undefined;
   }
 
   private status(): Status {
     const { state } = this.log;
     return {
-      vector: this.toldVector(), floor: copyVector(state.floor), incarnations: { ...this.quorum.engine.state.incarnations, [this.options.replica]: state.incarnation },
+      // What is not kept here is nothing that a peer could fetch: nobody must wait for it.
+      vector: this.toldVector(), floor: this.kept.all ? copyVector(state.floor) : {}, incarnations: { ...this.quorum.engine.state.incarnations, [this.options.replica]: state.incarnation },
       position: this.log.durableVotes, voting: this.quorum.engine.voting, virgin: this.quorum.engine.state.virgin, hlc: this.log.clock.latest(),
       merkleRoot: this.tree.root(), level: this.failure === undefined ? 0 : 5,
     };
@@ -483,6 +514,7 @@ export class ReplicaEngine {
 
   private repairFrom(peer: string): void {
     this.needsAntiEntropy.delete(peer);
+    if (!this.replication.replica.keptBy(peer).covers(this.kept)) return;
     this.antiEntropyRunner.round(peer).then((report) => {
       if (report.outcome !== "done") this.needsAntiEntropy.add(peer);
       if (report.more || (report.outcome !== "done" && this.replication.replica.isConnected(peer))) this.after(this.options.limits.heartbeatMs, () => this.repairFrom(peer));
@@ -620,14 +652,14 @@ export class ReplicaEngine {
       peers.push({
         replica: link.peer, region: member.region, state, rtt_ms: link.connected && link.rttMs !== undefined ? round(link.rttMs) : null,
         unacknowledged_changes: link.unacknowledgedChanges, oldest_unacknowledged_ms: Math.round(link.oldestUnacknowledgedMs), vector: { ...link.vector },
-        merkle_root: peerRoot, in_sync: peerRoot === root && dominates(link.vector, log.durableVector) && dominates(log.durableVector, link.vector),
+        merkle_root: peerRoot, pages: pagesOf(link.kept), in_sync: (peerRoot === root || !link.kept.all || !this.kept.all) && dominates(link.vector, log.durableVector) && dominates(log.durableVector, link.vector),
         clock_offset_ms: link.clockOffsetMs === undefined ? null : round(link.clockOffsetMs),
       });
     }
     const quorumMs = this.quorumMs !== undefined && now - this.quorumMs.at < options.limits.laggingAfterMs ? this.quorumMs.ms : undefined;
     const offsets = peers.map((peer) => peer.clock_offset_ms).filter((offset): offset is number => offset !== null).sort((a, b) => a - b);
     return {
-      replica: options.replica, region: options.region, role: options.role, incarnation: log.state.incarnation, voting: this.quorum.engine.voting,
+      replica: options.replica, region: options.region, role: options.role, pages: pagesOf(this.kept), incarnation: log.state.incarnation, voting: this.quorum.engine.voting,
       vector: { ...log.durableVector }, merkle_root: root, clock: { hlc: log.clock.latest(), offset_ms: offsets[Math.floor(offsets.length / 2)] ?? 0 },
       degradation: degradation({
         peers: health, readOnly: this.readOnly(), majorityReachable: this.quorum.engine.majorityReachable, majorityVotes: this.majorityVotes(), voting: this.quorum.engine.voting, isVoter: options.voter, quorumMs,
@@ -668,7 +700,8 @@ export class ReplicaEngine {
   }
 
   async antiEntropy(): Promise<readonly AntiEntropyPeerReport[]> {
-    const connected = this.peerIds.filter((peer) => this.replication.replica.isConnected(peer));
+    const { replica } = this.replication;
+    const connected = this.peerIds.filter((peer) => replica.isConnected(peer) && replica.keptBy(peer).covers(this.kept));
     const reports = await Promise.all(connected.map((peer) => this.antiEntropyRunner.round(peer)));
     return reports.map((report) => ({
       replica: report.peer, documents_compared: report.documentsCompared, documents_repaired: report.documentsRepaired, bytes: report.bytes,
@@ -697,6 +730,11 @@ export class ReplicaEngine {
 
 function isDiskError(error: unknown): error is StorageDamage | StorageFailure {
   return error instanceof StorageDamage || error instanceof StorageFailure;
+}
+
+/** Null: all. */
+function pagesOf(kept: KeptPages): readonly string[] | null {
+  return kept.all ? null : kept.ids;
 }
 
 function round(ms: number): number {

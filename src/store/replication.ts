@@ -59,7 +59,7 @@ export class Replication {
 
   constructor(
     private readonly log: ChangeLog,
-    host: Omit<ReplicaHost, "durableVector" | "floor" | "ownOrigin" | "durableHead" | "recent">,
+    host: Omit<ReplicaHost, "kept" | "durableVector" | "floor" | "ownOrigin" | "durableHead" | "recent">,
     peers: readonly string[],
     private readonly limits: Limits,
     private readonly ports: ReplicationPorts,
@@ -69,6 +69,7 @@ export class Replication {
     this.quarantinedChanges = metrics.counter("statusmesh_replication_quarantined_changes", "Changes that could not be applied and were put aside");
     this.replica = new Replica({
       ...host,
+      kept: log.kept,
       durableVector: () => log.durableVector,
       floor: () => log.state.floor,
       ownOrigin: () => log.state.origin,
@@ -221,7 +222,7 @@ export class Replication {
       this.again = false;
       const wanted = new Set<string>();
       for (const queue of this.pending.values()) {
-        for (const item of queue.slice(0, ahead)) if (item.change !== undefined) wanted.add(item.change.document);
+        for (const { change } of queue.slice(0, ahead)) if (change !== undefined && this.log.kept.keeps(change.document)) wanted.add(change.document);
       }
       // A batch is put together in one turn: it must not grow with the backlog.
       if (this.log.batch.queuedChanges >= this.limits.batchedEntries && !(await this.batchTaken())) return;
@@ -286,7 +287,7 @@ export class Replication {
 
   private canApply(item: Pending): boolean {
     const { change } = item;
-    if (change === undefined) return true;
+    if (change === undefined || !this.log.kept.keeps(change.document)) return true;
     if (!this.log.ready(change)) return this.isOrphan(item, change);
     const record = this.log.table.find(change.document);
     if (record === undefined || record.state !== undefined) return true;
@@ -296,6 +297,10 @@ export class Replication {
 
   private applyOne(item: Pending): void {
     const { change, entry } = item;
+    if (change !== undefined && !this.log.kept.keeps(change.document)) {
+      this.log.pass(entry);
+      return;
+    }
     if (change !== undefined && this.log.ready(change)) {
       this.repairs.delete(change.document);
       this.log.accept(entry, change);

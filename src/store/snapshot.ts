@@ -2,8 +2,9 @@
 import type { DocumentHeader, Snapshot } from "./data-plane.js";
 import type { PageRules } from "./conflicts.js";
 import { DocumentReader } from "./document-reader.js";
-import { SYSTEM_PARTITION, type DocumentRecord, type DocumentTable } from "./document-table.js";
+import type { DocumentRecord, DocumentTable } from "./document-table.js";
 import { keyOf, type DocumentState } from "../core/document.js";
+import { NO_PAGE } from "../core/kept-pages.js";
 import type { Vector } from "../core/vector.js";
 
 /** Thrown inside a turn where a body is not in memory; the turn is run again once it is. */
@@ -52,7 +53,7 @@ export class TurnSnapshot implements Snapshot {
 
   /** What a page has chosen; what is shown by it depends on the page's document too. */
   private rulesOf(page: string): PageRules | undefined {
-    this.look(keyOf(SYSTEM_PARTITION, "page", page));
+    this.look(keyOf(NO_PAGE, "page", page));
     return this.table.rulesOf(page);
   }
 

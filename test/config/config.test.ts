@@ -63,6 +63,12 @@ test("the environment wins over the file, and a flag over both", async (t) => {
   t.equal(config(BASE, environment, "/flag").data, "/flag");
 });
 
+test("an edge keeps the pages that it is told, sorted and each once; all unless told", async (t) => {
+  t.same(config({ ...BASE, role: "edge", pages: ["shop", "api", "shop"] }).pages, ["api", "shop"]);
+  t.same(config({ ...BASE, role: "edge" }, { STATUSMESH_PAGES: "shop, api" }).pages, ["api", "shop"]);
+  t.same(config(BASE).pages, []);
+});
+
 test("peers and tls may come from the environment whole", async (t) => {
   const { peers: _, tls: __, ...rest } = BASE;
   const read = config(rest, { STATUSMESH_PEERS: JSON.stringify(BASE.peers), STATUSMESH_TLS: "off" });
@@ -82,6 +88,9 @@ const FAULTS: readonly (readonly [title: string, change: Record<string, unknown>
   ["two peers at one address", { peers: { b: { region: "b", mesh: "h:1", http: "http://h:2" }, c: { region: "c", mesh: "h:1", http: "http://h:2" } } }, {}, /^peers\.c\.mesh: h:1 is already/, /^peers\.c\.http: http:\/\/h:2 is already/],
   ["a number that is text", { antiEntropyIntervalMs: "300000" }, {}, /^antiEntropyIntervalMs must be a whole number/],
   ["a flag that is text", { allowPrivateTargets: "yes" }, {}, /^allowPrivateTargets must be true or false/],
+  ["a region that is to keep some pages", { pages: ["shop"] }, {}, /^pages: only an edge keeps some pages; a region keeps all\.$/],
+  ["a page that is no page's id", { role: "edge", pages: ["Shop", "a/b"] }, {}, /^pages: "Shop" is no page id\.$/, /^pages: "a\/b" is no page id\.$/],
+  ["more pages than an edge may keep", { role: "edge", pages: Array.from({ length: 1_001 }, (_, n) => `page-${n}`) }, {}, /^pages: at most 1000 can be named\.$/],
   ["an unknown role", { role: "observer" }, {}, /^role must be one of region, edge/],
   ["no word about tls", { tls: undefined }, {}, /^tls is missing/],
   ["certificates that are not there", { tls: { ca: "no-ca.pem", cert: "no.pem", key: "no-key.pem" } }, {}, /^tls\.ca: there is no file/, /^tls\.cert/, /^tls\.key/],

@@ -11,6 +11,7 @@ import {
 } from "../../src/core/anti-entropy-events.js";
 import type { AntiEntropy } from "../../src/core/anti-entropy-messages.js";
 import { messageBytes } from "../../src/core/anti-entropy-size.js";
+import { ALL_PAGES, type KeptPages } from "../../src/core/kept-pages.js";
 import { MerkleTree } from "../../src/core/merkle.js";
 import { copyVector, EMPTY_VECTOR, joinInto, type MutableVector, type Vector } from "../../src/core/vector.js";
 
@@ -39,6 +40,7 @@ export class Replica {
   constructor(
     readonly name: string,
     bounds: Partial<AntiEntropyBounds> = {},
+    kept: KeptPages = ALL_PAGES,
   ) {
     this.engine = new AntiEntropyEngine(
       {
@@ -48,6 +50,7 @@ export class Replica {
         hash: (text) => sha(text),
       },
       { ...ANTI_ENTROPY_BOUNDS, ...bounds },
+      kept,
     );
   }
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 import type { AntiEntropyReport, DottedChange } from "../../src/core/anti-entropy-events.js";
 import type { AntiEntropyBody } from "../../src/core/anti-entropy-messages.js";
+import { KeptPages } from "../../src/core/kept-pages.js";
 import { dominates } from "../../src/core/vector.js";
 import { Replica, World } from "./anti-entropy-world.js";
 
@@ -251,7 +252,7 @@ t.test("short digests that collide hide a difference once, and do not pass for e
     },
   };
   one.engine.step({ kind: "begin", peer: "two", number: 7 }, 0);
-  const effects = one.engine.step({ kind: "received", from: "two", message: { session: 7, fromInitiator: false, body: started } }, 0);
+  const effects = one.engine.step({ kind: "received", from: "two", message: { session: 7, fromInitiator: false, pages: [], body: started } }, 0);
   t.match(effects, [{ kind: "finished", report: { outcome: "done", equal: false, complete: false } }]);
   t.match(new World([one, two]).round(one, two, 8), { equal: true, complete: true, documentsRepaired: 1 });
   t.not(
@@ -259,6 +260,40 @@ t.test("short digests that collide hide a difference once, and do not pass for e
     Buffer.from(two.tree.shortDigests(0, [0], 0, 8)).toString("hex"),
     "another session, other digests",
   );
+});
+
+t.test("one who keeps a page gives and takes what is of it and of no page, and is told nothing of others", async (t) => {
+  const region = new Replica("region");
+  const edge = new Replica("edge", {}, new KeptPages(["page"]));
+  for (let i = 0; i < 300; i++) region.apply(`other/incident/${i}`, [change("us-east-1.a", 1_000 + i)]);
+  for (let i = 0; i < 40; i++) region.apply(`page/incident/${i}`, [change("us-east-1.a", i + 1)]);
+  region.apply("~/key/one", [change("us-east-1.a", 2_000)]);
+  edge.apply("page/incident/of-the-edge", [change("eu-west-1.b", 1)]);
+  edge.apply("page/incident/0", [change("us-east-1.a", 1)]);
+  const world = new World([region, edge]);
+  const first = world.round(edge, region, 7);
+  t.match(first, { outcome: "done", complete: true, equal: true, documentsRepaired: 41 });
+  t.ok(first.documentsCompared <= 42, "of the other page nothing was looked at");
+  t.equal(edge.documents.size, 42);
+  t.notOk([...edge.documents.keys()].some((key) => key.startsWith("other/")));
+  t.ok(region.documents.has("page/incident/of-the-edge"), "what the edge alone had is given back");
+  t.match(world.round(edge, region, 8), { equal: true, complete: true, roundTrips: 1, documentsRepaired: 0 });
+  region.apply("other/incident/later", [change("us-east-1.a", 3_000)]);
+  t.match(world.round(edge, region, 9), { equal: true, roundTrips: 1 }, "what changes on another page makes no difference");
+});
+
+t.test("one who keeps a page answers nobody who asks for more, so that nobody takes its silence for emptiness", async (t) => {
+  const edge = new Replica("edge", {}, new KeptPages(["page"]));
+  edge.apply("page/incident/1", [change("us-east-1.a", 1)]);
+  for (const asks of [new KeptPages([]), new KeptPages(["page", "other"]), new KeptPages(["other"])]) {
+    const one = new Replica("one", {}, asks);
+    one.apply("other/incident/1", [change("us-east-1.a", 2)]);
+    const report = new World([one, edge]).round(one, edge, 7);
+    t.match(report, { outcome: "ended-by-peer", complete: false, peerVectorAtStart: undefined, documentsRepaired: 0 }, asks.ids.join());
+    t.equal(edge.documents.size, 1, "and nothing is pushed on it");
+  }
+  const same = new Replica("same", {}, new KeptPages(["page"]));
+  t.match(new World([same, edge]).round(same, edge, 8), { complete: true, documentsRepaired: 1 }, "two edges for one page help each other");
 });
 
 t.test("a tree of another format is refused", async (t) => {
@@ -272,6 +307,7 @@ t.test("a tree of another format is refused", async (t) => {
     message: {
       session: 1,
       fromInitiator: false,
+      pages: [],
       body: {
         $case: "started",
         value: { format: 2, equal: true, root: new Uint8Array(0), documents: 0, digests: new Uint8Array(0), sameVector: false, vector: {} },
@@ -338,7 +374,7 @@ t.test("hostile messages end sessions and nothing else", async (t) => {
   let malformed = 0;
   fc.assert(
     fc.property(
-      fc.array(fc.record({ body: hostile, fromInitiator: fc.boolean(), session: fc.constantFrom(0, 1, 2), at: fc.nat(10) }), {
+      fc.array(fc.record({ body: hostile, fromInitiator: fc.boolean(), pages: fc.constantFrom<string[]>([], ["page"], ["~", "other/page"]), session: fc.constantFrom(0, 1, 2), at: fc.nat(10) }), {
         minLength: 1,
         maxLength: 12,
       }),
@@ -356,7 +392,7 @@ t.test("hostile messages end sessions and nothing else", async (t) => {
               world.step(one, {
                 kind: "received",
                 from: "two",
-                message: { session: attack.session, fromInitiator: attack.fromInitiator, body: attack.body },
+                message: { session: attack.session, fromInitiator: attack.fromInitiator, pages: attack.pages, body: attack.body },
               });
           count++;
         });

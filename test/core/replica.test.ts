@@ -1,4 +1,5 @@
 import t from "tap";
+import { ALL_PAGES, KeptPages } from "../../src/core/kept-pages.js";
 import { limits as builtIn, type Limits } from "../../src/core/limits.js";
 import type { Heartbeat, Status } from "../../src/core/messages.js";
 import { ownerOf, Replica, type PlacedEntry, type ReplicaEffect } from "../../src/core/replica.js";
@@ -18,9 +19,9 @@ class World {
   inMemory = true;
   readonly replica: Replica;
 
-  constructor(changed: Partial<Record<keyof Limits, number>> = {}) {
+  constructor(changed: Partial<Record<keyof Limits, number>> = {}, kept: KeptPages = ALL_PAGES) {
     this.replica = new Replica({
-      durableVector: () => this.vector, floor: () => this.floor, status: () => statusOf(this.vector), ownOrigin: () => OWN, durableHead: () => this.durable,
+      kept, durableVector: () => this.vector, floor: () => this.floor, status: () => statusOf(this.vector), ownOrigin: () => OWN, durableHead: () => this.durable,
       recent: (place, most) => (this.inMemory ? this.log.slice(place - 1, Math.min(place - 1 + most, this.durable)) : undefined), wall: () => 1_000_000,
     }, ["eu-west-1", "ap-south-1"], { ...builtIn, ...changed } as Limits);
   }
@@ -49,8 +50,8 @@ class World {
     return done;
   }
 
-  connect(peer = "eu-west-1", vector: Vector = EMPTY_VECTOR): ReplicaEffect[] {
-    return this.step({ kind: "connected", peer, status: statusOf(vector, peer) });
+  connect(peer = "eu-west-1", vector: Vector = EMPTY_VECTOR, kept: KeptPages = ALL_PAGES): ReplicaEffect[] {
+    return this.step({ kind: "connected", peer, status: statusOf(vector, peer), kept });
   }
 }
 
@@ -164,10 +165,10 @@ t.test("what lies below our floor is not sent, and a peer's floor above us asks 
 t.test("an answer that belongs to an earlier connection is passed over", async (t) => {
   const world = new World();
   world.append(OWN, 2);
-  const [locate] = world.replica.step({ kind: "connected", peer: "eu-west-1", status: statusOf(EMPTY_VECTOR, "eu-west-1") }, 0).filter((effect) => effect.kind === "locate");
+  const [locate] = world.replica.step({ kind: "connected", peer: "eu-west-1", status: statusOf(EMPTY_VECTOR, "eu-west-1"), kept: ALL_PAGES }, 0).filter((effect) => effect.kind === "locate");
   if (locate === undefined) throw new Error("nothing was located");
   world.step({ kind: "disconnected", peer: "eu-west-1" });
-  world.replica.step({ kind: "connected", peer: "eu-west-1", status: statusOf({ [OWN]: 2 }, "eu-west-1") }, 0);
+  world.replica.step({ kind: "connected", peer: "eu-west-1", status: statusOf({ [OWN]: 2 }, "eu-west-1"), kept: ALL_PAGES }, 0);
   t.same(sent(world.step({ kind: "located", peer: "eu-west-1", ticket: locate.ticket, place: 1 })), []);
 });
 
@@ -199,4 +200,23 @@ t.test("the round trip and the offset of a clock are told from heartbeats", asyn
   t.equal(report?.clockOffsetMs, 250);
   world.step({ kind: "heartbeat", peer: "eu-west-1", heartbeat: { ...heartbeat(statusOf(EMPTY_VECTOR, "eu-west-1")), echo: 99_999 } });
   t.equal(world.replica.roundTripMs("eu-west-1"), 100, "an echo from the future says nothing");
+});
+
+t.test("nobody asks an edge for some pages to relay, nor waits for what it has seen; and it relays nothing", async (t) => {
+  const SOME = new KeptPages(["page"]);
+  const region = new World();
+  region.connect("eu-west-1", { [OTHER]: 5 }, SOME);
+  region.now = 10_000;
+  const asked = region.step({ kind: "tick" });
+  t.match(asked.find((effect) => effect.kind === "send"), { message: { value: { relay: [] } } }, "although it says that it is ahead");
+  t.notOk(asked.some((effect) => effect.kind === "send" && effect.message.$case === "want"));
+  t.same(region.replica.peersHold(), {}, "what it has seen is nothing that could be fetched");
+  const floor = region.step({ kind: "heartbeat", peer: "eu-west-1", heartbeat: { status: statusOf({ [OTHER]: 5 }, "eu-west-1", { [OTHER]: 3 }), sentAt: 1, echo: 0, echoDelay: 0, wall: 0, relay: [] } });
+  t.notOk(floor.some(({ kind }) => kind === "antiEntropy"));
+
+  const edge = new World({}, SOME);
+  edge.append(OTHER, 3);
+  edge.connect("eu-west-1");
+  const sent = edge.step({ kind: "heartbeat", peer: "eu-west-1", heartbeat: { status: statusOf(EMPTY_VECTOR, "eu-west-1"), sentAt: 1, echo: 0, echoDelay: 0, wall: 0, relay: [OTHER] } });
+  t.notOk([...sent, ...edge.step({ kind: "tick" })].some((effect) => effect.kind === "send" && effect.message.$case === "entries"));
 });

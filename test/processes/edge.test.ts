@@ -1,35 +1,9 @@
 /** A real edge beside three real regions. */
-import { writeFile } from "node:fs/promises";
-import path from "node:path";
-import { test, type Test } from "tap";
+import { test } from "tap";
+import { EDGE, worldWithEdge } from "./edge-world.js";
 import { EventReader } from "./event-reader.js";
-import { ReplicaProcess, type Json } from "../../chaos/replica-process.js";
 import { LinkProxy } from "./link-proxy.js";
-import { settled, World } from "./world.js";
-
-/** Its id sorts before those of the regions, so it dials them, and they need not know where it listens. */
-const EDGE = "an-edge-1";
-
-/** `way`: the port by which the edge reaches a region's mesh; its own unless told. */
-async function worldWithEdge(t: Pick<Test, "teardown">, settings: Readonly<Record<string, Json>> = {}, way: (node: ReplicaProcess) => number = (node) => node.meshPort): Promise<{ world: World; edge: ReplicaProcess }> {
-  const world = await World.prepare(t, { settings: { tls: "off", ...settings } });
-  for (const region of ["us-east", "eu-west", "ap-south"] as const) {
-    const { peers } = await world.readConfig(region);
-    await world.writeConfig(region, { peers: { ...(peers as { [id: string]: Json }), [EDGE]: { region: "an-edge", role: "edge", mesh: "127.0.0.1:9", http: "http://127.0.0.1:9" } } });
-  }
-  await world.startAll();
-  const file = path.join(world.folder, "edge.json");
-  const peers = Object.fromEntries(world.all.map((node) => [node.id, { region: node.region, mesh: `127.0.0.1:${way(node)}`, http: node.http }]));
-  const data = path.join(world.folder, "data", EDGE);
-  await writeFile(file, JSON.stringify({
-    replica: EDGE, region: "an-edge", role: "edge", http: "127.0.0.1:0", mesh: "127.0.0.1:0", data, peers, clusterId: "process-tests", tls: "off", ...settings,
-  }));
-  const edge = new ReplicaProcess(EDGE, "an-edge", file, data, {});
-  t.teardown(() => edge.dispose());
-  await edge.start();
-  await world.voting(30_000);
-  return { world, edge };
-}
+import { settled } from "./world.js";
 
 test("an edge hands writes and quorum reads to a region, and its caller reads what it wrote; it never writes and never votes", async (t) => {
   const { world, edge } = await worldWithEdge(t);
@@ -75,7 +49,7 @@ test("with the nearest region gone an edge hands writes to the next; with all go
 });
 
 test("an edge that is away holds up neither trimming nor a quorum, and catches up when it is back", async (t) => {
-  const { world, edge } = await worldWithEdge(t, { limits: { logEntriesKept: 20, trimEveryMs: 100 } });
+  const { world, edge } = await worldWithEdge(t, { settings: { limits: { logEntriesKept: 20, trimEveryMs: 100 } } });
   const made = await world.us.post("/v1/pages/default/incidents", { name: "Long" });
   const one = `/v1/pages/default/incidents/${String(made.body["id"])}`;
   await settled("the edge has it", async () => (await edge.get(one)).status === 200);
@@ -98,10 +72,12 @@ test("an edge hands its writes to the region that is nearest by round trip, and 
   slow("us-east", 150);
   slow("eu-west", 20);
   slow("ap-south", 80);
-  const { edge } = await worldWithEdge(t, {}, (node) => {
-    const way = ways.get(node.region);
-    way?.leadTo(node.meshPort);
-    return way?.port ?? 0;
+  const { edge } = await worldWithEdge(t, {
+    way: (node) => {
+      const way = ways.get(node.region);
+      way?.leadTo(node.meshPort);
+      return way?.port ?? 0;
+    },
   });
   const order = async () => [...(await edge.cluster()).peers].sort((a, b) => (a.rtt_ms ?? Infinity) - (b.rtt_ms ?? Infinity)).map(({ region }) => region);
   const writtenIn = async () => {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Change, Operation } from "../../src/core/change.js";
 import type { Dot } from "../../src/core/document.js";
 import { HybridClock } from "../../src/core/hlc.js";
+import { ALL_PAGES } from "../../src/core/kept-pages.js";
 import { limits as builtIn, type Limits } from "../../src/core/limits.js";
 import { MerkleTree } from "../../src/core/merkle.js";
 import type { Entry } from "../../src/core/messages.js";
@@ -25,7 +26,7 @@ export interface LogWorld {
   set(id: string, field: string, value: string): Dot;
 }
 
-export const RECOVERY: RecoveryOptions = { replica: "us-east-1", clusterId: "test", witness: "folder", above: 0, nowMs: 1_000, verifyBytesMax: 1e9 };
+export const RECOVERY: RecoveryOptions = { kept: ALL_PAGES, replica: "us-east-1", clusterId: "test", witness: "folder", above: 0, nowMs: 1_000, verifyBytesMax: 1e9 };
 
 const marks = new WeakMap<Storage, MemoryHighWater>();
 
@@ -47,7 +48,7 @@ export async function openLog(storage: Storage, changed: Partial<RecoveryOptions
   const applied: { change: Change; dot: Dot }[] = [];
   const skewed: string[] = [];
   let now = 0;
-  const log = new ChangeLog(opened.state, storage, highWater, table, tree, clock, { region: "us-east", replica: changed.replica ?? RECOVERY.replica }, limits, sha256, { now: () => 1_000, monotonic: () => ++now }, {
+  const log = new ChangeLog(opened.state, storage, highWater, table, tree, clock, { region: "us-east", replica: changed.replica ?? RECOVERY.replica }, opened.coverage.kept, limits, sha256, { now: () => 1_000, monotonic: () => ++now }, {
     applied: (_record, change, dot) => void applied.push({ change, dot }), logged: () => {}, skewed: (_origin, hlc) => void skewed.push(hlc),
     flushed: () => {}, failed: (error) => void failures.push(error),
   });

@@ -20,6 +20,8 @@ export interface AntiEntropy {
     | { $case: "done"; value: Done }
     | { $case: "ended"; value: Ended }
     | undefined;
+  /** The pages that the initiator keeps: the session is about them and about what belongs to no page; empty: about everything. */
+  pages: string[];
 }
 
 export interface Start {
@@ -127,7 +129,7 @@ export interface Ended {
 }
 
 function createBaseAntiEntropy(): AntiEntropy {
-  return { session: 0, fromInitiator: false, body: undefined };
+  return { session: 0, fromInitiator: false, body: undefined, pages: [] };
 }
 
 export const AntiEntropy: MessageFns<AntiEntropy> = {
@@ -172,6 +174,9 @@ export const AntiEntropy: MessageFns<AntiEntropy> = {
       case "ended":
         Ended.encode(message.body.value, writer.uint32(106).fork()).join();
         break;
+    }
+    for (const v of message.pages) {
+      writer.uint32(114).string(v!);
     }
     return writer;
   },
@@ -291,6 +296,14 @@ export const AntiEntropy: MessageFns<AntiEntropy> = {
             }
 
             message.body = { $case: "ended", value: Ended.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.pages.push(reader.string());
             continue;
           }
         }

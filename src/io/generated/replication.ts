@@ -80,7 +80,11 @@ export interface Hello {
   incarnation: number;
   /** Name of the log of this incarnation. */
   origin: string;
-  status: Status | undefined;
+  status:
+    | Status
+    | undefined;
+  /** The pages that the sender keeps, with all that belongs to no page; empty: everything. */
+  pages: string[];
 }
 
 export interface Status {
@@ -712,6 +716,7 @@ function createBaseHello(): Hello {
     incarnation: 0,
     origin: "",
     status: undefined,
+    pages: [],
   };
 }
 
@@ -743,6 +748,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.status !== undefined) {
       Status.encode(message.status, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.pages) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -830,6 +838,14 @@ export const Hello: MessageFns<Hello> = {
             }
 
             message.status = Status.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.pages.push(reader.string());
             continue;
           }
         }
