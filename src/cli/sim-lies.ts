@@ -8,7 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Edit, Lie } from "../sim/lies.js";
-import { faultsOf } from "../sim/simulation.js";
+import { planOf } from "../sim/simulation.js";
 import { runPool } from "./sim-pool.js";
 import { CommandFault } from "./terminal.js";
 
@@ -67,7 +67,7 @@ async function runLie(lie: Lie, program: Program, truth: Program, failsAnyway: M
   for (let begun = 0; begun < lie.seedsMax; ) {
     const findings: Finding[] = [];
     begun += await program.run({
-      processes: options.processes, first: options.first + begun, seeds: lie.seedsMax - begun, skips: (seed) => lie.needs !== undefined && !faultsOf(seed).some(({ kind }) => kind === lie.needs),
+      processes: options.processes, first: options.first + begun, seeds: lie.seedsMax - begun, skips: (seed) => lie.needs?.(planOf(seed)) === false,
       over: () => options.progress(lie, ++over), found: (finding) => findings.push(finding),
     });
     // Several seeds are under way at a time: the first that fails counts, whichever was over first.

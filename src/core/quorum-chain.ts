@@ -483,6 +483,7 @@ export class QuorumChain {
     if (seen.length > 0) {
       const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));
       if (adopted !== undefined) return this.carryOn(course, attempt, adopted);
+      sometimes("quorum: one who settled a version left a candidate that does not cover what was shown");
       return this.build(course, attempt.id, attempt.ballot, [], shown);
     }
     this.stop(course);

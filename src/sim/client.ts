@@ -209,7 +209,7 @@ export class Client {
     this.learn(intent, (await this.perform(intent, replica)).answer);
   }
 
-  /** Makes sure of what was written at LOCAL, and has a colleague in another region look at what was seen at a quorum, who has no session. */
+  /** Makes sure of what was written at LOCAL, and has a colleague in another region, who has no session, look at what was seen at a quorum, or edit it. */
   private async makeSure({ kind, level, type, resource }: Intent, { answer }: Result, replica: string, random: SeededRandom): Promise<void> {
     const { workload } = this;
     if (resource?.class !== "mixed" || workload.ended || answer === undefined || answer.status >= 300) return;
@@ -218,8 +218,34 @@ export class Client {
     if (isWrite(kind) && level === "LOCAL" && random.chance(0.5)) isSure = (await this.perform(look, replica)).answer?.status === 200;
     const elsewhere = workload.world.membership.filter(({ region }) => region !== this.region);
     if (!isSure || elsewhere.length === 0 || workload.ended || !random.chance(0.7)) return;
-    workload.reached("workload: a colleague elsewhere looked right after");
-    await this.perform(look, random.pick(elsewhere).replica, `${this.name}-colleague`);
+    if (random.chance(0.4)) {
+      workload.reached("workload: a colleague elsewhere looked right after");
+      await this.perform(look, random.pick(elsewhere).replica, `${this.name}-colleague`);
+      return;
+    }
+    await this.editElsewhere(look, resource, replica, elsewhere.map((member) => member.replica), random);
+  }
+
+  /**
+   * A colleague edits what was seen, best where it has not arrived yet. Others who look meanwhile may have to settle the edit: lists hear of it,
+   * and reads where what was seen has not arrived either.
+   */
+  private async editElsewhere(look: Intent, resource: WorkedResource, replica: string, elsewhere: readonly string[], random: SeededRandom): Promise<void> {
+    const { workload } = this;
+    workload.reached("workload: a colleague elsewhere edited right after");
+    const behind = elsewhere.filter((other) => workload.world.isSlow(replica, other));
+    const editor = random.pick(behind.length > 0 ? behind : elsewhere);
+    const name = `name ${this.name}-${this.number} by a colleague`;
+    const command = kindOf(resource.type).patch(resource.id, { name }, `u-${this.name}-${this.number}-colleague`);
+    let isEdited = false;
+    const edited = this.perform({ ...look, kind: "update", written: { fields: { name } }, asks: { command } }, editor, `${this.name}-colleague`).then(() => { isEdited = true; });
+    const onlookers = elsewhere.filter((other) => other !== editor);
+    for (let looks = 0; looks < 3 && onlookers.length > 0 && !isEdited && !workload.ended; looks++) {
+      await this.pause(random.between(1, 200));
+      const list: Intent = { kind: "list", type: resource.type, level: "GLOBAL_QUORUM", asks: { query: readAll(resource.type) } };
+      await this.perform(random.chance(0.7) ? list : look, random.pick(onlookers), `${this.name}-onlooker`);
+    }
+    await edited;
   }
 
   /** What follows from an answer: a conflict that was seen may be decided. */

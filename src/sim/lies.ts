@@ -4,6 +4,7 @@
  */
 
 import type { SimulatedFault } from "./fault-schedule.js";
+import type { SeedPlan } from "./simulation.js";
 
 export interface Edit {
   /** Within `src`. */
@@ -20,9 +21,16 @@ export interface Lie {
   readonly edits: readonly Edit[];
   /** Within how many seeds it must be found. */
   readonly seedsMax: number;
-  /** It shows where this fault befalls only: seeds that do not plan it are passed over, and counted. */
-  readonly needs?: SimulatedFault;
+  /** It shows in such runs only, or hardly in others: seeds that do not plan one are passed over, and counted. */
+  readonly needs?: (plan: SeedPlan) => boolean;
 }
+
+// Which runs may show a bug.
+const watching = (plan: SeedPlan): boolean => plan.watching !== undefined;
+const befalls = (fault: SimulatedFault) => ({ faults }: SeedPlan): boolean => faults.some(({ kind }) => kind === fault);
+/** Many clients at one resource, at every level or without a quorum. */
+const mixedRace = ({ workload }: SeedPlan): boolean => workload.hotRate > 0 && workload.classes.mixed > 0;
+const localRace = ({ workload }: SeedPlan): boolean => workload.hotRate > 0 && workload.classes.local > 0;
 
 const one = (name: string, what: string, file: string, find: string, replace: string, seedsMax = 200): Lie => ({ name, what, edits: [{ file, find, replace }], seedsMax });
 
@@ -33,8 +41,8 @@ export const LIES: readonly Lie[] = [
     "        this.durableVector = staged;", "        this.durableVector = copyVector(state.vector);", 400),
   one("majority-of-live-peers", "The quorum is counted from the peers that are reachable.", "core/quorum-self.ts",
     "    this.majority = majorityOf(this.members.length);", "    Object.defineProperty(this, \"majority\", { get: () => majorityOf(1 + this.up.size) });"),
-  one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
-    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 600),
+  { needs: mixedRace, ...one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
+    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 600) },
   one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
     "    const open = this.slot(document)?.vote != null && this.self.bugs.readsIgnoreVotes !== true;", "    const open = false;"),
   one("lists-ask-for-no-votes", "A quorum list does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
@@ -48,8 +56,8 @@ export const LIES: readonly Lie[] = [
   },
   one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
     "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;", 600),
-  one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
-    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000),
+  { needs: mixedRace, ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
+    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000) },
   one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
     "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 1_000),
   {
@@ -65,7 +73,7 @@ export const LIES: readonly Lie[] = [
     edits: [{ file: "store/recovery.ts", find: "const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };", replace: "const state: LogState = { ...old, incarnation, votes: 0 };" }],
   },
   {
-    needs: "disk-restored",
+    needs: befalls("disk-restored"),
     ...one("goes-on-before-it-has-met-anybody", "A replica goes on with its log before its peers have said what they hold of it, so that a volume that was put back gives numbers again.", "store/replica-engine.ts",
       "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 2_000),
   },
@@ -76,8 +84,8 @@ export const LIES: readonly Lie[] = [
   one("last-writer-by-arrival", "Of concurrent values the one that came last is kept, and the others are dropped.", "core/document.ts",
     "        section.registers.set(operation.field, kept === undefined || kept.length === 0 ? [written] : [...kept, written].sort(bySiblingOrder));",
     "        section.registers.set(operation.field, kept === undefined ? [written] : [written]);"),
-  one("a-remove-wins", "A remove takes away what was added at the same time, unseen.", "core/document.ts",
-    "        const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));", "        const kept: Dot[] = [];", 1_000),
+  { needs: localRace, ...one("a-remove-wins", "A remove takes away what was added at the same time, unseen.", "core/document.ts",
+    "        const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));", "        const kept: Dot[] = [];", 1_000) },
   one("a-stale-view", "A view that was kept is shown although its document has changed.", "store/read.ts",
     "      if ((this.parts.log.table.find(document)?.revision ?? -1) === revision) continue;", "      if (revision >= 0 || document !== \"\") continue;"),
   one("no-wait-for-the-session", "A replica that does not hold what a session has seen answers all the same.", "store/session.ts",
@@ -98,17 +106,17 @@ export const LIES: readonly Lie[] = [
   },
   one("a-refusal-of-what-is-old", "A write whose If-Match does not fit what is held here is refused at once, without a read of the others.", "core/quorum-chain.ts",
     "      } else if (write.fresh) {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", "      } else if (write.operation !== \"\") {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", 400),
-  { needs: "altered-entry", ...one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
+  { needs: befalls("altered-entry"), ...one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
     "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;", 1_000) },
-  one("an-incident-named-by-the-clock", "The id of an incident is made of the time at which a region opens it, not of the outage.", "features/monitors/effects.ts",
-    "  const id = incidentId(monitor, verdict.outage);", "  const id = derivedId(monitor, \"outage\", snapshot.atMs);"),
-  one("unknown-counts-as-down", "A region that cannot tell is counted among those that see a monitor down.", "features/monitors/verdict.ts",
+  { needs: watching, ...one("an-incident-named-by-the-clock", "The id of an incident is made of the time at which a region opens it, not of the outage.", "features/monitors/effects.ts",
+    "  const id = incidentId(monitor, verdict.outage);", "  const id = derivedId(monitor, \"outage\", snapshot.atMs);") },
+  { needs: watching, ...one("unknown-counts-as-down", "A region that cannot tell is counted among those that see a monitor down.", "features/monitors/verdict.ts",
     "  const counted = opinions.filter(({ region, state }) => state !== \"unknown\" && watches(region));",
-    "  const counted = opinions.map((opinion) => (opinion.state === \"unknown\" ? { ...opinion, state: \"down\" as const } : opinion)).filter(({ region }) => watches(region));"),
-  one("one-region-is-enough", "A single region that sees a monitor down decides for all.", "features/monitors/verdict.ts",
-    "  const quorum = monitor.quorum ?? Math.floor(voters / 2) + 1;", "  const quorum = monitor.quorum ?? Math.min(voters, 1);"),
-  one("a-hand-is-overruled", "The end of an outage makes a component operational although somebody has set it by hand.", "store/derived-incidents.ts",
-    "  return component.author(\"status\")?.actor !== SYSTEM_ACTOR;", "  return component.id === \"\";"),
+    "  const counted = opinions.map((opinion) => (opinion.state === \"unknown\" ? { ...opinion, state: \"down\" as const } : opinion)).filter(({ region }) => watches(region));") },
+  { needs: watching, ...one("one-region-is-enough", "A single region that sees a monitor down decides for all.", "features/monitors/verdict.ts",
+    "  const quorum = monitor.quorum ?? Math.floor(voters / 2) + 1;", "  const quorum = monitor.quorum ?? Math.min(voters, 1);") },
+  { needs: watching, ...one("a-hand-is-overruled", "The end of an outage makes a component operational although somebody has set it by hand.", "store/derived-incidents.ts",
+    "  return component.author(\"status\")?.actor !== SYSTEM_ACTOR;", "  return component.id === \"\";") },
   // Bugs that the simulator found in the product, put back.
   {
     name: "half-a-batch", what: "The first change of a command pushes the document of the second out of the cache, and only half of it is written.", seedsMax: 200,

@@ -90,11 +90,21 @@ function plannedFaults(random: SeededRandom, durationMs: number, watching: Watch
   return faults.filter(({ kind }) => !MEMBERSHIP_FAULTS.has(kind)).map((fault) => ({ ...fault, lastsMs: Math.min(fault.lastsMs * watching.faultsLast, Math.max(500, durationMs - fault.atMs)) }));
 }
 
-/** The faults that the run of a seed plans, without the run. */
-export function faultsOf(seed: number): readonly PlannedFault[] {
+/** What a seed makes of a run before it begins. */
+export interface SeedPlan {
+  readonly world: WorldShape;
+  readonly workload: WorkloadShape;
+  readonly watching: WatchShape | undefined;
+  readonly faults: readonly PlannedFault[];
+}
+
+/** What the run of a seed plans, without the run. */
+export function planOf(seed: number): SeedPlan {
   const random = new SeededRandom(String(seed));
-  const watching = watchingOf(random, shapeOf(random.fork("shape")));
-  return plannedFaults(random, durationOf(random, workloadOf(workloadShapeOf(random.fork("workload shape")), watching), watching), watching);
+  const world = shapeOf(random.fork("shape"));
+  const watching = watchingOf(random, world);
+  const workload = workloadOf(workloadShapeOf(random.fork("workload shape")), watching);
+  return { world, workload, watching, faults: plannedFaults(random, durationOf(random, workload, watching), watching) };
 }
 
 async function run(options: SimulationOptions, reached: Map<string, number>, reach: (what: string) => void): Promise<SimulationResult> {

@@ -100,6 +100,11 @@ export class World {
     return latency;
   }
 
+  /** What one replica writes comes late to another: the way is cut, or longer than the way back. */
+  isSlow(from: string, to: string): boolean {
+    return this.network.isCut(from, to) || this.latencyMs(from, to) > this.latencyMs(to, from);
+  }
+
   private addMachine(shape: ReplicaShape): void {
     this.machines.set(shape.replica, {
       shape, clock: new SimulatedClock(this.queue, EPOCH_MS), disk: new SimulatedDisk(shape.replica, this.queue, this.random.fork(`disk ${shape.replica}`), this.shape.disk),

@@ -243,6 +243,7 @@ export class CommitPath {
       if (answer !== undefined && !isRefused) return isFault(answer) ? uncertain(answer) : answer;
       isHandedOver = true;
       result = await this.parts.quorum.write({ ...write, timeoutMs: left(), forwarded: true });
+      if (isRefused && result === "done") sometimes("quorum: a write that was refused where it was handed over had taken effect");
     }
     if (isHandedOver && isFault(result)) return uncertain(result);
     return result;
