@@ -5,6 +5,9 @@ import { NetworkProbe } from "./io/probes/network-probe.js";
 import { systemClock, systemTimers } from "./io/system-clock.js";
 import type { RunnerOrder, RunnerReport, RunnerSettings } from "./runner-messages.js";
 
+// Every check makes errors, if only of connections that are closed on purpose, and nobody reads where they were made.
+Error.stackTraceLimit = 0;
+
 /** How often this thread says that it is not stuck, ms. */
 const ALIVE_EVERY_MS = 1_000;
 

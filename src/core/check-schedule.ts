@@ -2,7 +2,7 @@
  * When each check is due: a binary heap over due times.
  *
  * Invariants:
- *  1. A check is due at its first time and every interval after it: what runs late moves nothing that comes later.
+ *  1. A check is due at its first time, at its second, and every interval after that: what runs late moves nothing that comes later.
  *  2. Times that passed while nobody looked are left out, all but the latest.
  *  3. A key that was set anew or dropped is not due by its former times.
  */
@@ -10,6 +10,8 @@ interface Entry {
   readonly key: string;
   readonly intervalMs: number;
   dueMs: number;
+  /** What `dueMs` is next. */
+  nextMs: number;
 }
 
 export interface DueCheck {
@@ -26,8 +28,9 @@ export class CheckSchedule {
     return this.entries.size;
   }
 
-  set(key: string, intervalMs: number, firstMs: number): void {
-    const entry: Entry = { key, intervalMs, dueMs: firstMs };
+  /** `secondMs`: at most an interval after the first. */
+  set(key: string, intervalMs: number, firstMs: number, secondMs = firstMs + intervalMs): void {
+    const entry: Entry = { key, intervalMs, dueMs: firstMs, nextMs: secondMs };
     this.entries.set(key, entry);
     this.push(entry);
   }
@@ -48,9 +51,10 @@ export class CheckSchedule {
     for (let next = this.nextMs(); next !== undefined && next <= nowMs; next = this.nextMs()) {
       const entry = this.pop();
       if (entry === undefined) break;
-      const missed = Math.floor((nowMs - entry.dueMs) / entry.intervalMs);
-      due.push({ key: entry.key, dueMs: entry.dueMs + missed * entry.intervalMs });
-      entry.dueMs += (missed + 1) * entry.intervalMs;
+      const missed = Math.max(0, 1 + Math.floor((nowMs - entry.nextMs) / entry.intervalMs));
+      due.push({ key: entry.key, dueMs: missed === 0 ? entry.dueMs : entry.nextMs + (missed - 1) * entry.intervalMs });
+      entry.dueMs = entry.nextMs + missed * entry.intervalMs;
+      entry.nextMs = entry.dueMs + entry.intervalMs;
       this.push(entry);
     }
     return due;

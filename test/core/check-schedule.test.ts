@@ -12,6 +12,17 @@ t.test("a check is due at its first time and every interval after it, however la
   t.equal(schedule.nextMs(), 510);
 });
 
+t.test("a check may be due for the second time sooner than an interval after the first", async (t) => {
+  const schedule = new CheckSchedule();
+  schedule.set("a", 100, 10, 40);
+  t.same(schedule.takeDue(12), [{ key: "a", dueMs: 10 }]);
+  t.same(schedule.takeDue(41), [{ key: "a", dueMs: 40 }]);
+  t.equal(schedule.nextMs(), 140);
+  schedule.set("b", 100, 10, 40);
+  t.same(schedule.takeDue(45), [{ key: "b", dueMs: 40 }], "of the two that were missed only the latest");
+  t.same(schedule.takeDue(345).map(({ dueMs }) => dueMs), [340, 340]);
+});
+
 t.test("a check that was changed or dropped is not due by its former times", async (t) => {
   const schedule = new CheckSchedule();
   schedule.set("a", 100, 10);

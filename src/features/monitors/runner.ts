@@ -76,7 +76,9 @@ export class Runner {
     for (const task of tasks) {
       this.tasks.set(task.key, task);
       const within = Math.min(task.intervalMs, task.soon ? watchLimits.soonWithinMs : (task.firstWithinMs ?? watchLimits.firstCheckWithinMs));
-      this.schedule.set(task.key, task.intervalMs, now + spreadOf(task.key) * within);
+      const spread = spreadOf(task.key);
+      // What begins together is spread over its interval from the second time on: else it would come together for ever.
+      this.schedule.set(task.key, task.intervalMs, now + spread * within, now + within + spread * task.intervalMs);
     }
     this.wake();
   }
