@@ -9,6 +9,7 @@ const vector = Type.Record(Type.String(), Type.Integer());
 const peer = Type.Object({
   replica: Type.String(),
   region: Type.String(),
+  role: Type.String(),
   state: Type.Enum(["up", "suspect", "down"]),
   rtt_ms: nullable(Type.Number()),
   unacknowledged_changes: Type.Integer(),

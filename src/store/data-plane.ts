@@ -154,6 +154,7 @@ export interface DocumentChange {
 export interface PeerStatus {
   readonly replica: string;
   readonly region: string;
+  readonly role: string;
   readonly state: "up" | "suspect" | "down";
   readonly rtt_ms: number | null;
   readonly unacknowledged_changes: number;

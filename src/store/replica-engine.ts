@@ -650,7 +650,7 @@ export class ReplicaEngine {
       const peerRoot = link.status === undefined ? null : Buffer.from(link.status.merkleRoot).toString("hex");
       health.push({ peer: link.peer, region: member.region, counts: member.role === "region", state, oldestUnacknowledgedMs: link.oldestUnacknowledgedMs });
       peers.push({
-        replica: link.peer, region: member.region, state, rtt_ms: link.connected && link.rttMs !== undefined ? round(link.rttMs) : null,
+        replica: link.peer, region: member.region, role: member.role, state, rtt_ms: link.connected && link.rttMs !== undefined ? round(link.rttMs) : null,
         unacknowledged_changes: link.unacknowledgedChanges, oldest_unacknowledged_ms: Math.round(link.oldestUnacknowledgedMs), vector: { ...link.vector },
         merkle_root: peerRoot, pages: pagesOf(link.kept), in_sync: (peerRoot === root || !link.kept.all || !this.kept.all) && dominates(link.vector, log.durableVector) && dominates(log.durableVector, link.vector),
         clock_offset_ms: link.clockOffsetMs === undefined ? null : round(link.clockOffsetMs),

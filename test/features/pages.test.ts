@@ -1,5 +1,7 @@
 import t from "tap";
 import { slugOf, mergePatch } from "../../src/features/pages/page.js";
+import { propagationOf } from "../../src/features/pages/propagation.js";
+import type { ClusterStatus, PeerStatus } from "../../src/store/data-plane.js";
 import { at, featureServer } from "./feature-server.js";
 
 t.test("a page is created with a slug, changed, read and deleted with all under it", async (t) => {
@@ -71,4 +73,24 @@ t.test("a page's own conflict is resolved under the page", async (t) => {
 t.test("a merge patch does as its RFC says", async (t) => {
   t.same(mergePatch({ a: 1, b: { c: 2, d: 3 } }, { a: null, b: { c: [1], e: {} } }), { b: { c: [1], d: 3, e: {} } });
   t.same(mergePatch(["x"], { a: { b: null } }), { a: {} });
+});
+
+t.test("the propagation of a change names who holds it, who does not, and whom it does not concern", async (t) => {
+  const { call } = await featureServer(t);
+  const { headers } = await call("PATCH", "/v1/pages/default", { name: "Named" });
+  const query = `token=${encodeURIComponent(String(headers["session-token"]))}`;
+  const told = await call("GET", `/v1/pages/default/propagation?${query}`);
+  t.match(told, { status: 200, body: { page_id: "default", everywhere: true, replicas: [{ replica: "us-east-1", holds: true, state: "up" }, { replica: "eu-west-1", role: "region" }] } });
+  t.equal((await call("GET", "/v1/pages/default/propagation")).status, 400, "of which change?");
+  t.equal((await call("GET", "/v1/pages/default/propagation?token=none")).status, 400);
+  t.equal((await call("GET", `/v1/pages/nowhere/propagation?${query}`)).status, 404);
+
+  const peer = (replica: string, seq: number, pages: readonly string[] | null): Partial<PeerStatus> => ({ replica, region: replica, role: "edge", state: "up", pages, vector: { "us-east-1.a": seq } });
+  const cluster = { replica: "us-east-1", region: "us-east", role: "region", pages: null, vector: { "us-east-1.a": 9 }, peers: [peer("one", 5, null), peer("two", 4, ["other"]), peer("three", 4, ["shop", "other"])] } as unknown as ClusterStatus;
+  const of = (page: string) => {
+    const { everywhere, replicas } = propagationOf(page, { "us-east-1.a": 5 }, cluster);
+    return [everywhere, ...replicas.map(({ holds }) => holds)];
+  };
+  t.same(of("shop"), [false, true, true, null, false], "an edge that keeps another page is not asked to hold this one");
+  t.same(of("default"), [true, true, true, null, null]);
 });

@@ -11,6 +11,7 @@ import { listOf, listQuery, plainQuery } from "../../store/route-schemas.js";
 import { createPage, deletePage, patchPage, resolvePageConflict } from "./commands.js";
 import { PageCreate, PagePatch, PageResource, presentPage, slugOf } from "./page.js";
 import { readPageConflicts } from "./page-conflicts.js";
+import { propagationRoutes } from "./propagation.js";
 
 const TYPE = "page";
 const base = "/v1/pages";
@@ -22,6 +23,7 @@ const owner = { role: "owner" } as const;
 
 export const routes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { context }) => {
   app.addHook("preHandler", refuseUnnameable(context));
+  await app.register(propagationRoutes, { context });
 
   app.get(base, { config: viewer, schema: { tags, summary: "List the pages that the key is for", querystring: listQuery, response: { 200: listOf(PageResource) } } },
     (request, reply) => {
