@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Toxiproxy } from "toxiproxy-node-client";
 import { type Link, LinkOrders, linksBetween } from "../src/cli/chaos-links.js";
+import { dominates } from "../src/core/vector.js";
 import { makeCertificates } from "../src/io/certificates.js";
 import { ToxiproxyServer } from "../src/io/toxiproxy-server.js";
 import { ensureBuilt } from "./built-program.js";
@@ -251,9 +252,13 @@ export class ChaosWorld {
     }
   }
 
-  /** Waits until a region's changes are held by all others. */
+  /** Waits until all others hold what a region holds now: under load there may be no moment at which nothing is on its way. */
   async replicated(region: RegionName, deadlineMs = 30_000): Promise<void> {
-    await settled(`what ${region} holds is everywhere`, async () => (await this.node(region).cluster()).peers.every(({ unacknowledged_changes: waiting }) => waiting === 0), deadlineMs);
+    const { vector } = await this.node(region).cluster();
+    await settled(`what ${region} holds is everywhere`, async () => {
+      const others = await Promise.all(this.all.filter((node) => node.region !== region).map((node) => node.cluster()));
+      return others.every((other) => dominates(other.vector, vector));
+    }, deadlineMs);
   }
 
   /** Said twice, it does nothing. */
