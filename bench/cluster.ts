@@ -6,10 +6,9 @@ import { Pool } from "undici";
 import { makeCertificates } from "../src/io/certificates.js";
 import { Child, freePorts, TemporaryFolder, until } from "./children.js";
 import { LinkProxy } from "./link-proxy.js";
+import { processorMsOf } from "./processor-time.js";
 import { REGIONS, roundTripMs, type Region } from "./regions.js";
 
-/** Unit of the times in /proc on Linux. */
-const CLOCK_TICK_MS = 10;
 const ROOT_KEY = "bench-root-key-0123456789abcdef";
 const program = path.resolve(import.meta.dirname, "..", "dist", "cli", "main.js");
 /** Such as `--cpu-prof --cpu-prof-dir=profiles`: where does a region spend its time? */
@@ -97,8 +96,7 @@ export class RegionProcess {
 
   /** Processor time that it has used so far, user and system, ms. */
   processorMs(): number {
-    const fields = readFileSync(`/proc/${this.child?.pid ?? 0}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS;
+    return processorMsOf(this.child?.pid ?? 0);
   }
 
   /** Bytes of all files in the data folder. */

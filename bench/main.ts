@@ -20,12 +20,13 @@ import { quorum } from "./quorum.bench.js";
 import { replicationLag } from "./replication-lag.bench.js";
 import { eventStreams } from "./streams.bench.js";
 import { disk, footprint } from "./size.bench.js";
+import { watching } from "./watch.bench.js";
 import { webhooks } from "./webhooks.bench.js";
 import { writeCost } from "./write-cost.bench.js";
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   "local-read": localRead, "local-write": localWrite, "write-cost": writeCost, hot: hotDocument, quorum, "replication-lag": replicationLag,
-  "anti-entropy": antiEntropy, "catch-up": catchUp, healing, "public-read": publicRead, streams: eventStreams, webhooks, size: footprint, disk,
+  "anti-entropy": antiEntropy, "catch-up": catchUp, healing, "public-read": publicRead, streams: eventStreams, webhooks, watch: watching, size: footprint, disk,
 };
 /** Benches that have not begun by then are left out, and said to be. */
 const BUDGET_MS = 20 * 60_000;

@@ -30,7 +30,7 @@ import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
 import { ReplicaNode } from "./node.js";
 import type { Command, DataPlane, PlannedChange, Snapshot } from "./store/data-plane.js";
 import { Draft } from "./store/document-reader.js";
-import { startWatch } from "./watch-assembly.js";
+import { startLatencies, startWatch } from "./watch-assembly.js";
 
 /** How often due transitions are looked for, and how much later the regions after the first one act, ms. */
 const SCHEDULE_MS = 1_000;
@@ -82,11 +82,13 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   if (hash !== undefined && !isEdge) await adoptRootKey(node, hash, options);
   const schedule = isEdge ? undefined : startSchedule(node, config, options);
   const watch = isEdge ? undefined : await startWatch(node, options, { open: createIncident });
+  const latencies = startLatencies(options, watch?.results);
   const alerts = isEdge ? undefined : startAlerts(node, options, { open: createIncident });
   return {
     data: node,
-    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes])],
+    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes]), statusPageRoutes(presenters, latencies.board)],
     close: async () => {
+      await latencies.close();
       await alerts?.close();
       await watch?.close();
       await schedule?.stop();
@@ -156,6 +158,6 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
 /** How each room shows its documents, for rooms that show those of others. */
 const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance };
 
-const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, alertRoutes, eventRoutes({ ...presenters, overall: (snapshot, page) => readOverallStatus(snapshot, presenters, page) }), statusPageRoutes(presenters)];
+const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, alertRoutes, eventRoutes({ ...presenters, overall: (snapshot, page) => readOverallStatus(snapshot, presenters, page) })];
 
 export const assembly: Assembly = { startReplica, features };

@@ -7,6 +7,8 @@ import { watchLimits } from "./core/limits.js";
 import type { Storage } from "./core/ports.js";
 import type { IncidentRoom } from "./features/monitors/effects.js";
 import type { RunnerResult } from "./features/monitors/runner.js";
+import { LatencyBoard } from "./features/monitors/latency-board.js";
+import { latencyRoutes } from "./features/monitors/latency-routes.js";
 import { RunnerPool } from "./features/monitors/runner-pool.js";
 import { runnerRoutes } from "./features/monitors/runner-routes.js";
 import { ResultStore } from "./features/monitors/results.js";
@@ -27,6 +29,7 @@ const RESULTS_FOLDER = "results";
 
 export interface RunningWatch {
   readonly routes: readonly FeatureRoutes[];
+  readonly results: ResultStore;
   close(): Promise<void>;
 }
 
@@ -34,6 +37,12 @@ export interface RunningWatch {
 function canariesOf({ peers, region, canaries }: ReplicaOptions["config"]): Check[] {
   const others = Object.values(peers).filter((peer) => peer.region !== region).map(({ http }) => `${http}/healthz`);
   return [...others, ...canaries].map((target) => ({ type: "http", target, timeoutMs: watchLimits.canaryTimeoutMs, options: {} }));
+}
+
+/** Replicas of regions, this one among them if it is one, and their regions. */
+function membersOf({ peers, region, replica, role }: ReplicaOptions["config"]): Map<string, string> {
+  const others = Object.entries(peers).filter(([, peer]) => peer.role === "region").map(([id, peer]) => [id, peer.region] as const);
+  return new Map([...(role === "region" ? [[replica, region] as const] : []), ...others]);
 }
 
 /** Results are worth less than the replica: where their store cannot be opened, they are kept in memory. */
@@ -53,7 +62,7 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
   const settings = { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) };
   const thread = new RunnerThread({ settings, timers, log: (event, text) => log.warn(event, text) });
   const runner = new RunnerPool({ embedded: thread, mode: config.embeddedRunner, clock, timers, log: (level, event, text) => log[level](event, text) });
-  const members = new Map([[replica, region], ...Object.entries(peers).filter(([, { role }]) => role === "region").map(([id, peer]) => [id, peer.region] as const)]);
+  const members = membersOf(config);
   const late = options.metrics.histogram("statusmesh_check_late_seconds", "How much later than due checks begin.", []);
   const looks = options.metrics.counter("statusmesh_checks", "Looks at targets, by what they came to.", ["state"]);
   const observe = (result: RunnerResult): void => {
@@ -67,7 +76,8 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
   sealer.start();
   log.debug({ event: "watching", http: addressText(config.http) }, "watching");
   return {
-    routes: [watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }), sealRoutes(clock), runnerRoutes(runner, settings)],
+    routes: [watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }), sealRoutes(clock), runnerRoutes(runner, settings), latencyRoutes(results)],
+    results,
     close: async () => {
       await sealer.stop();
       await watch.stop();
@@ -77,4 +87,10 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
       await forwarder.close();
     },
   };
+}
+
+/** What pages show of latencies. `results`: of an edge, none. */
+export function startLatencies({ clock, config }: ReplicaOptions, results: ResultStore | undefined): { readonly board: LatencyBoard; close(): Promise<void> } {
+  const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
+  return { board: new LatencyBoard({ clock, forwarder, replica: config.replica, members: membersOf(config), results }), close: () => forwarder.close() };
 }

@@ -60,7 +60,7 @@ export interface ApplyFile {
 }
 
 const GROUP_DEFAULTS = { description: null, collapsed: false } as const;
-const COMPONENT_DEFAULTS = { description: null, show_uptime: true, only_show_if_degraded: false } as const;
+const COMPONENT_DEFAULTS = { description: null, show_uptime: true, show_latency: false, only_show_if_degraded: false } as const;
 
 /** A rule with its defaults, so that what was left out and what was written compare equal. */
 export function wholeRule(rule: { readonly [field: string]: Json }): Json {

@@ -103,6 +103,11 @@ export const watchLimits = {
   sketchBucketsMax: 1_024,
   resultsPerAnswerMax: 1_000,
   uptimeDaysMax: 366,
+  latencyHours: 24,
+  latencyFreshMs: 300_000,
+  latencyPartialMs: 60_000,
+  latencyMonitorsMax: 200,
+  latencyPagesMax: 500,
   fetchTimeoutMs: 2_000,
   runTimeoutMs: 150_000,
 } as const;

@@ -14,7 +14,7 @@ export const CLOSED_STATUSES: readonly Json[] = ["resolved", "postmortem"];
 
 /** Type → field → rule. A field `name.<id>` follows the rule of `name`. What is not listed: the later HLC, siblings kept. */
 const RULES: Readonly<Record<string, Readonly<Record<string, RuleName>>>> = {
-  component: { status: "worst", position: "lww", show_uptime: "lww", only_show_if_degraded: "lww", group_id: "lww" },
+  component: { status: "worst", position: "lww", show_uptime: "lww", show_latency: "lww", only_show_if_degraded: "lww", group_id: "lww" },
   "component-group": { position: "lww", collapsed: "lww" },
   incident: { status: "incident-status", components: "worst", impact_override: "worst", deliver_notifications: "lww" },
   monitor: {
@@ -59,7 +59,7 @@ const RANKED = [...PLAIN, "worst", "custom:best"] as const;
 /** What a page may choose for which field. A list's order is kept without looking at pages, so `position` is not among them. */
 export const CHOICES: Readonly<Record<string, readonly string[]>> = {
   "component.name": PLAIN, "component.description": PLAIN, "component.group_id": PLAIN, "component.status": RANKED,
-  "component.show_uptime": PLAIN, "component.only_show_if_degraded": PLAIN,
+  "component.show_uptime": PLAIN, "component.show_latency": PLAIN, "component.only_show_if_degraded": PLAIN,
   "component-group.name": PLAIN, "component-group.description": PLAIN, "component-group.collapsed": PLAIN,
   "incident.name": PLAIN, "incident.status": [...PLAIN, "incident-status"], "incident.impact_override": RANKED, "incident.components": RANKED,
   "incident.body": PLAIN, "incident.deliver_notifications": PLAIN,

@@ -18,7 +18,7 @@ const made = async (path: string, body: Json): Promise<Json> => {
 };
 
 const TYPES = [
-  { path: `${page}/components`, fields: ["id", "page_id", "name", "description", "group_id", "position", "status", "show_uptime", "only_show_if_degraded"] },
+  { path: `${page}/components`, fields: ["id", "page_id", "name", "description", "group_id", "position", "status", "show_uptime", "show_latency", "only_show_if_degraded"] },
   { path: `${page}/component-groups`, fields: ["id", "page_id", "name", "description", "position", "collapsed"] },
   { path: `${page}/incidents`, fields: ["id", "page_id", "name", "status", "impact", "impact_override", "started_at", "monitoring_at", "resolved_at", "shortlink", "labels", "components", "incident_updates", "postmortem"] },
 ] as const;
@@ -127,7 +127,7 @@ t.test("If-None-Match spares the body of what the client has", async (t) => {
 
 t.test("a component's defaults, enums, references and clearing", async (t) => {
   const component = await made(`${page}/components`, { name: "api" });
-  t.match(component, { description: null, group_id: null, status: "operational", show_uptime: true, only_show_if_degraded: false, position: Number });
+  t.match(component, { description: null, group_id: null, status: "operational", show_uptime: true, show_latency: false, only_show_if_degraded: false, position: Number });
   t.same(fieldsOf(component), [...TYPES[0].fields, ...STAMPS].sort(), "exactly these fields");
   const url = `${page}/components/${component.id}`;
   for (const status of ["operational", "degraded_performance", "partial_outage", "major_outage", "under_maintenance"]) t.equal((await owner.patch(url, { status })).body.status, status);

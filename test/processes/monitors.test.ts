@@ -42,6 +42,25 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     t.equal((await world.ap.get(`${MONITORS}/${id}/results`, { level: "GLOBAL_QUORUM" })).status, 400);
   });
 
+  await t.test("the page of every region draws what all regions measured, and goes on with it when one is gone", { timeout: 300_000 }, async (t) => {
+    const component = created(await world.us.post("/v1/pages/default/components", { name: "Shop", show_latency: true }));
+    ok(await world.us.patch(`${MONITORS}/${id}`, { component_id: component }));
+    await world.converged(PATIENCE_MS);
+    const regionsOf = async (node: ReplicaProcess) => [...(await node.get("/pages/default", { key: null })).text.matchAll(/<li><i class="l\d" aria-hidden="true"><\/i><span dir="ltr">([^<]+)<\/span> [\d.]+ ms<\/li>/g)].map(([, region]) => region);
+    for (const node of world.all) await settled(`${node.region} draws three lines`, async () => (await regionsOf(node)).join() === "ap-south,eu-west,us-east", PATIENCE_MS);
+    const { body } = ok(await world.eu.get("/pages/default/latency.json", { key: null }));
+    t.match(body["data"], [{ monitor: id, start: Number, median: Number, count: Number }]);
+    t.equal((await world.eu.get("/pages/nowhere/latency.json", { key: null })).status, 404);
+    await world.ap.kill();
+    ok(await world.us.patch(`/v1/pages/default/components/${component}`, { name: "Shop 2" }));
+    await settled("the page is rendered anew", async () => (await world.us.get("/pages/default", { key: null })).text.includes("Shop 2"));
+    t.same(await regionsOf(world.us), ["ap-south", "eu-west", "us-east"]);
+    await world.startOne("ap-south");
+    await world.voting(PATIENCE_MS);
+    ok(await world.us.patch(`${MONITORS}/${id}`, { component_id: null }));
+    await settled("nothing is shown of what is shown no more", async () => (await regionsOf(world.us)).length === 0);
+  });
+
   await t.test("a target goes down while one region is cut off: one incident, everywhere, and it ends", { timeout: 300_000 }, async (t) => {
     world.isolate("ap-south");
     target.isDown = true;

@@ -2,8 +2,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { h } from "preact";
 import t from "tap";
+import { htmlDocument } from "../../src/features/status-page/html-document.js";
+import { StatusView } from "../../src/features/status-page/status-view.js";
 import { until, World } from "../contract/contract-world.js";
+import { sampleContext, sampleDays, sampleLatency, sampleModel, samplePast } from "./sample-page.js";
 
 const CHROMIUM = "/usr/bin/chromium";
 const skip = existsSync(CHROMIUM) ? false : "Chromium is not installed (Debian: apt-get install chromium)";
@@ -90,6 +94,23 @@ t.test("axe finds nothing: light, dark, on a phone, from right to left, on every
     t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), `${name}: nothing is wider than the window`);
     t.same(complaints, [], `${name}: the browser complains of nothing`);
     await close();
+  }
+});
+
+t.test("axe finds nothing in latencies: light, dark, on a phone, from right to left", { skip }, async (t) => {
+  const style = readFileSync(new URL("../../web/page/page.css", import.meta.url), "utf8");
+  const model = { ...sampleModel, components: sampleModel.components.map((one) => ({ ...one, showLatency: true })) };
+  for (const [code, options] of [["en", {}], ["en", { colorScheme: "dark" }], ["de", PHONE], ["ar", { ...PHONE, colorScheme: "dark" }]] as const) {
+    const html = htmlDocument(h(StatusView, { context: sampleContext(code), model, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14 }) as never);
+    const context = await running().browser.newContext(options);
+    const page = await context.newPage();
+    await page.setContent(html.replace("</head>", `<style>${style}</style></head>`));
+    t.ok((await page.locator(".latency svg[role=img]").count()) > 3, "they are there");
+    await page.evaluate(AXE);
+    const results = await page.evaluate(async () => (await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run()));
+    t.same(results.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html: node }) => node).join(" | ")}`), []);
+    t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), "nothing is wider than the window");
+    await context.close();
   }
 });
 

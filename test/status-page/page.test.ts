@@ -7,11 +7,12 @@ import t from "tap";
 import { htmlDocument } from "../../src/features/status-page/html-document.js";
 import { isLanguage, LANGUAGES, Language, negotiated } from "../../src/features/status-page/language.js";
 import { overallIndicator } from "../../src/features/status-page/overall-status.js";
-import { StatusView } from "../../src/features/status-page/status-view.js";
+import { pathOf, topOf } from "../../src/features/status-page/latency-graph.js";
+import { StatusView, type LatencyOfComponent } from "../../src/features/status-page/status-view.js";
 import { contrast, themeOf } from "../../src/features/status-page/theme.js";
 import { monthAfter, daysOfMonth, zonedTimestamp } from "../../src/features/status-page/zoned-time.js";
 import { at, featureServer, type Client } from "../features/feature-server.js";
-import { component, group, sampleContext, sampleDays, sampleModel, samplePast } from "./sample-page.js";
+import { component, group, sampleContext, sampleDays, sampleLatency, sampleModel, samplePast } from "./sample-page.js";
 
 const validator = new HtmlValidate({
   extends: ["html-validate:recommended"],
@@ -29,7 +30,7 @@ async function complaintsOf(html: string): Promise<string[]> {
 }
 
 const view = (more: Partial<Parameters<typeof StatusView>[0]> = {}) =>
-  htmlDocument(h(StatusView, { context: sampleContext(), model: sampleModel, past: samplePast, daysOf: sampleDays, barDays: 90, pastDays: 14, ...more }) as never);
+  htmlDocument(h(StatusView, { context: sampleContext(), model: sampleModel, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14, ...more }) as never);
 
 async function ready(server: Client): Promise<Client> {
   while ((await server.app.inject("/pages/default/badge.json")).statusCode === 503) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -54,6 +55,32 @@ t.test("fifty components with ninety days each, in ten groups, take less than 40
   const bytes = gzipSync(html).length;
   t.ok(bytes < 40 * 1024, `${bytes} bytes of ${html.length}`);
   t.same(await complaintsOf(html), []);
+});
+
+t.test("fifty components with bars and the latencies of three regions take less than 40 KB", async (t) => {
+  const components = Array.from({ length: 50 }, (_none, index) => component(`c${createHash("sha256").update(String(index)).digest("hex").slice(0, 25)}`, `Component number ${index}`, index, { description: `What component ${index} does for those who use it`, showLatency: true }));
+  const drawn = (seed: number) => Number.parseInt(createHash("sha256").update(String(seed)).digest("hex").slice(0, 8), 16) / 2 ** 32;
+  const latencyOf: LatencyOfComponent = (id) => [{
+    name: id, lines: ["ap-south", "eu-west", "us-east"].map((region, at) => ({ region, medians: Array.from({ length: 24 }, (_hour, hour) => 20 + 100 * drawn(id.charCodeAt(1) + id.charCodeAt(2) * 7 + at * 1_000 + hour)) })),
+  }];
+  const html = view({ model: { ...sampleModel, groups: [], components }, latencyOf });
+  t.equal(html.match(/class="latency"/g)?.length, 50);
+  const bytes = gzipSync(html).length;
+  t.ok(bytes < 40 * 1024, `${bytes} bytes of ${html.length}`);
+  t.same(await complaintsOf(html), []);
+});
+
+t.test("latencies are drawn line by line, with gaps where nothing is known, and said in words", async (t) => {
+  const lines = [{ region: "eu-west", medians: [10, 20, null, 40, null] }, { region: "us-east", medians: [null, null, null, null, 83.4] }, { region: "ap-south", medians: [null, null, null, null, null] }];
+  t.equal(topOf(lines), 100);
+  t.equal(pathOf(lines[0]?.medians ?? [], 100), "M0 36l1 -4M3 24h-.3", "a line where two hours follow each other, a stroke where one stands alone");
+  const html = view({ model: { ...sampleModel, components: [component("api", "API", 1, { showLatency: true })] }, latencyOf: () => [{ name: "Secret name", lines }] });
+  t.match(html, /aria-label="Response time by region, past 5 hours\. eu-west: 10 ms – 40 ms; us-east: 83 ms – 83 ms"/);
+  t.equal(html.match(/<path class="l\d" d="M/g)?.length, 2, "a region that knows nothing has no line");
+  t.match(html, /eu-west<\/span> 40 ms.*us-east<\/span> 83 ms/, "the latest of each");
+  t.notMatch(html, /Secret name/, "a monitor's name is told only where a component has several");
+  t.notMatch(view({ latencyOf: () => [{ name: "m", lines }] }), /class="latency"/, "nothing is shown of components that do not ask for it");
+  t.notMatch(view({ model: { ...sampleModel, components: [component("api", "API", 1, { showLatency: true })] }, latencyOf: () => [{ name: "m", lines: lines.slice(2) }] }), /class="latency"/, "nor where nothing is known");
 });
 
 t.test("bars tell no data from down, and say in words what they show", async (t) => {

@@ -2,6 +2,7 @@
 import type { ComponentDay, DaysOfComponent } from "../../src/features/status-page/component-days.js";
 import { Language, type LanguageCode } from "../../src/features/status-page/language.js";
 import type { PublicComponent, PublicEvent, PublicGroup, PublicModel, PublicPage, PublicUpdate } from "../../src/features/status-page/public-page.js";
+import type { LatencyOfComponent } from "../../src/features/status-page/status-view.js";
 import { themeOf } from "../../src/features/status-page/theme.js";
 import type { ViewContext } from "../../src/features/status-page/view-context.js";
 import { dayAfter } from "../../src/store/zoned-days.js";
@@ -16,7 +17,7 @@ export const samplePage: PublicPage = {
 
 export const group = (id: string, name: string, position: number, more: Partial<PublicGroup> = {}): PublicGroup => ({ id, name, description: null, position, collapsed: false, createdAt: AGO(5_000), updatedAt: AGO(5_000), ...more });
 export const component = (id: string, name: string, position: number, more: Partial<PublicComponent> = {}): PublicComponent => ({
-  id, name, description: null, groupId: null, position, status: "operational", showUptime: true, onlyShowIfDegraded: false, createdAt: AGO(5_000), updatedAt: AGO(20), ...more,
+  id, name, description: null, groupId: null, position, status: "operational", showUptime: true, showLatency: false, onlyShowIfDegraded: false, createdAt: AGO(5_000), updatedAt: AGO(20), ...more,
 });
 export const update = (id: string, status: string, body: string, hoursAgo: number): PublicUpdate => ({ id, status, body, affected: [], createdAt: AGO(hoursAgo), displayAt: AGO(hoursAgo), updatedAt: AGO(hoursAgo), deliverNotifications: true });
 export const incident = (id: string, name: string, more: Partial<PublicEvent> = {}): PublicEvent => ({
@@ -73,6 +74,15 @@ export const sampleDays: DaysOfComponent = (id, first, last) => {
   }
   return days;
 };
+
+/** A day of two monitors in three regions; one region began an hour ago, and one missed some hours. */
+export const sampleLatency: LatencyOfComponent = (id) => ["Home page", "Checkout"].slice(0, id === "eu" ? 2 : 1).map((name, nth) => ({
+  name,
+  lines: [["ap-south", 160], ["eu-west", 12], ["us-east", 84]].map(([region, base], at) => ({
+    region: String(region),
+    medians: Array.from({ length: 24 }, (_none, hour) => (at === 0 && hour < 23 ? null : at === 2 && hour > 8 && hour < 12 ? null : Number(base) * (1 + ((hour * 7 + nth * 3 + at * 5) % 11) / 20))),
+  })),
+}));
 
 export function sampleContext(code: LanguageCode = "en", more: Partial<ViewContext> = {}): ViewContext {
   return {

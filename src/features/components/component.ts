@@ -14,6 +14,7 @@ const optional = {
   position: Type.Optional(nullable(Position)),
   status: Type.Optional(nullable(ComponentStatus)),
   show_uptime: Type.Optional(nullable(Type.Boolean())),
+  show_latency: Type.Optional(nullable(Type.Boolean({ description: "Shows the latencies of the monitors that watch it on the status page, by region." }))),
   only_show_if_degraded: Type.Optional(nullable(Type.Boolean())),
 };
 
@@ -24,13 +25,13 @@ export type ComponentPatch = Static<typeof ComponentPatch>;
 
 export const ComponentResource = Type.Object({
   id: Type.String(), page_id: Type.String(), name: Type.String(), description: nullable(Type.String()), group_id: nullable(Type.String()),
-  position: Type.Integer(), status: ComponentStatus, show_uptime: Type.Boolean(), only_show_if_degraded: Type.Boolean(), ...stampProperties,
+  position: Type.Integer(), status: ComponentStatus, show_uptime: Type.Boolean(), show_latency: Type.Boolean(), only_show_if_degraded: Type.Boolean(), ...stampProperties,
 });
 
 /** Schemas of the fields that concurrent writes may leave with siblings. */
 export const componentFields = {
   name: Name, description: nullable(Text), group_id: nullable(Type.String({ minLength: 1, maxLength: 64 })), position: Position, status: ComponentStatus,
-  show_uptime: Type.Boolean(), only_show_if_degraded: Type.Boolean(),
+  show_uptime: Type.Boolean(), show_latency: Type.Boolean(), only_show_if_degraded: Type.Boolean(),
 };
 
 /** A sentence if a page has no such group. */
@@ -50,6 +51,7 @@ export function writeComponent(draft: Draft, document: DocumentReader | undefine
   if (fields.position !== undefined) draft.set("position", fields.position ?? nextPosition(snapshot, page, "component"));
   if (fields.status !== undefined) assertValue(draft, document, "status", fields.status ?? "operational");
   if (fields.show_uptime !== undefined) draft.set("show_uptime", fields.show_uptime ?? true);
+  if (fields.show_latency !== undefined) draft.set("show_latency", fields.show_latency ?? false);
   if (fields.only_show_if_degraded !== undefined) draft.set("only_show_if_degraded", fields.only_show_if_degraded ?? false);
   return undefined;
 }
@@ -66,6 +68,6 @@ export function presentComponent(document: DocumentReader, snapshot: Snapshot): 
     id: document.id, page_id: document.partition, name: document.text("name"), description: document.value("description"),
     group_id: typeof group === "string" && unknownGroup(snapshot, document.partition, group) === undefined ? group : null,
     position: document.value("position") ?? 0, status: document.value("status") ?? "operational", show_uptime: document.value("show_uptime") ?? true,
-    only_show_if_degraded: document.value("only_show_if_degraded") ?? false, ...stamps(document),
+    show_latency: document.value("show_latency") ?? false, only_show_if_degraded: document.value("only_show_if_degraded") ?? false, ...stamps(document),
   };
 }

@@ -22,7 +22,7 @@ const COMMON = ["id", "page_id", "name", "created_at", "updated_at"] as const;
 /** Members of the API's resources that are for everyone. What is not named here is not public. */
 const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   page: [...COMMON, "url", "time_zone", "description", "support_url", "theme"],
-  component: [...COMMON, "description", "group_id", "position", "status", "show_uptime", "only_show_if_degraded"],
+  component: [...COMMON, "description", "group_id", "position", "status", "show_uptime", "show_latency", "only_show_if_degraded"],
   "component-group": [...COMMON, "description", "position", "collapsed"],
   incident: [...COMMON, "status", "impact", "started_at", "monitoring_at", "resolved_at", "shortlink", "components", "incident_updates"],
   maintenance: [...COMMON, "status", "impact", "scheduled_for", "scheduled_until", "started_at", "completed_at", "shortlink", "components", "incident_updates"],

@@ -58,6 +58,9 @@ interface Formats {
   readonly whole: Intl.NumberFormat;
   readonly plural: Intl.PluralRules;
   readonly units: Intl.ListFormat;
+  readonly milliseconds: Intl.NumberFormat;
+  /** The same, below ten. */
+  readonly fine: Intl.NumberFormat;
 }
 
 /** Making one takes longer than all else that a page does with it. */
@@ -67,7 +70,8 @@ function formatsOf(code: LanguageCode): Formats {
   const known = formats.get(code);
   if (known !== undefined) return known;
   const share = (minimumFractionDigits: number) => new Intl.NumberFormat(code, { style: "percent", minimumFractionDigits, maximumFractionDigits: 2 });
-  const made = { number: new Intl.NumberFormat(code), percent: share(2), whole: share(0), plural: new Intl.PluralRules(code), units: new Intl.ListFormat(code, { type: "unit", style: "short" }) };
+  const milliseconds = (maximumFractionDigits: number) => new Intl.NumberFormat(code, { style: "unit", unit: "millisecond", unitDisplay: "short", maximumFractionDigits });
+  const made = { milliseconds: milliseconds(0), fine: milliseconds(1), number: new Intl.NumberFormat(code), percent: share(2), whole: share(0), plural: new Intl.PluralRules(code), units: new Intl.ListFormat(code, { type: "unit", style: "short" }) };
   formats.set(code, made);
   return made;
 }
@@ -114,6 +118,12 @@ export class Language {
     const floored = Math.floor(share * 10_000) / 10_000;
     const { whole, percent } = formatsOf(this.code);
     return (share === 1 ? whole : percent).format(floored);
+  }
+
+  /** A span of time that is short, as in `23 ms`. */
+  milliseconds(value: number): string {
+    const { fine, milliseconds } = formatsOf(this.code);
+    return (value < 10 ? fine : milliseconds).format(value);
   }
 
   counted(forms: Plural, n: number, values: Readonly<Record<string, string>> = {}): string {

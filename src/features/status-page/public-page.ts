@@ -54,6 +54,7 @@ export interface PublicComponent {
   readonly position: number;
   readonly status: ComponentStatusName;
   readonly showUptime: boolean;
+  readonly showLatency: boolean;
   readonly onlyShowIfDegraded: boolean;
   readonly createdAt: string;
   readonly updatedAt: string;
@@ -140,7 +141,7 @@ function readComponents(snapshot: Snapshot, presenters: Presenters, page: string
     const resource = presenters.component(document, snapshot);
     return {
       id: document.id, name: text(resource["name"]), description: textOrNull(resource["description"]), groupId: textOrNull(resource["group_id"]),
-      position: Number(resource["position"] ?? 0), status: text(resource["status"]) as ComponentStatusName, showUptime: resource["show_uptime"] !== false,
+      position: Number(resource["position"] ?? 0), status: text(resource["status"]) as ComponentStatusName, showUptime: resource["show_uptime"] !== false, showLatency: resource["show_latency"] === true,
       onlyShowIfDegraded: resource["only_show_if_degraded"] === true, createdAt: document.createdAt, updatedAt: document.updatedAt,
     };
   });

@@ -14,6 +14,7 @@ import { atomOf, rssOf } from "./feeds.js";
 import { HistoryView } from "./history-view.js";
 import { htmlDocument, pageHeaders } from "./html-document.js";
 import { Language, type LanguageCode } from "./language.js";
+import type { LatencyLine } from "./latency-graph.js";
 import { calendarOf } from "./maintenance-calendar.js";
 import { overallIndicator } from "./overall-status.js";
 import {
@@ -44,15 +45,26 @@ export interface Surroundings {
   readonly subscribing: boolean;
 }
 
+/** The latencies of monitors, by component. */
+export interface ShownLatencies {
+  readonly ofComponent: ReadonlyMap<string, readonly { readonly name: string; readonly lines: readonly LatencyLine[] }[]>;
+  /** ms since the epoch. */
+  readonly freshUntilMs: number;
+}
+
+export const NO_LATENCIES: ShownLatencies = { ofComponent: new Map(), freshUntilMs: Number.POSITIVE_INFINITY };
+
 /** What a view is prepared with, since no snapshot holds it. */
 export interface Prepared {
   /** Of each component, by its id; for views with bars. */
   readonly days: ReadonlyMap<string, readonly ComponentDay[]>;
+  /** What monitors say of components that show it, and until when that is worth to be shown. */
+  readonly latencies: ShownLatencies;
   /** For the calendar. */
   readonly cancelled: readonly CancelledMaintenance[];
 }
 
-const UNPREPARED: Prepared = { days: new Map(), cancelled: [] };
+const UNPREPARED: Prepared = { days: new Map(), latencies: NO_LATENCIES, cancelled: [] };
 
 /** A representation's name and parameters. */
 export type View =
@@ -165,7 +177,9 @@ class Rendering {
     const { publicPastDays: pastDays, publicBarDays: barDays } = limits;
     const open = new Set(this.model.openIncidents.map(({ id }) => id));
     const past = this.between(startOfDay(dayAfter(this.today, 1 - pastDays), this.zone), Number.POSITIVE_INFINITY).filter(({ kind, id }) => kind !== "incident" || !open.has(id));
-    return this.html(context, htmlDocument(<StatusView context={context} model={this.model} past={past} daysOf={this.daysOf()} barDays={barDays} pastDays={pastDays} />));
+    const { ofComponent, freshUntilMs } = this.prepared.latencies;
+    const page = this.html(context, htmlDocument(<StatusView context={context} model={this.model} past={past} daysOf={this.daysOf()} latencyOf={(component) => ofComponent.get(component) ?? []} barDays={barDays} pastDays={pastDays} />));
+    return { ...page, freshUntilMs: Math.min(page.freshUntilMs ?? freshUntilMs, freshUntilMs) };
   }
 
   private event(kind: EventKind, id: string): Publication | Fault {

@@ -8,12 +8,14 @@ import type { Preparation, Publication } from "../../store/representation.js";
 import { notFound } from "../../store/resource.js";
 import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
 import type { RouteContext, RouteOptions, RouteReply, RouteRequest } from "../../store/route-context.js";
+import { shownMonitors } from "../../store/shown-monitors.js";
 import { loadAssets, type Assets } from "./assets.js";
 import { pageHeaders } from "./html-document.js";
 import { isLanguage, Language, negotiated, type LanguageCode } from "./language.js";
+import type { LatencyLine } from "./latency-graph.js";
 import { notFoundDocument } from "./not-found-view.js";
 import { cancelledOf, deletedMaintenances, readPage, type CancelledMaintenance, type Presenters } from "./public-page.js";
-import { historyRange, isHtml, represent, type Prepared, type Surroundings, type Variant, type View } from "./representations.js";
+import { historyRange, isHtml, NO_LATENCIES, represent, type Prepared, type ShownLatencies, type Surroundings, type Variant, type View } from "./representations.js";
 import { BadgeAnswer, ComponentsAnswer, IncidentsAnswer, MaintenancesAnswer, StatusAnswer, SummaryAnswer } from "./statuspage-schemas.js";
 
 const tags = ["public"];
@@ -57,12 +59,18 @@ interface PublicRequest extends RouteRequest {
   readonly originalUrl: string;
 }
 
+/** Knows the latencies of monitors, and answers at once. */
+export interface LatencySource {
+  /** Lines by monitor, and until when they are worth to be shown, ms since the epoch. */
+  of(page: string, monitors: readonly string[]): { readonly lines: ReadonlyMap<string, readonly LatencyLine[]>; readonly freshUntilMs: number };
+}
+
 /** Answers the views of pages. */
 class StatusPages {
   private readonly surroundings: Surroundings;
   private region: string | undefined;
 
-  constructor(private readonly context: RouteContext, presenters: Presenters, readonly assets: Assets) {
+  constructor(private readonly context: RouteContext, presenters: Presenters, readonly assets: Assets, private readonly latencies: LatencySource | undefined) {
     this.surroundings = { presenters, assets, subscribing: false };
   }
 
@@ -91,7 +99,16 @@ class StatusPages {
       const one = cancelledOf(id, changes, preparation.atMs);
       if (one !== undefined) cancelled.push(one);
     }
-    return { days, cancelled };
+    return { days, cancelled, latencies: view.name === "status" ? await this.latenciesOf(preparation, page) : NO_LATENCIES };
+  }
+
+  private async latenciesOf(preparation: Preparation, page: string): Promise<ShownLatencies> {
+    const monitors = this.latencies === undefined ? [] : await preparation.look((snapshot) => shownMonitors(snapshot, page));
+    if (this.latencies === undefined || monitors.length === 0) return NO_LATENCIES;
+    const { lines, freshUntilMs } = this.latencies.of(page, monitors.map(({ id }) => id));
+    const ofComponent = new Map<string, { name: string; lines: readonly LatencyLine[] }[]>();
+    for (const { id, name, component } of monitors) ofComponent.set(component, [...(ofComponent.get(component) ?? []), { name, lines: lines.get(id) ?? [] }]);
+    return { ofComponent, freshUntilMs };
   }
 
   /** The widget is the same for all pages, and there for those that exist. */
@@ -142,10 +159,10 @@ function nameOf(view: View, variant: Variant, forPeople: boolean): string {
   return parts.join(" ");
 }
 
-/** `presenters`: how the other rooms show their documents. */
-export function statusPageRoutes(presenters: Presenters): FastifyPluginAsyncTypebox<RouteOptions> {
+/** `presenters`: how the other rooms show their documents. `latencies`: without it, no page shows any. */
+export function statusPageRoutes(presenters: Presenters, latencies?: LatencySource): FastifyPluginAsyncTypebox<RouteOptions> {
   return async (app, { context }) => {
-    const pages = new StatusPages(context, presenters, loadAssets());
+    const pages = new StatusPages(context, presenters, loadAssets(), latencies);
     const base = "/pages/:page";
 
     app.get(base, { config: open, schema: { tags, summary: "The status page", params: PageParams, querystring: htmlQuery, response: html } },

@@ -3,6 +3,7 @@
 import type { DaysOfComponent } from "./component-days.js";
 import { EventCard, EventSummary } from "./event-card.js";
 import { filled } from "./language.js";
+import { LatencyGraph, type LatencyLine } from "./latency-graph.js";
 import { indicatorOfStatus, overallIndicator, worstStatus } from "./overall-status.js";
 import { Moment, Shell, Sign, statusOfIndicator } from "./page-shell.js";
 import { blocksOf, type PublicComponent, type PublicEvent, type PublicModel } from "./public-page.js";
@@ -10,12 +11,16 @@ import { UptimeBars } from "./uptime-bars.js";
 import type { ViewContext } from "./view-context.js";
 import { dayAfter, dayOf } from "../../store/zoned-days.js";
 
+/** The monitors of a component whose latencies are shown. */
+export type LatencyOfComponent = (component: string) => readonly { readonly name: string; readonly lines: readonly LatencyLine[] }[];
+
 export interface StatusViewProps {
   readonly context: ViewContext;
   readonly model: PublicModel;
   /** Latest first; of the days that the page looks back. */
   readonly past: readonly PublicEvent[];
   readonly daysOf: DaysOfComponent;
+  readonly latencyOf: LatencyOfComponent;
   readonly barDays: number;
   readonly pastDays: number;
 }
@@ -102,13 +107,15 @@ function Status({ status, context }: Pick<StatusViewProps, "context"> & { status
 }
 
 function Component({ component, ...props }: StatusViewProps & { component: PublicComponent }) {
-  const { context, model, daysOf, barDays } = props;
+  const { context, model, daysOf, latencyOf, barDays } = props;
+  const latencies = component.showLatency ? latencyOf(component.id) : [];
   const today = dayOf(model.atMs, context.page.timeZone);
   return (
     <div class="component" id={`component-${component.id}`}>
       <p class="component-head"><span class="name" dir="auto">{component.name}</span><Status status={component.status} context={context} /></p>
       {component.description !== null && <p class="about" dir="auto">{component.description}</p>}
       {component.showUptime && <UptimeBars days={daysOf(component.id, dayAfter(today, 1 - barDays), today)} language={context.language} />}
+      {latencies.map(({ name, lines }) => <LatencyGraph key={name} name={latencies.length === 1 ? null : name} lines={lines} language={context.language} />)}
     </div>
   );
 }

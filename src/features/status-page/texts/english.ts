@@ -12,6 +12,7 @@ export const english: Texts = {
   noIncidentsInMonth: "No incidents were reported in this month.", history: "Incident history", uptime: "Uptime", calendar: "Calendar", feed: "Feed", subscribe: "Subscribe", support: "Get support",
   backToPage: "Current status", earlier: "Earlier", later: "Later", legend: "Legend", today: "Today", daysAgo: { one: "{n} day ago", other: "{n} days ago" },
   uptimeOver: { one: "{percent} uptime over {n} day", other: "{percent} uptime over {n} days" }, troubledDays: { one: "{n} day with disruptions", other: "{n} days with disruptions" },
+  latency: { one: "Response time by region, past hour", other: "Response time by region, past {n} hours" },
   noTroubledDays: "no disruptions", affects: "Affects", window: "{from} to {until}", started: "Started", resolved: "Resolved", lasted: "Lasted", postmortem: "Postmortem", permalink: "Permanent link",
   servedBy: "Served by {region}", lastChange: "Last change {time}", timesIn: "Times are in {zone}", timesYours: "Times are in your time zone",
   cutOff: "This copy has been cut off from the other regions since {time}. What it shows may be out of date.", stale: "No connection for {age}. What you see may be out of date.",

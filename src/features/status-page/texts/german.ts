@@ -12,6 +12,7 @@ export const german: Texts = {
   noIncidentsInMonth: "In diesem Monat wurden keine Störungen gemeldet.", history: "Störungsverlauf", uptime: "Verfügbarkeit", calendar: "Kalender", feed: "Feed", subscribe: "Abonnieren", support: "Hilfe erhalten",
   backToPage: "Aktueller Status", earlier: "Früher", later: "Später", legend: "Legende", today: "Heute", daysAgo: { one: "vor {n} Tag", other: "vor {n} Tagen" },
   uptimeOver: { one: "{percent} verfügbar an {n} Tag", other: "{percent} verfügbar in {n} Tagen" }, troubledDays: { one: "{n} Tag mit Störungen", other: "{n} Tage mit Störungen" },
+  latency: { one: "Antwortzeit nach Region, letzte Stunde", other: "Antwortzeit nach Region, letzte {n} Stunden" },
   noTroubledDays: "keine Störungen", affects: "Betrifft", window: "{from} bis {until}", started: "Beginn", resolved: "Behoben", lasted: "Dauer", postmortem: "Nachbetrachtung", permalink: "Dauerhafter Link",
   servedBy: "Ausgeliefert von {region}", lastChange: "Letzte Änderung {time}", timesIn: "Zeiten in {zone}", timesYours: "Zeiten in Ihrer Zeitzone",
   cutOff: "Diese Kopie ist seit {time} von den anderen Regionen abgeschnitten. Was sie zeigt, kann veraltet sein.", stale: "Seit {age} keine Verbindung. Was Sie sehen, kann veraltet sein.",

@@ -38,6 +38,8 @@ export interface Texts {
   readonly daysAgo: Plural;
   /** `{percent}`, `{n}` days. */
   readonly uptimeOver: Plural;
+  /** Over the past `{n}` hours. */
+  readonly latency: Plural;
   readonly troubledDays: Plural;
   readonly noTroubledDays: string;
   readonly affects: string;

@@ -1,0 +1,40 @@
+/** What this replica saw of the latencies that a page shows: public, since the page shows them, and read by the other regions. */
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import { Type } from "typebox";
+import { lookUp, notFound, pageKey } from "../../store/resource.js";
+import { PageParams } from "../../store/resource-schemas.js";
+import type { RouteOptions } from "../../store/route-context.js";
+import { shownMonitors } from "../../store/shown-monitors.js";
+import { latencyHours, latencyPath, type LatencyHour } from "./latency-board.js";
+import type { ResultStore } from "./results.js";
+
+const FRESH_MS = 60_000;
+
+const Hours = Type.Object({
+  data: Type.Array(Type.Object({
+    monitor: Type.String(), start: Type.Number({ description: "When the hour begins, ms since the epoch." }), median: Type.Number({ description: "ms" }), count: Type.Integer({ description: "Looks that were up." }),
+  })),
+});
+
+export function latencyRoutes(results: ResultStore): FastifyPluginAsyncTypebox<RouteOptions> {
+  return async (app, { context }) => {
+    app.get(latencyPath(":page"), {
+      config: { public: true },
+      schema: {
+        tags: ["public"], summary: "Latencies of the last day by hour, as this replica saw them, of monitors whose components show them", params: PageParams,
+        querystring: Type.Object({ consistency: Type.Optional(Type.String({ description: "LOCAL; another level is refused." })) }), response: { 200: { description: "Hours", content: { "application/json": { schema: Hours } } } },
+      },
+    }, (request, reply) => {
+      const { page } = request.params;
+      return context.publish<{ readonly hours: readonly LatencyHour[]; readonly atMs: number }>(request, reply, {
+        page, name: "latency",
+        prepare: async (preparation) => {
+          const monitors = await preparation.look((snapshot) => shownMonitors(snapshot, page));
+          return { hours: await latencyHours(results, page, monitors.map(({ id }) => id), preparation.atMs), atMs: preparation.atMs };
+        },
+        render: (snapshot, { hours, atMs }) => (lookUp(snapshot, pageKey(page)) === undefined
+          ? notFound("page") : { contentType: "application/json; charset=utf-8", body: JSON.stringify({ data: hours }), freshUntilMs: atMs + FRESH_MS }),
+      });
+    });
+  };
+}
