@@ -4,7 +4,7 @@ import { NO_PHASES } from "../../src/core/check.js";
 import type { State } from "../../src/features/monitors/opinion.js";
 import { EMPTY_ROLLUP, latencyFigures, merged, withResult } from "../../src/features/monitors/rollup.js";
 import { ResultStore, type StoredResult } from "../../src/features/monitors/results.js";
-import { Sketch } from "../../src/features/monitors/sketch.js";
+import { Sketch, withValue, type SketchBuckets } from "../../src/features/monitors/sketch.js";
 import { DAY_MS, uptimeByDay } from "../../src/features/monitors/uptime.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { systemTimers } from "../../src/io/system-clock.js";
@@ -80,6 +80,18 @@ t.test("a disk that refuses ends the keeping of results, and nothing else", asyn
   await results.flush();
   t.equal(failures.length, 1);
   t.equal(results.latest("default/m")?.at, T0 + 1);
+});
+
+t.test("a sketch to which values are added one by one is the sketch of all of them", async (t) => {
+  fc.assert(fc.property(fc.array(fc.double({ min: 0, max: 1e8, noNaN: true }), { maxLength: 60 }), (values) => {
+    const whole = new Sketch();
+    for (const value of values) whole.add(value);
+    return JSON.stringify(values.reduce<SketchBuckets>(withValue, [])) === JSON.stringify(whole.buckets());
+  }));
+  const before = withResult(EMPTY_ROLLUP, "up", 10);
+  const kept = JSON.stringify(before);
+  t.match(withResult(withResult(before, "degraded", 30), "down", null), { up: 1, degraded: 1, down: 1, sum: 40, min: 10, max: 30 });
+  t.equal(JSON.stringify(before), kept, "what was there stays as it was");
 });
 
 t.test("quantiles lie within one percent, whatever the order and grouping in which sketches are merged", async () => {

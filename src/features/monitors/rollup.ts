@@ -1,6 +1,6 @@
 /** What many results come to: counts, latencies, a sketch. Pure; merging is commutative and associative. */
 import type { State } from "./opinion.js";
-import { Sketch, type SketchBuckets } from "./sketch.js";
+import { Sketch, withValue, type SketchBuckets } from "./sketch.js";
 
 export interface Rollup {
   /** Rounds that came to each state. */
@@ -34,10 +34,9 @@ export function merged(a: Rollup, b: Rollup): Rollup {
 }
 
 export function withResult(rollup: Rollup, state: State, latencyMs: number | null): Rollup {
-  const counted = latencyMs !== null && (state === "up" || state === "degraded");
-  const sketch = new Sketch();
-  if (counted) sketch.add(latencyMs);
-  return merged(rollup, { ...EMPTY_ROLLUP, [state]: 1, ...(counted ? { sum: latencyMs, min: latencyMs, max: latencyMs, buckets: sketch.buckets() } : {}) });
+  const after = { ...rollup, [state]: rollup[state] + 1 };
+  if (latencyMs === null || (state !== "up" && state !== "degraded")) return after;
+  return { ...after, sum: rollup.sum + latencyMs, min: least(rollup.min, latencyMs), max: most(rollup.max, latencyMs), buckets: withValue(rollup.buckets, latencyMs) };
 }
 
 /** Microseconds are enough. */
