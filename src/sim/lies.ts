@@ -78,7 +78,7 @@ export const LIES: readonly Lie[] = [
   {
     needs: befalls("disk-restored"),
     ...one("goes-on-before-it-has-met-anybody", "A replica goes on with its log before its peers have said what they hold of it, so that a volume that was put back gives numbers again.", "store/replica-engine.ts",
-      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 2_000),
+      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 600),
   },
   one("a-region-of-one", "A region's majority is one replica, however many it has.", "store/region-quorum.ts",
     "    return Math.floor((this.peers.length + 1) / 2);", "    return Math.min(0, this.peers.length);"),

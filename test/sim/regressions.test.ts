@@ -12,6 +12,7 @@ const REGRESSIONS: readonly { readonly seed: number; readonly bug: string; reado
   { seed: 41, bug: "a-refusal-of-what-may-be-decided" },
   { seed: 243, bug: "an-answer-of-what-is-gone" },
   { seed: 1, bug: "votes-told-before-they-are-durable" },
+  { seed: 258, bug: "goes-on-before-it-has-met-anybody" },
   { seed: 4, emphasis: "creations", bug: "handed-over-and-refused-there" },
   { seed: 104, emphasis: "late-edits", bug: "adopts-a-candidate-that-does-not-cover-shown" },
 ];
