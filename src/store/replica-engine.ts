@@ -263,8 +263,18 @@ export class ReplicaEngine {
     this.every(this.options.limits.trimEveryMs, () => void this.trimmer.run().catch((error: unknown) => this.fatal(error)));
     this.every(IDEMPOTENCY_SWEEP_MS, () => void this.log.forgetAnswers(this.ports.clock.now() - this.options.limits.idempotencyKeptMs).catch((error: unknown) => this.fatal(error)));
     this.every(this.options.limits.scrubEveryMs, () => void this.scrub().catch((error: unknown) => this.fatal(error)));
+    if (this.options.role === "edge") this.every(this.options.limits.heardNotedMs, () => this.noteHeard());
     this.gauges();
     this.scheduleAntiEntropy();
+  }
+
+  /** Notes that a region is heard: after a restart without any, what is shown is as old as that. */
+  private noteHeard(): void {
+    const { clock } = this.ports;
+    const hears = this.replication.replica.reports(clock.monotonic()).some(({ peer, connected, heardAt }) => this.options.peers[peer]?.role === "region" && peerState(connected, clock.monotonic() - heardAt, this.options.limits) === "up");
+    if (!hears) return;
+    this.log.state.heardMs = clock.now();
+    this.log.batch.touch();
   }
 
   /** Documents that every replica makes for itself, the same everywhere; those that exist or existed stay as they are. */
@@ -674,7 +684,7 @@ export class ReplicaEngine {
       degradation: degradation({
         peers: health, readOnly: this.readOnly(), majorityReachable: this.quorum.engine.majorityReachable, majorityVotes: this.majorityVotes(), voting: this.quorum.engine.voting, isVoter: options.voter, quorumMs,
       }, options.limits),
-      quarantined: log.state.quarantined, documents: this.table.living, peers,
+      quarantined: log.state.quarantined, documents: this.table.living, heard_at: log.state.heardMs === undefined ? null : new Date(log.state.heardMs).toISOString(), peers,
     };
   }
 
