@@ -10,7 +10,6 @@ import { runSeed } from "../../src/sim/swarm.js";
 
 const REGRESSIONS: readonly { readonly seed: number; readonly bug: string; readonly emphasis?: Emphasis }[] = [
   { seed: 41, bug: "a-refusal-of-what-may-be-decided" },
-  { seed: 243, bug: "an-answer-of-what-is-gone" },
   { seed: 1, bug: "votes-told-before-they-are-durable" },
   { seed: 258, bug: "goes-on-before-it-has-met-anybody" },
   { seed: 4, emphasis: "creations", bug: "handed-over-and-refused-there" },
