@@ -1,6 +1,7 @@
 /** Plays one scenario on a cluster of its own, and judges it. */
 import { pause } from "../src/io/system-clock.js";
 import { checkAll } from "../src/sim/check-all.js";
+import { CHECK_OPTIONS } from "../src/sim/verdict.js";
 import type { History } from "../src/sim/history.js";
 import { Dice } from "./dice.js";
 import { observe } from "./final-state.js";
@@ -66,7 +67,7 @@ export async function runScenario(scenario: Scenario, settings: RunSettings): Pr
     // The checkers have the machine to themselves.
     await world.close();
     settings.say("is judged");
-    const checks = checkAll(played.history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: 100_000 });
+    const checks = checkAll(played.history, { convergenceMs: scenario.equalWithinMs ?? EQUAL_WITHIN_MS, statesMax: CHECK_OPTIONS.statesMax });
     const rows = judge(scenario, { ...played, checks });
     const verdict = worstOf(rows);
     return { ...base, verdict, tookMs: took(), rows, history: played.history, ...(verdict === "broken" ? { logs: logsOf(world) } : {}) };
