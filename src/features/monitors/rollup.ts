@@ -1,5 +1,4 @@
 /** What many results come to: counts, latencies, a sketch. Pure; merging is commutative and associative. */
-import type { State } from "./opinion.js";
 import { Sketch, type SketchBuckets } from "./sketch.js";
 
 export interface Rollup {
@@ -31,13 +30,6 @@ export function merged(a: Rollup, b: Rollup): Rollup {
     up: a.up + b.up, degraded: a.degraded + b.degraded, down: a.down + b.down, unknown: a.unknown + b.unknown, sum: a.sum + b.sum, min: least(a.min, b.min), max: most(a.max, b.max),
     buckets: sketch.buckets(),
   };
-}
-
-export function withResult(rollup: Rollup, state: State, latencyMs: number | null): Rollup {
-  const counted = latencyMs !== null && (state === "up" || state === "degraded");
-  const sketch = new Sketch();
-  if (counted) sketch.add(latencyMs);
-  return merged(rollup, { ...EMPTY_ROLLUP, [state]: 1, ...(counted ? { sum: latencyMs, min: latencyMs, max: latencyMs, buckets: sketch.buckets() } : {}) });
 }
 
 /** Microseconds are enough. */

@@ -1,0 +1,276 @@
+/**
+ * What one origin saw: its batches as they came, the results in them, and their rollups by minute, hour and day. The same code folds the
+ * batches of this replica and those of others, so that all come to the same.
+ *
+ * Keys, `<o>` being the origin: `k/<o>` how far it has come; `n/<o>/<number>` a batch; `s/<o>/r/<page>/<monitor>/<time>-<number>-<index>` a
+ * result; `s/<o>/u/<tier>/<page>/<monitor>/<time>` a finished rollup; `s/<o>/o/<page>/<monitor>` rollups that are still open.
+ *
+ * Invariants:
+ *  1. Batches are applied in the order of their numbers, each once. All that follows from one goes into the write that stores it.
+ *  2. Open rollups hold every batch up to `saved` on the disk, and up to `applied` in memory: after a crash what lies between is folded again.
+ */
+import { limits, watchLimits } from "../../core/limits.js";
+import type { NumberedRecord } from "../../core/messages.js";
+import type { Storage, StorageWrite } from "../../core/ports.js";
+import { batchTime, decodeBatch, type StoredResult } from "./result-batch.js";
+import { EMPTY_ROLLUP, isEmpty, type Rollup } from "./rollup.js";
+import { RollupSum } from "./rollup-sum.js";
+
+export const TIERS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
+export type Tier = keyof typeof TIERS;
+const TIER_NAMES = Object.keys(TIERS) as Tier[];
+const KEPT_MS: Readonly<Record<Tier, number>> = { minute: watchLimits.minutesKeptMs, hour: watchLimits.hoursKeptMs, day: watchLimits.daysKeptMs };
+
+export interface TimedRollup {
+  readonly start: number;
+  readonly rollup: Rollup;
+}
+
+type Tiers<T> = Record<Tier, { start: number; sum: T }>;
+interface Open {
+  readonly tiers: Tiers<RollupSum>;
+  isDirty: boolean;
+}
+interface Progress {
+  readonly number: number;
+  readonly saved: number;
+  readonly floor: number;
+}
+
+/** Batches that are read at once where many are. */
+const BATCHES_AT_ONCE = 16;
+const encoder = new TextEncoder();
+const json = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
+const parse = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as T;
+const padded = (value: number, digits: number): string => String(Math.max(0, Math.floor(value))).padStart(digits, "0");
+const time = (ms: number): string => padded(ms, 14);
+const END = "~";
+/** Comes before the name of every origin. */
+export const PROGRESS = "k/";
+
+/** What a batch counts for in an answer: many small ones are work too. */
+export function sizeOf(body: Uint8Array): number {
+  return body.length + limits.recordOverheadBytes;
+}
+
+export class OriginResults {
+  /** The last batch that is on the disk, and the last that is gone from it. */
+  private durable = 0;
+  private floor = 0;
+  private applied = 0;
+  private saved = 0;
+  private readonly open = new Map<string, Open>();
+
+  private constructor(
+    private readonly storage: Storage,
+    readonly origin: string,
+  ) {}
+
+  /** As the disk has it. */
+  static async load(storage: Storage, origin: string): Promise<OriginResults> {
+    const loaded = new OriginResults(storage, origin);
+    const known = await storage.get(`${PROGRESS}${origin}`);
+    if (known === undefined) return loaded;
+    const { number, saved, floor } = parse<Progress>(known);
+    loaded.durable = number;
+    loaded.applied = number;
+    loaded.saved = saved;
+    loaded.floor = floor;
+    for await (const { body } of loaded.batches(saved, number)) await loaded.foldAll(decodeBatch(body) ?? [], []);
+    return loaded;
+  }
+
+  /** The last batch that is durable here; 0: none. */
+  get number(): number {
+    return this.durable;
+  }
+
+  get lost(): number {
+    return this.floor;
+  }
+
+  /** The number that the next batch must have. */
+  get next(): number {
+    return this.applied + 1;
+  }
+
+  /** Goes on beyond batches that nobody has any more. */
+  skipTo(number: number): void {
+    this.applied = number;
+    this.floor = number;
+  }
+
+  /** What the next batch makes of the store. False for `isWhole`: it holds no results that could be read, and is kept as it is. */
+  async apply(body: Uint8Array): Promise<{ readonly writes: readonly StorageWrite[]; readonly isWhole: boolean }> {
+    const number = ++this.applied;
+    const results = decodeBatch(body);
+    const writes: StorageWrite[] = [{ put: `n/${this.origin}/${padded(number, 12)}`, value: body }];
+    for (const [index, { key, ...value }] of (results ?? []).entries()) {
+      writes.push({ put: this.key(`r/${key}/${time(value.at)}-${padded(number, 12)}-${padded(index, 4)}`), value: json(value) });
+    }
+    await this.foldAll(results ?? [], writes);
+    return { writes, isWhole: results !== undefined };
+  }
+
+  /** How far it has come: belongs into every write that holds what `apply` gave. */
+  progress(): StorageWrite {
+    const progress: Progress = { number: this.applied, saved: this.saved, floor: this.floor };
+    return { put: `${PROGRESS}${this.origin}`, value: json(progress) };
+  }
+
+  /** What was applied is on the disk. */
+  written(): void {
+    this.durable = this.applied;
+  }
+
+  /** Writes of all rollups that are open and changed. */
+  save(): StorageWrite[] {
+    if (this.saved === this.applied) return [];
+    const writes: StorageWrite[] = [];
+    for (const [key, open] of this.open) {
+      if (!open.isDirty) continue;
+      open.isDirty = false;
+      writes.push({ put: this.key(`o/${key}`), value: json(tiersOf(open.tiers, (sum) => sum.rollup())) });
+    }
+    this.saved = this.applied;
+    return [...writes, this.progress()];
+  }
+
+  private async foldAll(results: readonly StoredResult[], writes: StorageWrite[]): Promise<void> {
+    for (const result of results) if (result.isFinal) this.fold(this.open.get(result.key) ?? (await this.restore(result.key)), result, writes);
+  }
+
+  private fold(open: Open, { key, at, state, latency_ms }: StoredResult, writes: StorageWrite[]): void {
+    open.isDirty = true;
+    for (const tier of TIER_NAMES) {
+      const current = open.tiers[tier];
+      const start = Math.floor(at / TIERS[tier]) * TIERS[tier];
+      if (start > current.start) {
+        const rollup = current.sum.rollup();
+        if (!isEmpty(rollup)) writes.push({ put: this.key(`u/${tier}/${key}/${time(current.start)}`), value: json(rollup) });
+        open.tiers[tier] = { start, sum: new RollupSum() };
+      }
+      open.tiers[tier].sum.add(state, latency_ms);
+    }
+  }
+
+  private async restore(key: string): Promise<Open> {
+    const open: Open = { tiers: tiersOf(await this.savedTiers(key), (rollup) => new RollupSum(rollup)), isDirty: false };
+    this.open.set(key, open);
+    return open;
+  }
+
+  private async savedTiers(key: string): Promise<Tiers<Rollup>> {
+    const bytes = await this.storage.get(this.key(`o/${key}`));
+    const none = { start: 0, sum: EMPTY_ROLLUP };
+    return bytes === undefined ? { minute: none, hour: none, day: none } : parse<Tiers<Rollup>>(bytes);
+  }
+
+  private key(name: string): string {
+    return `s/${this.origin}/${name}`;
+  }
+
+  /** Durable batches beyond a number, up to another. */
+  private async *batches(after: number, to: number): AsyncGenerator<NumberedRecord> {
+    const end = `n/${this.origin}/${padded(to + 1, 12)}`;
+    for (let from = `n/${this.origin}/${padded(after + 1, 12)}`; ; ) {
+      let last: string | undefined;
+      for await (const page of this.storage.scan({ from, to: end, limit: BATCHES_AT_ONCE })) {
+        for (const [storageKey, body] of page) {
+          last = storageKey;
+          yield { origin: this.origin, number: Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), body };
+        }
+      }
+      if (last === undefined) return;
+      from = `${last}!`;
+    }
+  }
+
+  /** Batches beyond a number, without gaps, of so many bytes at most, but one at least. */
+  async read(after: number, bytesMax: number): Promise<NumberedRecord[]> {
+    const found: NumberedRecord[] = [];
+    let bytes = 0;
+    for await (const batch of this.batches(after, this.durable)) {
+      if (found.length > 0 && bytes + sizeOf(batch.body) > bytesMax) break;
+      found.push(batch);
+      bytes += sizeOf(batch.body);
+    }
+    return found;
+  }
+
+  /** Results of a monitor from a time on, before another, newest first. */
+  async query(key: string, fromMs: number, toMs: number, limit: number): Promise<StoredResult[]> {
+    const found: StoredResult[] = [];
+    for await (const page of this.results(key, fromMs, toMs, limit)) found.push(...page);
+    return found;
+  }
+
+  /** When a monitor was last seen up, ms since the epoch. */
+  async lastUp(key: string): Promise<number | undefined> {
+    for await (const page of this.results(key, 0, Number.MAX_SAFE_INTEGER, watchLimits.resultsPerAnswerMax)) {
+      const up = page.find(({ state }) => state === "up");
+      if (up !== undefined) return up.at;
+    }
+    return undefined;
+  }
+
+  private async *results(key: string, fromMs: number, toMs: number, limit: number): AsyncGenerator<StoredResult[]> {
+    const to = toMs >= Number.MAX_SAFE_INTEGER ? END : time(toMs);
+    for await (const page of this.storage.scan({ from: this.key(`r/${key}/${time(fromMs)}`), to: this.key(`r/${key}/${to}`), reverse: true, limit })) {
+      yield page.map(([, value]) => ({ ...parse<StoredResult>(value), key }));
+    }
+  }
+
+  /** Rollups of a monitor that begin in a range, the open one included. */
+  async rollups(key: string, tier: Tier, fromMs: number, toMs: number): Promise<TimedRollup[]> {
+    const found = new Map<number, Rollup>();
+    for await (const page of this.storage.scan({ from: this.key(`u/${tier}/${key}/${time(fromMs)}`), to: this.key(`u/${tier}/${key}/${time(toMs)}`) })) {
+      for (const [storageKey, value] of page) found.set(Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), parse<Rollup>(value));
+    }
+    const open = this.open.get(key)?.tiers[tier];
+    const { start, sum } = open === undefined ? (await this.savedTiers(key))[tier] : { start: open.start, sum: open.sum.rollup() };
+    if (start >= fromMs && start < toMs && !isEmpty(sum)) found.set(start, sum);
+    return [...found].map(([from, rollup]) => ({ start: from, rollup }));
+  }
+
+  /** Deletes what is older than it is kept. Nothing may be unsaved. */
+  async prune(nowMs: number): Promise<void> {
+    await this.pruneBatches(nowMs - watchLimits.resultsKeptMs);
+    await this.pruneTimes(this.key("r"), nowMs - watchLimits.resultsKeptMs);
+    for (const tier of TIER_NAMES) await this.pruneTimes(this.key(`u/${tier}`), nowMs - KEPT_MS[tier]);
+  }
+
+  private async pruneBatches(beforeMs: number): Promise<void> {
+    const old: StorageWrite[] = [];
+    const flush = async (): Promise<void> => {
+      if (old.length > 0) await this.storage.write([...old.splice(0), this.progress()]);
+    };
+    for await (const { number, body } of this.batches(0, this.durable)) {
+      if (batchTime(body) >= beforeMs) break;
+      this.floor = Math.max(this.floor, number);
+      old.push({ del: `n/${this.origin}/${padded(number, 12)}` });
+      if (old.length >= watchLimits.slice) await flush();
+    }
+    await flush();
+  }
+
+  /** Monitor by monitor. */
+  private async pruneTimes(prefix: string, beforeMs: number): Promise<void> {
+    for (let from = `${prefix}/`; ; ) {
+      let first: string | undefined;
+      for await (const page of this.storage.scan({ from, to: `${prefix}/${END}`, limit: 1 })) first = page[0]?.[0];
+      if (first === undefined) return;
+      const monitor = first.slice(0, first.lastIndexOf("/") + 1);
+      for await (const page of this.storage.scan({ from: monitor, to: `${monitor}${time(beforeMs)}` })) {
+        if (page.length > 0) await this.storage.write(page.map(([del]) => ({ del })));
+      }
+      from = `${monitor}${END}`;
+    }
+  }
+}
+
+function tiersOf<From, To>(tiers: Tiers<From>, made: (sum: From) => To): Tiers<To> {
+  const { minute, hour, day } = tiers;
+  const tier = ({ start, sum }: { start: number; sum: From }): { start: number; sum: To } => ({ start, sum: made(sum) });
+  return { minute: tier(minute), hour: tier(hour), day: tier(day) };
+}
