@@ -188,6 +188,29 @@ t.test("what is older than raw results are kept is deleted of all origins; rollu
   t.equal(await pull(to, own), false, "it is not fetched again");
 });
 
+t.test("wherever a crash comes, what was open holds every result once", async (t) => {
+  const left: MemoryStorage[] = [];
+  const storage = new MemoryStorage();
+  const write = storage.write.bind(storage);
+  storage.write = async (batch) => {
+    await write(batch);
+    left.push(await copyOf(storage));
+  };
+  const own = store(storage);
+  const monitors = Array.from({ length: 2 * watchLimits.slice + 50 }, (_none, index) => `default/m${index}`);
+  for (let flush = 0; flush < 3; flush++) {
+    for (const key of monitors) own.results.append(result(T0 + flush * 1_000, "up", 10, key));
+    own.time.monotonicMs += 200_000;
+    await own.results.flush();
+  }
+  t.ok(left.length > 6, `${left.length} moments, some of them between two parts of a save`);
+  for (const moment of left) {
+    const { results } = store(moment);
+    const held = await Promise.all(monitors.map(async (key) => [(await results.query(key, 0, ALL, 10)).length, (await results.rollups(key, "day", 0, ALL))[0]?.rollup.up ?? 0]));
+    t.same(held.filter(([kept, counted]) => kept !== counted), []);
+  }
+});
+
 t.test("whatever is written, lost, sent twice and out of step: rollups are equal at the origin and where they came to", async () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ kind: fc.constant("append" as const), monitor: fc.constantFrom("a", "b"), aheadMs: fc.integer({ min: -5_000, max: 2 * HOUR_MS }), state: fc.constantFrom<State>("up", "down", "degraded", "unknown"), latency: fc.option(fc.double({ min: 0.01, max: 10_000, noNaN: true })), isFinal: fc.boolean() }) },

@@ -7,7 +7,8 @@
  *
  * Invariants:
  *  1. Batches are applied in the order of their numbers, each once. All that follows from one goes into the write that stores it.
- *  2. Open rollups hold every batch up to `saved` on the disk, and up to `applied` in memory: after a crash what lies between is folded again.
+ *  2. Open rollups hold every batch up to `applied` in memory, and up to their own `until` on the disk; what is on the disk lacks nothing up to
+ *     `saved`. After a crash the batches beyond `saved` are folded again, each into those that do not hold it.
  */
 import { limits, watchLimits } from "../../core/limits.js";
 import type { NumberedRecord } from "../../core/messages.js";
@@ -29,7 +30,13 @@ export interface TimedRollup {
 type Tiers<T> = Record<Tier, { start: number; sum: T }>;
 interface Open {
   readonly tiers: Tiers<RollupSum>;
+  /** The last batch that was in it when it was read from the disk. */
+  readonly until: number;
   isDirty: boolean;
+}
+interface SavedOpen {
+  readonly until: number;
+  readonly tiers: Tiers<Rollup>;
 }
 interface Progress {
   readonly number: number;
@@ -76,7 +83,7 @@ export class OriginResults {
     loaded.applied = number;
     loaded.saved = saved;
     loaded.floor = floor;
-    for await (const { body } of loaded.batches(saved, number)) await loaded.foldAll(decodeBatch(body) ?? [], []);
+    for await (const batch of loaded.batches(saved, number)) await loaded.foldAll(batch.number, decodeBatch(batch.body) ?? [], []);
     return loaded;
   }
 
@@ -108,7 +115,7 @@ export class OriginResults {
     for (const [index, { key, ...value }] of (results ?? []).entries()) {
       writes.push({ put: this.key(`r/${key}/${time(value.at)}-${padded(number, 12)}-${padded(index, 4)}`), value: json(value) });
     }
-    await this.foldAll(results ?? [], writes);
+    await this.foldAll(number, results ?? [], writes);
     return { writes, isWhole: results !== undefined };
   }
 
@@ -123,21 +130,27 @@ export class OriginResults {
     this.durable = this.applied;
   }
 
-  /** Writes of all rollups that are open and changed. */
-  save(): StorageWrite[] {
-    if (this.saved === this.applied) return [];
+  /** Makes all rollups durable that are open and changed. Nothing may be applied meanwhile. */
+  async save(): Promise<void> {
+    if (this.saved === this.applied) return;
     const writes: StorageWrite[] = [];
     for (const [key, open] of this.open) {
       if (!open.isDirty) continue;
+      const saved: SavedOpen = { until: this.applied, tiers: tiersOf(open.tiers, (sum) => sum.rollup()) };
       open.isDirty = false;
-      writes.push({ put: this.key(`o/${key}`), value: json(tiersOf(open.tiers, (sum) => sum.rollup())) });
+      writes.push({ put: this.key(`o/${key}`), value: json(saved) });
+      if (writes.length >= watchLimits.slice) await this.storage.write(writes.splice(0));
     }
     this.saved = this.applied;
-    return [...writes, this.progress()];
+    await this.storage.write([...writes, this.progress()]);
   }
 
-  private async foldAll(results: readonly StoredResult[], writes: StorageWrite[]): Promise<void> {
-    for (const result of results) if (result.isFinal) this.fold(this.open.get(result.key) ?? (await this.restore(result.key)), result, writes);
+  private async foldAll(number: number, results: readonly StoredResult[], writes: StorageWrite[]): Promise<void> {
+    for (const result of results) {
+      if (!result.isFinal) continue;
+      const open = this.open.get(result.key) ?? (await this.restore(result.key));
+      if (number > open.until) this.fold(open, result, writes);
+    }
   }
 
   private fold(open: Open, { key, at, state, latency_ms }: StoredResult, writes: StorageWrite[]): void {
@@ -155,15 +168,16 @@ export class OriginResults {
   }
 
   private async restore(key: string): Promise<Open> {
-    const open: Open = { tiers: tiersOf(await this.savedTiers(key), (rollup) => new RollupSum(rollup)), isDirty: false };
+    const { tiers, until } = await this.savedOpen(key);
+    const open: Open = { tiers: tiersOf(tiers, (rollup) => new RollupSum(rollup)), until, isDirty: false };
     this.open.set(key, open);
     return open;
   }
 
-  private async savedTiers(key: string): Promise<Tiers<Rollup>> {
+  private async savedOpen(key: string): Promise<SavedOpen> {
     const bytes = await this.storage.get(this.key(`o/${key}`));
     const none = { start: 0, sum: EMPTY_ROLLUP };
-    return bytes === undefined ? { minute: none, hour: none, day: none } : parse<Tiers<Rollup>>(bytes);
+    return bytes === undefined ? { until: 0, tiers: { minute: none, hour: none, day: none } } : parse<SavedOpen>(bytes);
   }
 
   private key(name: string): string {
@@ -228,7 +242,7 @@ export class OriginResults {
       for (const [storageKey, value] of page) found.set(Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), parse<Rollup>(value));
     }
     const open = this.open.get(key)?.tiers[tier];
-    const { start, sum } = open === undefined ? (await this.savedTiers(key))[tier] : { start: open.start, sum: open.sum.rollup() };
+    const { start, sum } = open === undefined ? (await this.savedOpen(key)).tiers[tier] : { start: open.start, sum: open.sum.rollup() };
     if (start >= fromMs && start < toMs && !isEmpty(sum)) found.set(start, sum);
     return [...found].map(([from, rollup]) => ({ start: from, rollup }));
   }

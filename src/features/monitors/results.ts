@@ -46,7 +46,7 @@ const OWN = "m/own";
 const SAVE_MS = 300_000;
 const PRUNE_MS = 3_600_000;
 /** What others sent is made durable in parts of about so many bytes: what a reader waits for at most. */
-const PART_BYTES = 128 * 1024;
+const PART_BYTES = 16 * 1024;
 const EVERYTHING = { from: "\u0001", to: "\u{10ffff}" } as const;
 
 export class ResultStore implements AsyncDisposable, RecordSource {
@@ -151,14 +151,13 @@ export class ResultStore implements AsyncDisposable, RecordSource {
 
   /** Saves open rollups, and deletes what is old, from time to time. */
   private async maintain(isLast: boolean): Promise<void> {
-    const { clock, storage } = this.parts;
+    const { clock } = this.parts;
     const now = clock.monotonic();
     const isPruning = now - this.prunedAtMs >= PRUNE_MS;
     if (!isLast && !isPruning && now - this.savedAtMs < SAVE_MS) return;
     this.savedAtMs = now;
     for (const origin of this.origins.values()) {
-      const saved = origin.save();
-      if (saved.length > 0) await storage.write(saved);
+      await origin.save();
       if (isPruning && !isLast) await origin.prune(clock.now());
     }
     if (isPruning && !isLast) this.prunedAtMs = now;
