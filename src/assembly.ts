@@ -30,7 +30,7 @@ import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
 import { ReplicaNode } from "./node.js";
 import type { Command, DataPlane, PlannedChange, Snapshot } from "./store/data-plane.js";
 import { Draft } from "./store/document-reader.js";
-import { openResultStore, startLatencies, startWatch } from "./watch-assembly.js";
+import { openResults, startLatencies, startWatch } from "./watch-assembly.js";
 
 /** How often due transitions are looked for, and how much later the regions after the first one act, ms. */
 const SCHEDULE_MS = 1_000;
@@ -60,7 +60,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const folding = new FoldingThread();
   // An edge writes nothing of its own.
   const isEdge = config.role === "edge";
-  const results = isEdge ? undefined : await openResultStore(options);
+  const { results, records } = isEdge ? {} : await openResults(options);
   let opened = false;
   const node = await ReplicaNode.start({
     replica: config.replica, region: config.region, role: config.role, voter: config.voter, clusterId: config.clusterId, membership: membershipHash(config),
@@ -78,7 +78,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     sha256: (bytes) => digestOf("sha256", bytes, "buffer"),
     log: (level, event, text) => log[level](event, text),
     fold: (snapshot, document, changes) => folding.fold(snapshot, document, changes),
-    fatal: options.onDefect, records: results,
+    fatal: options.onDefect, records,
   });
   if (hash !== undefined && !isEdge) await adoptRootKey(node, hash, options);
   const schedule = isEdge ? undefined : startSchedule(node, config, options);

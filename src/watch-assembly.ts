@@ -23,6 +23,7 @@ import { MemoryStorage } from "./io/memory-storage.js";
 import type { ReplicaOptions } from "./main.js";
 import { RunnerThread } from "./runner-thread.js";
 import type { DataPlane } from "./store/data-plane.js";
+import type { RecordSource } from "./store/record-exchange.js";
 
 /** In the data folder: the store of results. */
 const RESULTS_FOLDER = "results";
@@ -46,22 +47,29 @@ function membersOf({ peers, region, replica, role }: ReplicaOptions["config"]): 
 }
 
 /** Results are worth less than the replica: where their store cannot be opened, they are kept in memory. */
-async function openResults({ config, log }: ReplicaOptions): Promise<Storage> {
+async function openStorage({ config, log }: ReplicaOptions): Promise<Storage> {
   try {
     return await LevelStorage.open(path.join(config.data, RESULTS_FOLDER), { openFiles: descriptorPlan(descriptorsMax()).storeFiles });
   } catch (error) {
-    log.error({ event: "results", err: error }, "the store of check results cannot be opened: results are kept in memory until the next start");
+    log.error({ event: "results", err: error }, "the store of check results cannot be opened: those of this replica are kept in memory until the next start");
     return new MemoryStorage();
   }
 }
 
+export interface OpenedResults {
+  readonly results: ResultStore;
+  /** Who exchanges them with other replicas; memory has no room for theirs. */
+  readonly records: RecordSource | undefined;
+}
+
 /** The results of all replicas, as far as they have come here. */
-export async function openResultStore(options: ReplicaOptions): Promise<ResultStore> {
+export async function openResults(options: ReplicaOptions): Promise<OpenedResults> {
   const { clock, config, log, metrics, random, timers, witness } = options;
   const refusals = metrics.counter("statusmesh_result_batches_refused", "Batches of check results of other replicas that were not taken as they came, by reason.", ["reason"]);
   let warnedAtMs = Number.NEGATIVE_INFINITY;
-  return new ResultStore({
-    storage: await openResults(options), clock, timers, random, replica: config.replica, members: new Set(membersOf(config).keys()), witness: `${witness.inode} ${witness.ctimeNs}`,
+  const storage = await openStorage(options);
+  const results = new ResultStore({
+    storage, clock, timers, random, replica: config.replica, members: new Set(membersOf(config).keys()), witness: `${witness.inode} ${witness.ctimeNs}`,
     onFailure: (error) => log.error({ event: "results", err: error }, "check results cannot be stored any more"),
     refused: (origin, reason) => {
       refusals.add(1, reason);
@@ -70,6 +78,7 @@ export async function openResultStore(options: ReplicaOptions): Promise<ResultSt
       log.warn({ event: "results", origin, reason }, "a batch of check results was not taken as it came");
     },
   });
+  return { results, records: storage instanceof MemoryStorage ? undefined : results };
 }
 
 export function startWatch(data: DataPlane, options: ReplicaOptions, incidents: IncidentRoom, results: ResultStore): RunningWatch {
