@@ -27,6 +27,8 @@ export const UPDATE_BODY = JSON.stringify({
 export interface ClusterOptions {
   /** Links go through proxies: with the regions' round trips, or merely so that they can be cut. */
   readonly links?: "delayed" | "proxied" | "direct";
+  /** Places of edges: each stands beside a region, and is linked with all of them. */
+  readonly edges?: readonly Region[];
   /** Members of the region files beside the ones that the bench sets. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
@@ -60,13 +62,13 @@ export class RegionProcess {
   private pool: Pool | undefined;
   base = "";
 
-  constructor(readonly region: Region, private readonly file: string, readonly data: string) {}
+  constructor(readonly region: Region, private readonly replica: string, private readonly file: string, readonly data: string) {}
 
   /** Starts and waits for the `listening` line; gives the ms that it took. */
   async start(): Promise<number> {
     const started = performance.now();
     const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATUSMESH_")));
-    this.child = Child.spawn(`statusmesh node (${this.region})`, process.execPath, [...NODE_FLAGS, program, "node", "--config", this.file, "--data", this.data], {
+    this.child = Child.spawn(`statusmesh node (${this.replica})`, process.execPath, [...NODE_FLAGS, program, "node", "--config", this.file, "--data", this.data], {
       env: { ...clean, STATUSMESH_ROOT_KEY: ROOT_KEY }, channel: true,
     });
     const line = await this.child.says(/\{[^\n]*"event":"listening"[^\n]*\}/);
@@ -121,6 +123,15 @@ export class RegionProcess {
     return { status: answer.statusCode, etag: header("etag"), token: header("session-token"), body: (text === "" ? null : JSON.parse(text)) as T };
   }
 
+  /** The text of a public page. */
+  async page(url: string): Promise<string> {
+    if (this.pool === undefined) throw new Error(`${this.replica} does not run`);
+    const { statusCode, body } = await this.pool.request({ method: "GET", path: url });
+    const text = await body.text();
+    if (statusCode !== 200) throw new Error(`${url} at ${this.replica} was answered ${statusCode}`);
+    return text;
+  }
+
   async state(): Promise<ClusterState> {
     return (await this.call<ClusterState>("GET", "/v1/cluster")).body;
   }
@@ -134,6 +145,8 @@ export class RegionProcess {
     }));
   }
 }
+
+const edgeOf = (place: Region): string => `edge-${place}-1`;
 
 /** Ports of a region on loopback. */
 interface Places {
@@ -152,40 +165,54 @@ async function proxied(places: Places, delayMs: number, opened: (kind: string, p
   return { mesh: await proxyTo("mesh"), http: await proxyTo("http") };
 }
 
+/** A replica of the cluster: a region's, or an edge. */
+interface Member {
+  readonly replica: string;
+  /** The region in whose place it stands, which says how far it is from others. */
+  readonly place: Region;
+  readonly role: "region" | "edge";
+}
+
 export class Cluster {
   private constructor(
     private readonly folder: TemporaryFolder,
-    private readonly regions: ReadonlyMap<Region, RegionProcess>,
+    private readonly processes: ReadonlyMap<string, RegionProcess>,
     private readonly proxies: ReadonlyMap<string, LinkProxy>,
   ) {}
 
   /** Started, linked, and voting. */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const folder = new TemporaryFolder();
-    const { links = "direct" } = options;
-    const free = await freePorts(2 * REGIONS.length);
-    const portsOf = (region: Region): Places => ({ mesh: free[2 * REGIONS.indexOf(region)] ?? 0, http: free[2 * REGIONS.indexOf(region) + 1] ?? 0 });
-    const certificates = await makeCertificates(path.join(folder.path, "certificates"), REGIONS.map((region) => `${region}-1`));
+    const { links = "direct", edges = [] } = options;
+    const members: readonly Member[] = [
+      ...REGIONS.map((place): Member => ({ replica: `${place}-1`, place, role: "region" })), ...edges.map((place): Member => ({ replica: edgeOf(place), place, role: "edge" })),
+    ];
+    const free = await freePorts(2 * members.length);
+    const portsOf = (member: Member): Places => ({ mesh: free[2 * members.indexOf(member)] ?? 0, http: free[2 * members.indexOf(member) + 1] ?? 0 });
+    const certificates = await makeCertificates(path.join(folder.path, "certificates"), members.map(({ replica }) => replica));
     const proxies = new Map<string, LinkProxy>();
-    const regions = new Map<Region, RegionProcess>();
-    for (const region of REGIONS) {
+    const processes = new Map<string, RegionProcess>();
+    for (const member of members) {
+      const { replica, place, role } = member;
+      const region = role === "edge" ? `edge-${place}` : place;
       const peers: Record<string, object> = {};
-      for (const other of REGIONS.filter((name) => name !== region)) {
-        const { mesh, http } = links === "direct" ? portsOf(other) : await proxied(portsOf(other), links === "delayed" ? roundTripMs(region, other) / 2 : 0, (kind, proxy) => void proxies.set(`${region} ${other} ${kind}`, proxy));
-        peers[`${other}-1`] = { region: other, mesh: `127.0.0.1:${mesh}`, http: `http://127.0.0.1:${http}` };
+      // Edges are linked with regions, not with each other.
+      for (const other of members.filter((one) => one !== member && (role === "region" || one.role === "region"))) {
+        const { mesh, http } = links === "direct" ? portsOf(other) : await proxied(portsOf(other), links === "delayed" ? roundTripMs(place, other.place) / 2 : 0, (kind, proxy) => void proxies.set(`${region} ${other.place} ${kind} ${other.role}`, proxy));
+        peers[other.replica] = { region: other.role === "edge" ? `edge-${other.place}` : other.place, role: other.role, mesh: `127.0.0.1:${mesh}`, http: `http://127.0.0.1:${http}` };
       }
-      const tls = certificates.find(({ replica }) => replica === `${region}-1`);
-      const data = path.join(folder.path, "data", `${region}-1`);
-      const file = path.join(folder.path, `${region}.json`);
+      const tls = certificates.find((one) => one.replica === replica);
+      const data = path.join(folder.path, "data", replica);
+      const file = path.join(folder.path, `${replica}.json`);
       writeFileSync(file, JSON.stringify({
-        replica: `${region}-1`, region, role: "region", http: `127.0.0.1:${portsOf(region).http}`, mesh: `127.0.0.1:${portsOf(region).mesh}`, data, peers,
+        replica, region, role, http: `127.0.0.1:${portsOf(member).http}`, mesh: `127.0.0.1:${portsOf(member).mesh}`, data, peers,
         clusterId: "bench", tls: { ca: tls?.ca, cert: tls?.cert, key: tls?.key }, rateLimit: RATE_LIMIT, ...options.settings,
       }));
-      regions.set(region, new RegionProcess(region, file, data));
+      processes.set(replica, new RegionProcess(place, replica, file, data));
     }
-    const cluster = new Cluster(folder, regions, proxies);
+    const cluster = new Cluster(folder, processes, proxies);
     try {
-      await Promise.all(REGIONS.map((region) => cluster.at(region).start()));
+      await Promise.all([...processes.values()].map((process) => process.start()));
       await cluster.linked();
     } catch (error) {
       await cluster[Symbol.asyncDispose]();
@@ -195,12 +222,21 @@ export class Cluster {
   }
 
   at(region: Region): RegionProcess {
-    const process = this.regions.get(region);
-    if (process === undefined) throw new Error(`no region ${region}`);
+    return this.process(`${region}-1`);
+  }
+
+  /** The edge that stands beside a region. */
+  edge(place: Region): RegionProcess {
+    return this.process(edgeOf(place));
+  }
+
+  private process(replica: string): RegionProcess {
+    const process = this.processes.get(replica);
+    if (process === undefined) throw new Error(`no replica ${replica}`);
     return process;
   }
 
-  /** Until every region votes and sees both others. */
+  /** Until every region votes and sees all others and the edges. */
   async linked(): Promise<void> {
     await until("all regions are linked and vote", async () => {
       const states = await Promise.all(REGIONS.map((region) => this.at(region).state()));
@@ -226,7 +262,7 @@ export class Cluster {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled([...this.regions.values()].map((region) => region.stop()));
+    await Promise.allSettled([...this.processes.values()].map((process) => process.stop()));
     await Promise.allSettled([...this.proxies.values()].map((proxy) => proxy[Symbol.asyncDispose]()));
     this.folder[Symbol.dispose]();
   }

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- [NAME…] [--quick] [--json] [--accept] [--readme FILE]`: measures the built program beside its limits and its peers, in one run
  * on one machine. Prints one JSON line a metric as it is found, and a table at the end (with `--json` only the lines).
- * `--accept` keeps the ratios of this run in `baselines.json`; `--readme` puts the table into a file, between its lines `<!-- bench -->` and `<!-- /bench -->`.
+ * `--accept` keeps the ratios of this run in `baselines.json`; `--readme` puts the table into a file, between its lines `<!-- bench -->` and `<!-- /bench -->`; of benches that are named, their rows only.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -14,8 +14,9 @@ import { healing } from "./healing.bench.js";
 import { LoadTool } from "./load.js";
 import { hotDocument, localWrite } from "./local-write.bench.js";
 import { localRead } from "./local-read.bench.js";
-import { baselineName, baselineValue, metricLine, metricOf, metricTable, readmeTable, type Baselines, type Metric } from "./measurement.js";
+import { baselineName, baselineValue, metricLine, metricOf, metricTable, readmeTable, withRowsOf, type Baselines, type Metric } from "./measurement.js";
 import { publicRead } from "./public-read.bench.js";
+import { propagation } from "./propagation.bench.js";
 import { quorum } from "./quorum.bench.js";
 import { replicationLag } from "./replication-lag.bench.js";
 import { eventStreams } from "./streams.bench.js";
@@ -25,7 +26,7 @@ import { webhooks } from "./webhooks.bench.js";
 import { writeCost } from "./write-cost.bench.js";
 
 const BENCHES: Readonly<Record<string, Bench>> = {
-  "local-read": localRead, "local-write": localWrite, "write-cost": writeCost, hot: hotDocument, quorum, "replication-lag": replicationLag,
+  "local-read": localRead, "local-write": localWrite, "write-cost": writeCost, hot: hotDocument, quorum, "replication-lag": replicationLag, propagation,
   "anti-entropy": antiEntropy, "catch-up": catchUp, healing, "public-read": publicRead, streams: eventStreams, webhooks, watch: watching, size: footprint, disk,
 };
 /** Benches that have not begun by then are left out, and said to be. */
@@ -106,8 +107,9 @@ if (values.accept) {
   writeFileSync(baselinesFile, `${JSON.stringify(accepted, null, 2)}\n`);
 }
 if (values.readme !== undefined) {
-  const [before = "", , after = ""] = readFileSync(values.readme, "utf8").split(/^<!-- \/?bench -->$/m);
+  const [before = "", block = "", after = ""] = readFileSync(values.readme, "utf8").split(/^<!-- \/?bench -->$/m);
   const where = `Measured on ${new Date().toISOString().slice(0, 10)} with \`npm run bench${positionals.length > 0 ? ` -- ${positionals.join(" ")}` : ""}\` on ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
-  writeFileSync(values.readme, `${before}<!-- bench -->\n\n${where}.\n\n${readmeTable(metrics)}\n\n<!-- /bench -->${after}`);
+  const written = positionals.length > 0 ? withRowsOf(block, metrics, positionals, where) : `${where}.\n\n${readmeTable(metrics)}`;
+  writeFileSync(values.readme, `${before}<!-- bench -->\n\n${written}\n\n<!-- /bench -->${after}`);
 }
 process.exit(failed.length > 0 ? 1 : 0);

@@ -100,6 +100,26 @@ export function readmeTable(metrics: readonly Metric[]): string {
   return [["what", "measured", "limit or peer", "ratio", "goal"], ["---", "---", "---", "---", "---"], ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
+/**
+ * What stands between README.md's markers after some benches were run by name: their rows in the place of those of the same metric, or at the end, and
+ * when that was. What the whole run found stays.
+ */
+export function withRowsOf(block: string, metrics: readonly Metric[], names: readonly string[], where: string): string {
+  const lines = block.trim().split("\n");
+  const apart = `Apart from the whole, \`${names.join("`, `")}\`: m${where.slice(1)}.`;
+  const rows = readmeTable(metrics).split("\n").slice(2);
+  const nameOf = (row: string): string => row.split(" | ", 1)[0] ?? "";
+  for (const row of rows) {
+    const at = lines.findIndex((line) => line.startsWith("| ") && nameOf(line) === nameOf(row));
+    if (at >= 0) lines[at] = row;
+    else lines.push(row);
+  }
+  const said = lines.findIndex((line) => line.startsWith(`Apart from the whole, \`${names.join("`, `")}\``));
+  if (said >= 0) lines[said] = apart;
+  else lines.splice(Math.max(0, lines.findIndex((line) => line.startsWith("| ")) - 1), 0, "", apart);
+  return lines.join("\n");
+}
+
 /** Ratios of the last accepted run, by bench and metric; the value itself where nothing stands beside it. */
 export type Baselines = Readonly<Record<string, number>>;
 

@@ -11,6 +11,7 @@ const ROUND_TRIPS: readonly { readonly between: readonly [Region, Region]; reado
 ];
 
 export function roundTripMs(a: Region, b: Region): number {
+  if (a === b) return 0;
   return ROUND_TRIPS.find(({ between }) => between.includes(a) && between.includes(b))?.ms ?? 0;
 }
 

@@ -118,7 +118,8 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
   const newTransport = (): GrpcMesh => {
     mesh = new GrpcMesh({
       replica: config.replica,
-      listen: addressText(config.mesh),
+      // Opened anew, it stays where its peers look for it, also where the system chose the port.
+      listen: mesh?.address || addressText(config.mesh),
       peers: Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, { mesh: addressText(peer.mesh) }])),
       tls,
       timers: systemTimers,

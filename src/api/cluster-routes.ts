@@ -34,6 +34,7 @@ const cluster = Type.Object({
   degradation: Type.Object({ level: Type.Integer({ minimum: 0, maximum: 5 }), reasons: Type.Array(Type.String()) }),
   quarantined: Type.Integer(),
   documents: Type.Integer(),
+  heard_at: nullable(Type.String({ description: "At an edge: when it noted last that it heard a region." })),
   peers: Type.Array(peer),
 });
 

@@ -15,7 +15,9 @@ export class CutOff {
   since(): string | null {
     const nowMs = this.clock.monotonic();
     if (this.seen === undefined || nowMs - this.seen.lookedAtMs >= apiLimits.cutOffLookMs) {
-      const since = isCutOff(this.data.cluster()) ? (this.seen?.since ?? new Date(this.clock.now()).toISOString()) : null;
+      const cluster = this.data.cluster();
+      // Who starts without the others was cut off before.
+      const since = isCutOff(cluster) ? (this.seen?.since ?? cluster.heard_at ?? new Date(this.clock.now()).toISOString()) : null;
       this.seen = { lookedAtMs: nowMs, since };
     }
     return this.seen.since;

@@ -115,7 +115,8 @@ function openHook(url: string, access: RouteAccess, record: FastifyRequest["reco
     request.startedMs = ports.clock.monotonic();
     request.record = record;
     greet(request, reply, ports.region);
-    const shed = isShed ? shedFault(request, reply, ports) : undefined;
+    // What is answered from memory never comes here (`Publisher.answerAgain`): only what has to be looked up or rendered counts.
+    const shed = isShed ? (shedFault(request, reply, ports) ?? (isReplicated ? ports.perAddress.take(request.ip, request.startedMs) : undefined)) : undefined;
     if (shed !== undefined) {
       sendProblem(reply, shed);
       return;

@@ -8,7 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Edit, Lie } from "../sim/lies.js";
-import { planOf } from "../sim/simulation.js";
+import { planOf, type Emphasis } from "../sim/seed-plan.js";
 import { runPool } from "./sim-pool.js";
 import { CommandFault } from "./terminal.js";
 
@@ -42,8 +42,8 @@ const SEED_MS_MAX = 120_000;
 
 export async function runLies(lies: readonly Lie[], options: LiesOptions): Promise<readonly LieResult[]> {
   const truth = new Program([], "the source as it is", options.root);
-  /** Seed → whether it fails without any bug. */
-  const failsAnyway = new Map<number, boolean>();
+  /** Seed and emphasis → whether it fails without any bug. */
+  const failsAnyway = new Map<string, boolean>();
   const results: LieResult[] = [];
   try {
     for (const lie of lies) {
@@ -62,19 +62,20 @@ export async function runLies(lies: readonly Lie[], options: LiesOptions): Promi
   return results;
 }
 
-async function runLie(lie: Lie, program: Program, truth: Program, failsAnyway: Map<number, boolean>, options: LiesOptions): Promise<LieResult> {
+async function runLie(lie: Lie, program: Program, truth: Program, failsAnyway: Map<string, boolean>, options: LiesOptions): Promise<LieResult> {
   let over = 0;
   for (let begun = 0; begun < lie.seedsMax; ) {
     const findings: Finding[] = [];
     begun += await program.run({
       processes: options.processes, first: options.first + begun, seeds: lie.seedsMax - begun, skips: (seed) => lie.needs?.(planOf(seed)) === false,
-      over: () => options.progress(lie, ++over), found: (finding) => findings.push(finding),
+      emphasis: lie.emphasis, over: () => options.progress(lie, ++over), found: (finding) => findings.push(finding),
     });
     // Several seeds are under way at a time: the first that fails counts, whichever was over first.
     for (const finding of findings.sort((a, b) => a.seed - b.seed)) {
       const { seed, checker, happened } = finding;
-      if (!failsAnyway.has(seed)) failsAnyway.set(seed, await truth.fails(seed));
-      if (failsAnyway.get(seed) === false) return { lie, seeds: seed - options.first + 1, checker, happened };
+      const run = `${seed} ${lie.emphasis ?? ""}`;
+      if (!failsAnyway.has(run)) failsAnyway.set(run, await truth.fails(seed, lie.emphasis));
+      if (failsAnyway.get(run) === false) return { lie, seeds: seed - options.first + 1, checker, happened };
     }
   }
   return { lie, seeds: undefined, checker: "", happened: "" };
@@ -84,6 +85,7 @@ interface Batch {
   readonly processes: number;
   readonly first: number;
   readonly seeds: number;
+  readonly emphasis: Emphasis | undefined;
   skips(seed: number): boolean;
   over(): void;
   found(finding: Finding): void;
@@ -120,9 +122,9 @@ class Program {
   }
 
   /** Runs seeds until one fails; resolves to how many were begun. */
-  run({ processes, first, seeds, skips, over, found }: Batch): Promise<number> {
+  run({ processes, first, seeds, emphasis, skips, over, found }: Batch): Promise<number> {
     return runPool({
-      worker: path.join(this.folder, "dist", "cli", "sim-worker.js"), processes, first, seeds, skips, seedMsMax: SEED_MS_MAX,
+      worker: path.join(this.folder, "dist", "cli", "sim-worker.js"), processes, first, seeds, emphasis, skips, seedMsMax: SEED_MS_MAX,
       each: ({ seed, failures: [failure] }) => {
         over();
         if (failure !== undefined) found({ seed, checker: failure.checker, happened: failure.happened });
@@ -135,9 +137,9 @@ class Program {
     });
   }
 
-  async fails(seed: number): Promise<boolean> {
+  async fails(seed: number, emphasis: Emphasis | undefined): Promise<boolean> {
     let fails = false;
-    await this.run({ processes: 1, first: seed, seeds: 1, skips: () => false, over: () => {}, found: () => { fails = true; } });
+    await this.run({ processes: 1, first: seed, seeds: 1, emphasis, skips: () => false, over: () => {}, found: () => { fails = true; } });
     return fails;
   }
 

@@ -3,7 +3,8 @@ import { fork, type ChildProcess } from "node:child_process";
 import type { Timer } from "../core/ports.js";
 import { systemTimers } from "../io/system-clock.js";
 import type { SeedSummary } from "../sim/swarm.js";
-import type { WorkerAnswer } from "./sim-worker.js";
+import type { Emphasis } from "../sim/seed-plan.js";
+import type { WorkerAnswer, WorkerTask } from "./sim-worker.js";
 
 export interface PoolOptions {
   /** Path of the compiled `sim-worker`. */
@@ -11,6 +12,7 @@ export interface PoolOptions {
   readonly processes: number;
   readonly first: number;
   readonly seeds: number;
+  readonly emphasis?: Emphasis | undefined;
   /** Seeds that need not be run; they count as begun. */
   skips?(seed: number): boolean;
   /** A seed that takes longer counts as defect, ms of real time; none unless told. */
@@ -44,7 +46,7 @@ export async function runPool(options: PoolOptions): Promise<number> {
       while (!isOver && next < first + seeds && options.skips?.(next) === true) next++;
       running = isOver || next >= first + seeds ? undefined : next++;
       if (running === undefined) return child.disconnect();
-      child.send(running);
+      child.send({ seed: running, emphasis: options.emphasis } satisfies WorkerTask);
       if (options.seedMsMax !== undefined) limit = systemTimers.after(options.seedMsMax, () => broken(`did not end within ${options.seedMsMax} ms`));
     };
     child.on("message", (told: WorkerAnswer) => {

@@ -2,10 +2,11 @@
 import { appendFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { systemClock } from "../io/system-clock.js";
 import { judge, type Failure, type Judgement } from "../sim/judgement.js";
 import { LIES } from "../sim/lies.js";
+import { EMPHASES, type Emphasis } from "../sim/seed-plan.js";
 import { shrink } from "../sim/shrinking.js";
 import { simulate, type SimulationOptions, type SimulationResult } from "../sim/simulation.js";
 import { COVERING_SEEDS, SwarmTotals } from "../sim/swarm.js";
@@ -18,6 +19,7 @@ interface Options {
   readonly seed?: string;
   readonly seeds?: string;
   readonly first: string;
+  readonly emphasis?: Emphasis;
   readonly faults?: string;
   readonly left?: string;
   readonly trace?: string;
@@ -47,6 +49,7 @@ export async function runSim(argv: readonly string[]): Promise<number> {
     .option("--seed <number>", "one seed: prints what happened, and its trace hash")
     .option("--seeds <number>", "that many seeds on all cores, with what they reached (default: 100)")
     .option("--first <number>", "the first seed of many", "1")
+    .addOption(new Option("--emphasis <name>", "runs in which something happens all the time that is rare elsewhere").choices(Object.keys(EMPHASES)))
     .option("--faults <ids>", "with --seed: only these faults of its schedule, as 1,4,9 (empty: none)")
     .option("--left <operations>", "with --seed: operations of clients that are left out, as c1/4,c2/9")
     .option("--trace <file>", "with --seed: writes every event there")
@@ -88,7 +91,7 @@ async function single(options: Options): Promise<number> {
   if (trace !== undefined) writeFileSync(trace, "");
   const faults = listOf(options.faults)?.map((id) => numberOf(id, "A fault"));
   const simulation: SimulationOptions = {
-    seed: numberOf(options.seed ?? "", "The seed"), host: simulationHost,
+    seed: numberOf(options.seed ?? "", "The seed"), host: simulationHost, emphasis: options.emphasis,
     ...(faults === undefined ? {} : { faults: new Set(faults) }),
     ...(options.left === undefined ? {} : { left: new Set(listOf(options.left)) }),
     ...(trace === undefined ? {} : { traceLine: (line: string) => appendFileSync(trace, line) }),
@@ -128,15 +131,15 @@ async function shrinkRun(simulation: SimulationOptions, result: SimulationResult
   complain("looking for the shortest run that fails …");
   const faults = await shrink(result.faults.map(({ id }) => id), (kept) => failsWith({ faults: new Set(kept) }), SHRINK_FAULTS_RUNS);
   const keptFaults = new Set(faults);
-  const all = await simulate({ seed: simulation.seed, host: simulation.host, faults: keptFaults });
+  const all = await simulate({ seed: simulation.seed, host: simulation.host, emphasis: simulation.emphasis, faults: keptFaults });
   const everything = operationsOf(all);
   const operations = await shrink(everything, (kept) => failsWith({ faults: keptFaults, left: leftOf(everything, kept) }), SHRINK_OPERATIONS_RUNS);
   const left = leftOf(everything, operations);
-  const shortest = await simulate({ seed: simulation.seed, host: simulation.host, faults: keptFaults, left });
+  const shortest = await simulate({ seed: simulation.seed, host: simulation.host, emphasis: simulation.emphasis, faults: keptFaults, left });
   say(`shortest: ${faults.length} of ${result.faults.length} faults, ${shortest.history.operations.length} of ${result.history.operations.length} operations`);
   for (const fault of shortest.history.faults) say(`  ${Math.round(fault.fromMs)} to ${fault.untilMs === undefined ? "" : Math.round(fault.untilMs)} ms: ${fault.kind} of ${fault.targets.join(", ")}${fault.detail === undefined ? "" : ` (${fault.detail})`}`);
   tellFailures(judge(shortest).failures);
-  say(`again: npm run sim -- --seed ${simulation.seed} --faults "${faults.join(",")}"${left.size === 0 ? "" : ` --left ${[...left].join(",")}`}`);
+  say(`again: ${shortest.history.run.command} --faults "${faults.join(",")}"${left.size === 0 ? "" : ` --left ${[...left].join(",")}`}`);
 }
 
 /** The steps of clients, `<client>/<number>`. Every step up to the greatest that was seen may be left out. */
@@ -158,7 +161,7 @@ async function swarm(options: Options): Promise<number> {
   const startedAt = systemClock.monotonic();
   const bar = progressBar(seeds, () => `${totals.failed.length} failed`);
   await runPool({
-    worker: path.join(import.meta.dirname, "sim-worker.js"), processes: numberOf(options.processes, "--processes"), first, seeds,
+    worker: path.join(import.meta.dirname, "sim-worker.js"), processes: numberOf(options.processes, "--processes"), first, seeds, emphasis: options.emphasis,
     each: (summary) => {
       totals.add(summary);
       bar.step();
@@ -173,7 +176,7 @@ async function swarm(options: Options): Promise<number> {
   else tellSwarm(totals, seconds, missing);
   const [failed] = totals.failed.sort((a, b) => a.seed - b.seed);
   if (failed !== undefined && options.shrink && options.json !== true) {
-    say(`\nseed ${failed.seed}, again: npm run sim -- --seed ${failed.seed}`);
+    say(`\nseed ${failed.seed}, again: npm run sim -- --seed ${failed.seed}${options.emphasis === undefined ? "" : ` --emphasis ${options.emphasis}`}`);
     await single({ ...options, seed: String(failed.seed) });
   }
   return failed === undefined && missing.length === 0 ? 0 : 1;

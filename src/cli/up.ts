@@ -1,7 +1,7 @@
 /** `statusmesh up`: a whole cluster on this machine, one child process a region file. */
 import { existsSync } from "node:fs";
 import path from "node:path";
-import type { Command } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { readConfig, type Config, type Environment } from "../config.js";
 import { makeCertificates } from "../io/certificates.js";
 import { makeFolder } from "../io/data-folder.js";
@@ -9,6 +9,7 @@ import { isFreshFolder } from "../io/level-storage.js";
 import { pause, untilAborted } from "../io/system-clock.js";
 import { ChaosControl, chaosFile } from "./chaos-control.js";
 import { Child } from "./child.js";
+import { withEdges, type PlacedFile } from "./edge-files.js";
 import { commonFaults, regionFiles, replicasOf, type RegionFile } from "./region-files.js";
 import { missingFromMesh } from "./mesh-check.js";
 import { rootKeyFor, type RootKey } from "./root-key.js";
@@ -18,6 +19,7 @@ import { asFault, CommandFault, complain, EXIT_CONFIG, say, table } from "./term
 const REPLICA_VARIABLES = ["REPLICA", "REGION", "ROLE", "HTTP", "MESH", "PEERS", "VOTER", "TLS_CERT", "TLS_KEY"].map((name) => `STATUSMESH_${name}`);
 const LISTENING_MS = 60_000;
 const MESH_MS = 30_000;
+const EDGES_MAX = 20;
 
 interface Replica {
   readonly file: string;
@@ -31,6 +33,7 @@ interface UpOptions {
   readonly data?: string;
   readonly json?: true;
   readonly chaos?: true;
+  readonly edges?: number;
 }
 
 interface Cluster {
@@ -48,12 +51,18 @@ export function upCommand(program: Command): void {
     .description("Starts every region file of a folder as one process on this machine, and waits until they form a mesh.")
     .option("--regions <folder>", "folder with the region files (default: regions)")
     .option("--data <folder>", "parent of the data folders (default: data)")
+    .option("--edges <count>", "start so many edges beside the regions, on the next ports", countOf)
     .option("--chaos", "put a proxy on every link, for statusmesh chaos to cut, slow and heal")
     .option("--json", "print the addresses as JSON")
     .action(async (options: UpOptions) => {
       process.exitCode = await up(options);
       process.exit();
     });
+}
+
+function countOf(text: string): number {
+  if (!/^\d+$/.test(text) || Number(text) > EDGES_MAX) throw new InvalidArgumentError(`a number from 0 to ${EDGES_MAX}`);
+  return Number(text);
 }
 
 async function up(options: UpOptions): Promise<number> {
@@ -90,7 +99,7 @@ async function up(options: UpOptions): Promise<number> {
 /** Everything that can be wrong is found before anything is started or written. */
 async function prepare(options: UpOptions): Promise<Cluster> {
   const parent = options.data ?? (process.env["STATUSMESH_DATA"] || undefined);
-  const files = regionFiles(regionsFolder(options.regions));
+  const files = await withEdges(regionFiles(regionsFolder(options.regions)), options.edges ?? 0);
   const misplaced = REPLICA_VARIABLES.filter((name) => (process.env[name] ?? "") !== "").map((name) => `${name} is set, and would hold for every replica that up starts.`);
   // Files that do not say which certificates to use get some of their own, once it is clear that all else is right.
   const draft = read(files, parent, () => ({ STATUSMESH_TLS: "off" }));
@@ -123,12 +132,12 @@ interface Read {
   readonly rootKey: string | undefined;
 }
 
-function read(files: readonly RegionFile[], parent: string | undefined, tlsFor: (file: RegionFile) => Environment): Read {
+function read(files: readonly PlacedFile[], parent: string | undefined, tlsFor: (file: RegionFile) => Environment): Read {
   const configs: { file: string; config: Config; environment: Environment }[] = [];
   const faults = new Set<string>();
   let rootKey: string | undefined;
   for (const region of files) {
-    const environment = { ...process.env, STATUSMESH_DATA: undefined, ...(lacksTls(region) ? tlsFor(region) : {}) };
+    const environment = { ...process.env, STATUSMESH_DATA: undefined, ...region.environment, ...(lacksTls(region) ? tlsFor(region) : {}) };
     const source = { file: region.file, environment, workingFolder: process.cwd() };
     const data = dataFolderOf(region, parent);
     const result = readConfig(data === undefined ? source : { ...source, data });
@@ -145,8 +154,10 @@ function read(files: readonly RegionFile[], parent: string | undefined, tlsFor: 
 /** `<parent>/<replica>`, unless nothing but the file names a folder. */
 function dataFolderOf({ values }: RegionFile, parent: string | undefined): string | undefined {
   const { replica, data } = values;
-  if (typeof replica !== "string" || (parent === undefined && data !== undefined)) return undefined;
-  return path.join(parent ?? "data", replica);
+  if (typeof replica !== "string") return undefined;
+  if (parent !== undefined || data === undefined) return path.join(parent ?? "data", replica);
+  // What the file says may be of another replica, where an edge is made of it.
+  return typeof data === "string" ? data : undefined;
 }
 
 function lacksTls({ values }: RegionFile): boolean {

@@ -36,6 +36,8 @@ export const limits = {
   trimEveryMs: 2_000,
   /** Pages that an edge may be told to keep. */
   keptPagesMax: 1_000,
+  /** Between two notes of an edge that it hears regions, for the age of what it shows when it starts without them. */
+  heardNotedMs: 30_000,
   logBytesMax: 1024 * 1024 * 1024,
   heartbeatMs: 250,
   suspectAfterMs: 1_500,

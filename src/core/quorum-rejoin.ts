@@ -10,7 +10,7 @@
  *     With more than three members it says first that all is settled, and a majority, itself not counted, knows: candidates of its earlier lives are void then.
  *  3. Only where a majority, itself counted, began empty and knows of no earlier life of anybody, there is nothing to be told (bootstrap).
  */
-import { ALL_TELL_MEMBERS_MAX, counted, type Acknowledgement } from "./quorum-ballots.js";
+import { ALL_TELL_MEMBERS_MAX, counted, joinLives, type Acknowledgement } from "./quorum-ballots.js";
 import type { QuorumAcceptor } from "./quorum-acceptor.js";
 import type { QuorumChain } from "./quorum-chain.js";
 import type { Quorum, QuorumBody, Seed, Seeded } from "./quorum-messages.js";
@@ -109,8 +109,13 @@ export class QuorumRejoin {
     if (!this.waiting) return;
     self.learn({ ...message.incarnations, [from]: message.incarnation });
     self.learnRejoined(message.rejoined);
-    const { incarnation, incarnations, rejoined } = message;
-    this.answers.set(from, { incarnation, incarnations, rejoined, seeded });
+    const { incarnation, rejoined } = message;
+    const before = this.answers.get(from);
+    // A voter is asked again, and has told all that this life needs: what it votes for afterwards, it votes for knowing of this life. By its later
+    // answers, who is always a little behind would never vote.
+    const isTold = this.phase === "seeding" && before?.incarnation === incarnation && before.seeded.voting;
+    const incarnations = before === undefined ? message.incarnations : joinLives(before.incarnations, message.incarnations);
+    this.answers.set(from, { incarnation, incarnations, rejoined, seeded: isTold ? before.seeded : seeded });
     this.check();
   }
 

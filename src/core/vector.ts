@@ -70,7 +70,7 @@ export function encodeVector(vector: Vector): string {
 
 const ORIGIN = /^(?:~|[a-z0-9][a-z0-9-]{0,47}\.[a-z0-9]{1,16})$/;
 
-/** True for the name of an origin: `<replica>.<incarnation>`, or `~`, the chain of decided versions of a document. */
+/** True for the name of an origin: `<replica>.<number>`, or `~`, the chain of decided versions of a document. */
 export function isOrigin(name: string): boolean {
   return ORIGIN.test(name);
 }

@@ -91,7 +91,7 @@ export class Client {
       return;
     }
     const there = workload.resources.filter(({ state }) => state !== "deleted" || random.chance(0.15));
-    const hot = random.chance(workload.shape.hotRate) ? there.find(({ type, state }) => type === workload.shape.hotType && state !== "deleted") : undefined;
+    const hot = random.chance(workload.shape.hotRate) ? workload.meetingPlace : undefined;
     const resource = hot ?? random.pick(there);
     if (resource.type === "incident" && this.session !== undefined && random.chance(workload.shape.labelRate)) {
       await this.label(resource, replica, text, random);

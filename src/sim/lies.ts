@@ -4,7 +4,7 @@
  */
 
 import type { SimulatedFault } from "./fault-schedule.js";
-import type { SeedPlan } from "./simulation.js";
+import type { Emphasis, SeedPlan } from "./seed-plan.js";
 
 export interface Edit {
   /** Within `src`. */
@@ -23,11 +23,14 @@ export interface Lie {
   readonly seedsMax: number;
   /** It shows in such runs only, or hardly in others: seeds that do not plan one are passed over, and counted. */
   readonly needs?: (plan: SeedPlan) => boolean;
+  /** Its seeds are run with this emphasis: elsewhere what it takes is too rare. */
+  readonly emphasis?: Emphasis;
 }
 
 // Which runs may show a bug.
 const watching = (plan: SeedPlan): boolean => plan.watching !== undefined;
-const befalls = (fault: SimulatedFault) => ({ faults }: SeedPlan): boolean => faults.some(({ kind }) => kind === fault);
+const befalls = (...any: readonly SimulatedFault[]) => ({ faults }: SeedPlan): boolean => faults.some(({ kind }) => any.includes(kind));
+const race = ({ workload }: SeedPlan): boolean => workload.hotRate > 0;
 /** Many clients at one resource, at every level or without a quorum. */
 const mixedRace = ({ workload }: SeedPlan): boolean => workload.hotRate > 0 && workload.classes.mixed > 0;
 const localRace = ({ workload }: SeedPlan): boolean => workload.hotRate > 0 && workload.classes.local > 0;
@@ -54,12 +57,12 @@ export const LIES: readonly Lie[] = [
       replace: "...(query.lists ?? []).flatMap(({ partition, type }) => log.table.list(partition, type).map(({ key }) => ({ document: key }))), ...[].map(({ partition, type }: never) => ",
     }],
   },
-  one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
-    "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;", 600),
-  { needs: mixedRace, ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
+  { needs: race, ...one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
+    "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;", 600) },
+  { emphasis: "late-edits", ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
     "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000) },
-  one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
-    "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 1_000),
+  { needs: befalls("disk-emptied", "disk-flipped", "disk-torn-write"), ...one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
+    "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 1_000) },
   {
     name: "goes-on-with-a-copy", what: "A replica that was put back from a copy goes on as the one that it was: it votes, and uses its numbers again.", seedsMax: 400,
     edits: [
@@ -75,7 +78,7 @@ export const LIES: readonly Lie[] = [
   {
     needs: befalls("disk-restored"),
     ...one("goes-on-before-it-has-met-anybody", "A replica goes on with its log before its peers have said what they hold of it, so that a volume that was put back gives numbers again.", "store/replica-engine.ts",
-      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 2_000),
+      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 600),
   },
   one("a-region-of-one", "A region's majority is one replica, however many it has.", "store/region-quorum.ts",
     "    return Math.floor((this.peers.length + 1) / 2);", "    return Math.min(0, this.peers.length);"),
@@ -136,8 +139,8 @@ export const LIES: readonly Lie[] = [
       { file: "core/quorum-chain.ts", find: "    if (write.proposed > this.self.host.version(course.document)) {", replace: "    if (write.operation === \"\") {" },
     ],
   },
-  one("handed-over-and-refused-there", "A write that was handed over and is refused where it went is called refused, although what was proposed before may have been decided.", "store/commit.ts",
-    "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400),
+  { emphasis: "creations", ...one("handed-over-and-refused-there", "A write that was handed over and is refused where it went is called refused, although what was proposed before may have been decided.", "store/commit.ts",
+    "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400) },
   one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
     "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
   one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",

@@ -4,24 +4,24 @@
  */
 import { hearSometimes } from "../core/sometimes.js";
 import { EventQueue } from "./event-queue.js";
-import { MEMBERSHIP_FAULTS, scheduleOf, type PlannedFault } from "./fault-schedule.js";
+import type { PlannedFault } from "./fault-schedule.js";
 import { FaultInjector } from "./fault-injector.js";
 import { HISTORY_FORMAT, type History } from "./history.js";
 import { Observer } from "./observer.js";
 import { Recorder } from "./recorder.js";
 import { Requests } from "./requests.js";
+import { planOf, type Emphasis } from "./seed-plan.js";
 import { SeededRandom } from "./seeded-random.js";
 import { Trace } from "./trace.js";
 import { pause, until } from "./waiting.js";
-import { watchShapeOf, type WatchShape } from "./outage-schedule.js";
 import { Watchers } from "./watchers.js";
-import { Workload, workloadShapeOf, type WorkloadShape } from "./workload.js";
+import { Workload } from "./workload.js";
 import { World, type SimulationHost } from "./world.js";
-import { shapeOf, type WorldShape } from "./world-shape.js";
 
 export interface SimulationOptions {
   readonly seed: number;
   readonly host: SimulationHost;
+  readonly emphasis?: Emphasis | undefined;
   /** Only these faults of the schedule; all unless told. */
   readonly faults?: ReadonlySet<number>;
   /** Operations of clients that are left out, `<client>/<number>`. */
@@ -70,45 +70,9 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
 }
 
-/** Where monitors are watched the run is long, and clients do less. */
-function workloadOf(shape: WorkloadShape, watching: WatchShape | undefined): WorkloadShape {
-  return watching === undefined ? shape : { ...shape, clients: 2, thinkMs: 1_500, bursts: false, hotRate: 0 };
-}
-
-function watchingOf(random: SeededRandom, shape: WorldShape): WatchShape | undefined {
-  return watchShapeOf(random.fork("watching"), [...new Set(shape.replicas.map(({ region }) => region))]);
-}
-
-function durationOf(random: SeededRandom, { hotRate }: WorkloadShape, watching: WatchShape | undefined): number {
-  return watching?.durationMs ?? (hotRate > 0 ? 5_000 : random.fork("duration").pick([6_000, 9_000, 14_000, 24_000]));
-}
-
-/** Where monitors are watched faults outlive the freshness of opinions, too. Who the members are stays: a watch knows its regions from the start. */
-function plannedFaults(random: SeededRandom, durationMs: number, watching: WatchShape | undefined): readonly PlannedFault[] {
-  const faults = scheduleOf(random.fork("faults"), durationMs);
-  if (watching === undefined) return faults;
-  return faults.filter(({ kind }) => !MEMBERSHIP_FAULTS.has(kind)).map((fault) => ({ ...fault, lastsMs: Math.min(fault.lastsMs * watching.faultsLast, Math.max(500, durationMs - fault.atMs)) }));
-}
-
-/** What a seed makes of a run before it begins. */
-export interface SeedPlan {
-  readonly world: WorldShape;
-  readonly workload: WorkloadShape;
-  readonly watching: WatchShape | undefined;
-  readonly faults: readonly PlannedFault[];
-}
-
-/** What the run of a seed plans, without the run. */
-export function planOf(seed: number): SeedPlan {
-  const random = new SeededRandom(String(seed));
-  const world = shapeOf(random.fork("shape"));
-  const watching = watchingOf(random, world);
-  const workload = workloadOf(workloadShapeOf(random.fork("workload shape")), watching);
-  return { world, workload, watching, faults: plannedFaults(random, durationOf(random, workload, watching), watching) };
-}
-
 async function run(options: SimulationOptions, reached: Map<string, number>, reach: (what: string) => void): Promise<SimulationResult> {
-  const { seed, host } = options;
+  const { seed, host, emphasis } = options;
+  const plan = planOf(seed, emphasis);
   const random = new SeededRandom(String(seed));
   const trace = new Trace(options.traceLine);
   const queue = new EventQueue(trace);
@@ -118,19 +82,16 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     trace.add(queue.now, `${replica} broken ${what.split("\n", 1)[0] ?? ""}`);
     if (breakages.length < BREAKAGES_KEPT) breakages.push({ replica, what });
   };
-  const shape = shapeOf(random.fork("shape"));
-  const watchShape = watchingOf(random, shape);
-  const world = new World(queue, random.fork("world"), trace, shape, host, {
+  const world = new World(queue, random.fork("world"), trace, plan.world, host, {
     broken, reached: reach, rebuilt: (replica) => injector.rebuilt(replica), get companions() {
       return watchers;
     },
   });
   const recorder = new Recorder(queue, trace);
   const requests = new Requests(world, { broken, reached: reach });
-  const watchers = watchShape === undefined ? undefined : new Watchers(world, requests, random.fork("watchers"), watchShape, { broken, reached: reach });
-  const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), workloadOf(workloadShapeOf(random.fork("workload shape")), watchShape), options.left ?? new Set(), reach);
-  const durationMs = durationOf(random, workload.shape, watchShape);
-  const faults = plannedFaults(random, durationMs, watchShape).filter(({ id }) => options.faults?.has(id) ?? true);
+  const watchers = plan.watching === undefined ? undefined : new Watchers(world, requests, random.fork("watchers"), plan.watching, { broken, reached: reach });
+  const workload = new Workload(world, queue, requests, recorder, random.fork("workload"), plan.workload, options.left ?? new Set(), reach);
+  const faults = plan.faults.filter(({ id }) => options.faults?.has(id) ?? true);
   const injector: FaultInjector = new FaultInjector(world, random.fork("injector"), reach);
   const observer = new Observer(world, requests, recorder);
   let over = false;
@@ -141,7 +102,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
     workload.start((error) => broken("client", error));
     watchers?.create().catch((error: unknown) => broken("operator", error));
     for (const fault of faults) injector.plan(fault);
-    await pause(queue, durationMs);
+    await pause(queue, plan.durationMs);
     injector.healAll();
     await until(queue, () => world.allRun, 30_000);
     observer.healed();
@@ -165,7 +126,7 @@ async function run(options: SimulationOptions, reached: Map<string, number>, rea
   else await done;
   world.end();
   const history: History = {
-    format: HISTORY_FORMAT, run: { instrument: "simulator", seed, command: `npm run sim -- --seed ${seed}` },
+    format: HISTORY_FORMAT, run: { instrument: "simulator", seed, command: `npm run sim -- --seed ${seed}${emphasis === undefined ? "" : ` --emphasis ${emphasis}`}` },
     replicas: world.everyReplica.map(({ replica, region, role }) => ({ replica, region, role })),
     operations: recorder.operations, faults: injector.events, ...observer.result,
     ...(watchers?.result === undefined ? {} : { watching: watchers.result }),

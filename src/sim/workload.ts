@@ -35,6 +35,8 @@ export interface WorkloadShape {
   /** How often the clients meet at one and the same resource, and of which type it is. */
   readonly hotRate: number;
   readonly hotType: ResourceType;
+  /** It is one that nobody is known to have created yet, as long as there is one. */
+  readonly meetsAtNew?: boolean;
   /** How often work on an incident is a change of its labels. */
   readonly labelRate: number;
   /** How often an update names the ETag that was seen, compared with 0.26 for one that does not. */
@@ -97,6 +99,13 @@ export class Workload {
   /** True once it was stopped. */
   get ended(): boolean {
     return this.stopped;
+  }
+
+  /** The resource at which clients meet. */
+  get meetingPlace(): WorkedResource | undefined {
+    const { hotType, meetsAtNew } = this.shape;
+    const there = this.resources.filter(({ type, state }) => type === hotType && state !== "deleted");
+    return (meetsAtNew === true ? there.find(({ state }) => state === "new") : undefined) ?? there[0];
   }
 
   /** No client has a request under way. */

@@ -55,6 +55,8 @@ export interface LogState {
   quarantined: number;
   /** Over all documents; compared at the next start with what is found then. */
   merkleRoot: string;
+  /** At an edge: when a region was heard last, ms of the wall clock; not noted at every sign of life. */
+  heardMs?: number;
 }
 
 /** What other parts want to hear of. Synchronous. */

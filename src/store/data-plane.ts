@@ -182,6 +182,8 @@ export interface ClusterStatus {
   readonly degradation: { readonly level: number; readonly reasons: readonly string[] };
   readonly quarantined: number;
   readonly documents: number;
+  /** At an edge: when it noted last that it heard a region, RFC 3339; null elsewhere, and before that. */
+  readonly heard_at: string | null;
   readonly peers: readonly PeerStatus[];
 }
 

@@ -91,6 +91,7 @@ export interface EngineEvents {
 const NAMES = 60_000;
 const OPENING = new Fault("overloaded", "This replica is opening its store.", { outcome: "rejected", retryAfterSeconds: 1 });
 const IDEMPOTENCY_SWEEP_MS = 600_000;
+const SKEW_SAID_EVERY_MS = 60_000;
 const SCRUB_PAUSE_MS = 20;
 const LATEST_AT_ONCE = 500;
 const EVERYTHING = { from: " ", to: "\u{10ffff}" } as const;
@@ -117,6 +118,7 @@ export class ReplicaEngine {
   private readonly introduction: Introduction;
   private readonly timers = new Set<Timer>();
   private readonly peerIds: readonly string[];
+  private readonly skewSaidMs = new Map<string, number>();
   private readonly needsAntiEntropy = new Set<string>();
   private readonly kept: KeptPages;
   /** The pages of which all is here that the vector says; those that were added last may still be on their way. */
@@ -273,8 +275,18 @@ export class ReplicaEngine {
     this.every(IDEMPOTENCY_SWEEP_MS, () => void this.log.forgetAnswers(this.ports.clock.now() - this.options.limits.idempotencyKeptMs).catch((error: unknown) => this.fatal(error)));
     this.every(this.options.limits.scrubEveryMs, () => void this.scrub().catch((error: unknown) => this.fatal(error)));
     this.records?.start();
+    if (this.options.role === "edge") this.every(this.options.limits.heardNotedMs, () => this.noteHeard());
     this.gauges();
     this.scheduleAntiEntropy();
+  }
+
+  /** Notes that a region is heard: after a restart without any, what is shown is as old as that. */
+  private noteHeard(): void {
+    const { clock } = this.ports;
+    const hears = this.replication.replica.reports(clock.monotonic()).some(({ peer, connected, heardAt }) => this.options.peers[peer]?.role === "region" && peerState(connected, clock.monotonic() - heardAt, this.options.limits) === "up");
+    if (!hears) return;
+    this.log.state.heardMs = clock.now();
+    this.log.batch.touch();
   }
 
   /** Documents that every replica makes for itself, the same everywhere; those that exist or existed stay as they are. */
@@ -349,7 +361,7 @@ export class ReplicaEngine {
         this.quorum.documentAdvanced(record.key);
       },
       logged: (entry: LoggedEntry, document: string, dot: Dot) => this.ports.feed?.logged(this.log.batch.stagingBatch, entry, document, dot),
-      skewed: (origin, hlc) => this.ports.log("warn", { event: "clock-ahead", origin, hlc }, "a change is stamped too far in the future; its clock is not adopted"),
+      skewed: (origin, hlc) => this.saySkewed(origin, hlc),
       flushed: (_changes, _writes, ms) => {
         this.fsyncSeconds.observe(ms / 1000);
         // Before anybody is answered: what is cached of the documents must not be given out any more.
@@ -457,6 +469,14 @@ export class ReplicaEngine {
       case "antiEntropy":
         this.antiEntropyRunner.received(peer, message.value);
     }
+  }
+
+  /** Once in a while for each log: a clock that is wrong stamps every change. */
+  private saySkewed(origin: string, hlc: string): void {
+    const now = this.ports.clock.monotonic();
+    if (now - (this.skewSaidMs.get(origin) ?? Number.NEGATIVE_INFINITY) < SKEW_SAID_EVERY_MS) return;
+    this.skewSaidMs.set(origin, now);
+    this.ports.log("warn", { event: "clock-ahead", origin, hlc }, "a change is stamped too far in the future; its clock is not adopted (said once a minute for each log)");
   }
 
   private parse(vector: unknown): Vector {
@@ -684,7 +704,7 @@ export class ReplicaEngine {
       degradation: degradation({
         peers: health, readOnly: this.readOnly(), majorityReachable: this.quorum.engine.majorityReachable, majorityVotes: this.majorityVotes(), voting: this.quorum.engine.voting, isVoter: options.voter, quorumMs,
       }, options.limits),
-      quarantined: log.state.quarantined, documents: this.table.living, peers,
+      quarantined: log.state.quarantined, documents: this.table.living, heard_at: log.state.heardMs === undefined ? null : new Date(log.state.heardMs).toISOString(), peers,
     };
   }
 

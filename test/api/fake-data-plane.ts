@@ -153,7 +153,7 @@ export class FakeDataPlane implements DataPlane {
     const peer = { replica: "eu-west-1", region: "eu-west", role: "region", state: "up", rtt_ms: 80, unacknowledged_changes: 3, oldest_unacknowledged_ms: 1500, vector, merkle_root: null, pages: null, in_sync: false, clock_offset_ms: null } as const;
     return {
       replica: "us-east-1", region: REGION, role: "region", pages: null, incarnation: 1, voting: true, vector, merkle_root: "00", clock: { hlc: this.hybridClock.latest(), offset_ms: 0 },
-      degradation: { level: this.level, reasons: this.level === 0 ? [] : ["a test says so"] }, quarantined: 0, documents: this.documents.size, peers: [peer],
+      degradation: { level: this.level, reasons: this.level === 0 ? [] : ["a test says so"] }, quarantined: 0, documents: this.documents.size, heard_at: null, peers: [peer],
     };
   }
 

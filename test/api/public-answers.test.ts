@@ -250,6 +250,24 @@ test("a connection too many is refused, whatever lies ready for it", async (t) =
   t.equal((await ask("/pages/default")).status, 200);
 });
 
+test("an address may have what lies ready as often as it likes, and is refused what must be looked up more often than its limit", async (t) => {
+  const server = await publicServer(t, { requestsPerAddress: 5 });
+  const ask = await overTheWire(t, server);
+  const path = "/pages/default";
+  await ask(path);
+  await ask(path);
+  const routed = server.count.routed;
+  for (let i = 0; i < 40; i++) t.equal((await ask(path)).status, 200);
+  t.equal(server.count.routed, routed, "all from memory");
+  const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => server.app.inject({ url: `${path}?other=${i}` })));
+  const refused = answers.filter(({ statusCode }) => statusCode === 429);
+  t.ok(refused.length >= 20, "most of what had to be looked up was refused");
+  t.match(refused[0]?.json(), { type: "/problems/too-many-requests" });
+  t.equal(refused[0]?.headers["retry-after"], "1");
+  t.equal((await ask(path)).status, 200, "what lies ready is still there");
+  t.equal((await server.app.inject("/healthz")).statusCode, 200);
+});
+
 async function until(condition: () => Promise<boolean>): Promise<void> {
   const last = performance.now() + 30_000;
   while (!(await condition())) if (performance.now() > last) throw new Error("it did not come to pass");

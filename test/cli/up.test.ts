@@ -71,6 +71,23 @@ test("up starts an edge by a region file of its own, which serves, hands its wri
   t.equal(await up.ended, 0);
 });
 
+test("up --edges starts edges beside the regions, which know them, each with a folder of its own", { timeout: 300_000 }, async (t) => {
+  const { folder } = await clusterFolder(t, 2);
+  const args = ["up", "--regions", folder, "--edges", "2", "--json"];
+  const up = statusmesh(args, folder);
+  t.teardown(() => void up.child.kill("SIGKILL"));
+  const ready = JSON.parse((await up.says(/^\{"event":"ready".*$/m))[0]) as { regions: { replica: string; api: string; status_page: string }[]; key: string };
+  t.same(ready.regions.map(({ replica }) => replica), ["r0-1", "r1-1", "edge-1", "edge-2"]);
+  for (const { api, replica } of ready.regions) {
+    t.same(await stateOf(api.replace(/\/v1$/, ""), ready.key), replica.startsWith("edge") ? ["up", "up"] : ["up", "up", "up"], replica);
+  }
+  for (const { status_page } of ready.regions) t.equal((await fetch(status_page)).status, 200);
+  for (const replica of ["r0-1", "edge-1", "edge-2"]) t.ok((await stat(path.join(folder, "data", replica))).isDirectory());
+  up.child.kill("SIGTERM");
+  t.equal(await up.ended, 0);
+  t.equal(await statusmesh(["up", "--regions", folder, "--edges", "many"], folder).ended, 1);
+});
+
 test("up says the faults of all its region files at once, with exit code 78, and writes nothing", { timeout: 150_000 }, async (t) => {
   const { folder, files } = await clusterFolder(t, 2);
   const [first = "", second = ""] = files;

@@ -3,6 +3,7 @@ import { limits } from "../../src/core/limits.js";
 import { counted, majorityOf, nextBallot, recover } from "../../src/core/quorum-ballots.js";
 import type { Candidate } from "../../src/core/quorum-messages.js";
 import { freshState, QuorumEngine, type Effect, type QuorumHost } from "../../src/core/quorum.js";
+import type { Vector } from "../../src/core/vector.js";
 import { FOREVER_MS, generator, World, type Envelope, type Finished, type WorldOptions } from "./quorum-world.js";
 
 const DOCUMENT = "page/component/d";
@@ -381,6 +382,29 @@ t.test("an emptied disk does not vote before a majority of the others has told i
   world.settle(() => emptied.engine?.voting === true && finished.has("w2"));
   t.equal(emptied.engine?.voting, true);
   t.equal(finished.get("w2")?.outcome, "decided");
+  t.end();
+});
+
+t.test("an emptied disk that is always behind what the others have told last comes to vote all the same", (t) => {
+  const { world } = begun();
+  const [writer, emptied, third] = world.replicas;
+  if (writer === undefined || emptied === undefined || third === undefined) throw new Error("no replica");
+  emptied.crash();
+  world.empty(emptied);
+  emptied.start();
+  const held: Vector[] = [{}, {}, {}];
+  for (let round = 0; round < 10 && emptied.engine?.voting !== true; round++) {
+    // What one region writes reaches the third at once, and the emptied one three questions later.
+    writer.local("page/component/busy", `w${round}`);
+    third.follow(writer.disk.vector);
+    held.push({ ...writer.disk.vector });
+    const arrived = held.shift() ?? {};
+    for (let envelope = world.net.shift(); envelope !== undefined; envelope = world.net.shift()) {
+      world.replicas[envelope.to]?.deliver(envelope.to === emptied.index ? { ...envelope, vector: arrived } : envelope);
+    }
+    emptied.tick();
+  }
+  t.equal(emptied.engine?.voting, true);
   t.end();
 });
 

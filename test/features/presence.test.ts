@@ -24,7 +24,7 @@ class Meeting {
   nowMs = T0;
   verdict: Verdict = { ...NO_VERDICT, state: "down", since: LONG_AGO, failing: true, outage: 1 };
   readonly attendance = new Map<string, Attendance>();
-  private readonly presences = new Map(REPLICAS.map((replica) => [replica, new Presence(replica, MEMBERS, T0)]));
+  readonly presences = new Map(REPLICAS.map((replica) => [replica, new Presence(replica, MEMBERS, T0)]));
   private written = new Map<string, ReadonlySet<string>>();
 
   /** `isLinked`: whether a link is up. */
@@ -34,7 +34,7 @@ class Meeting {
       this.nowMs += watchLimits.roundMs / REPLICAS.length;
       const peers = REPLICAS.filter((peer) => peer !== replica).map((peer) => ({ replica: peer, state: isLinked(replica, peer) ? "up" as const : "down" as const }));
       const hearing = presence.hearing({ peers: peers as never }, this.nowMs);
-      next.set(replica, hearing);
+      if (presence.knows) next.set(replica, hearing);
       const attendance = presence.update(hearing, this.written, this.nowMs);
       this.attendance.set(replica, attendance);
       // What b comes to while it is cut off stays on its side.
@@ -63,6 +63,22 @@ t.test("a region that is cut off is absent for all others, and they for it", asy
   meeting.rounds(60, (a, b) => !touches(a, b, "b-1"));
   for (const replica of [...OUR_OWN, "c-1"]) t.same([...meeting.attendance.get(replica)?.present ?? []], ["a", "c"], replica);
   t.same([...meeting.attendance.get("b-1")?.present ?? []], ["b"]);
+});
+
+t.test("a replica that starts says nothing of one that is gone, and ends nothing with its opinion", async (t) => {
+  const meeting = new Meeting();
+  const isLinked = (a: string, b: string): boolean => !touches(a, b, "b-1");
+  meeting.rounds(60, isLinked);
+  t.match(meeting.verdict, { state: "up", outage: 1 });
+  // Its links are up some seconds later.
+  meeting.presences.set("a-2", new Presence("a-2", MEMBERS, meeting.nowMs));
+  meeting.rounds(2, (a, b) => isLinked(a, b) && !touches(a, b, "a-2"));
+  t.same([...meeting.attendance.get("a-2")?.unsettled ?? []], ["b", "c"], "whom it has not met yet is not to decide");
+  for (let second = 0; second < 60; second++) {
+    meeting.round(isLinked);
+    for (const replica of ["a-1", "c-1"]) if (meeting.attendance.get(replica)?.present.has("b") === true) t.fail(`${replica} takes b for present`);
+  }
+  t.match(meeting.verdict, { state: "up", outage: 1 });
 });
 
 t.test("replicas that notice at different times that a region went and came back make one outage before and one after it", async (t) => {

@@ -1,9 +1,8 @@
 import t from "tap";
 import fc from "fast-check";
 import type { State } from "../../src/features/monitors/opinion.js";
-import { EMPTY_ROLLUP, latencyFigures, merged } from "../../src/features/monitors/rollup.js";
-import { RollupSum } from "../../src/features/monitors/rollup-sum.js";
-import { Sketch } from "../../src/features/monitors/sketch.js";
+import { EMPTY_ROLLUP, latencyFigures, merged, withResult } from "../../src/features/monitors/rollup.js";
+import { Sketch, withValue, type SketchBuckets } from "../../src/features/monitors/sketch.js";
 import { DAY_MS, uptimeByDay } from "../../src/features/monitors/uptime.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { result, store, T0 } from "./result-stores.js";
@@ -68,6 +67,18 @@ t.test("a disk that refuses ends the keeping of results, and nothing else", asyn
   t.equal(results.latest("default/m")?.at, T0 + 1);
 });
 
+t.test("a sketch to which values are added one by one is the sketch of all of them", async (t) => {
+  fc.assert(fc.property(fc.array(fc.double({ min: 0, max: 1e8, noNaN: true }), { maxLength: 60 }), (values) => {
+    const whole = new Sketch();
+    for (const value of values) whole.add(value);
+    return JSON.stringify(values.reduce<SketchBuckets>(withValue, [])) === JSON.stringify(whole.buckets());
+  }));
+  const before = withResult(EMPTY_ROLLUP, "up", 10);
+  const kept = JSON.stringify(before);
+  t.match(withResult(withResult(before, "degraded", 30), "down", null), { up: 1, degraded: 1, down: 1, sum: 40, min: 10, max: 30 });
+  t.equal(JSON.stringify(before), kept, "what was there stays as it was");
+});
+
 t.test("quantiles lie within one percent, whatever the order and grouping in which sketches are merged", async () => {
   fc.assert(fc.property(fc.array(fc.double({ min: 0.1, max: 100_000, noNaN: true }), { minLength: 1, maxLength: 300 }), fc.nat({ max: 299 }), (values, cut) => {
     const whole = new Sketch();
@@ -89,10 +100,7 @@ t.test("quantiles lie within one percent, whatever the order and grouping in whi
 });
 
 t.test("figures of a rollup", async (t) => {
-  const sum = new RollupSum();
-  sum.add("down", 9_999);
-  for (const latency of [10, 20, 30, 40]) sum.add("up", latency);
-  const rollup = sum.rollup();
+  const rollup = [10, 20, 30, 40].reduce((sum, latency) => withResult(sum, "up", latency), withResult(EMPTY_ROLLUP, "down", 9_999));
   t.match(latencyFigures(rollup), { count: 4, mean: 25, min: 10, max: 40 });
   t.same(latencyFigures(EMPTY_ROLLUP), { count: 0, mean: null, min: null, max: null, p50: null, p95: null, p99: null });
   t.match(merged(rollup, rollup), { up: 8, down: 2, sum: 200 });

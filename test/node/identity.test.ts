@@ -258,3 +258,27 @@ t.test("a cluster whose folders were all copied to new disks votes again once al
   const late = await cluster.node("ap-south").commit(setting("api", { name: "late" }), { ...GLOBAL, actor: "test", ifMatch: [etag] });
   t.ok(isFault(late) && late.code === "precondition-failed");
 });
+
+t.test("a replica that had begun a log of another name loses its disk soon after: it rejoins and votes", async (t) => {
+  await using cluster = new Cluster({ limits: { introductionMs: 50 } });
+  await cluster.start();
+  await cluster.voting();
+  await write(cluster.node("us-east"), setting("api", { name: "first" }));
+  await cluster.converged();
+  await cluster.stop("us-east-1");
+  cluster.isolate("ap-south-1");
+  await cluster.start("us-east-1");
+  // One peer has not said what it holds.
+  await write(cluster.node("us-east"), setting("api", { name: "in another log" }));
+  cluster.rejoin("ap-south-1");
+  await cluster.converged();
+  const own = Object.keys(cluster.node("us-east").cluster().vector).filter((origin) => origin.startsWith("us-east-1."));
+  t.equal(own.length, 2, own.join());
+  await cluster.stop("us-east-1");
+  cluster.disks.set("us-east-1", newDisk("another folder"));
+  await cluster.start("us-east-1");
+  await cluster.voting();
+  await write(cluster.node("us-east"), setting("api", { name: "voted" }), GLOBAL);
+  await cluster.converged();
+  t.same(cluster.fatals, []);
+});

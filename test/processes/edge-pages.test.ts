@@ -36,8 +36,8 @@ const caughtUp = (edge: ReplicaProcess, world: World): Promise<unknown> => settl
 }, 30_000);
 
 test("an edge for one page stores nothing of another, has a region answer for it, and serves its own with all regions dead", async (t) => {
-  const { world, edge } = await worldWithEdge(t, { edge: { pages: ["default"] } });
-  const { own, other } = await twoPages(world);
+  const { world, edge, restartEdge } = await worldWithEdge(t, { settings: { limits: { logEntriesKept: 20, trimEveryMs: 100 } }, edge: { pages: ["default"] } });
+  const { own, other, incident } = await twoPages(world);
   await caughtUp(edge, world);
   t.match(await edge.cluster(), { role: "edge", pages: ["default"], quarantined: 0 });
   t.match((await world.us.cluster()).peers.find(({ replica }) => replica === EDGE), { pages: ["default"], in_sync: true, unacknowledged_changes: 0 });
@@ -74,6 +74,42 @@ test("an edge for one page stores nothing of another, has a region answer for it
     t.equal(lost.body["type"], "/problems/page-not-held");
     t.ok(lost.headers["retry-after"]);
   }
+
+  await t.test("a page that it is told to keep later is fetched whole before it is served, also where the logs do not reach back; one that it is told no more is dropped", async (t) => {
+    await world.startAll();
+    await restartEdge();
+    for (let n = 0; n < 60; n++) await world.us.post(`${OTHER}/incidents/${incident}/updates`, { body: `Update ${n}` });
+    await settled("the log is trimmed", async () => ((await world.us.metric("statusmesh_log_entries")) ?? 1_000) <= 30, 30_000);
+    await caughtUp(edge, world);
+
+    await t.test("not while nobody can give it", async (t) => {
+      await world.killAll();
+      await restartEdge({ pages: ["default", "other"] });
+      t.equal((await edge.get(`${DEFAULT}/components/${own}`)).status, 200, "what was there is served");
+      t.equal((await edge.get("/pages/other", { key: null, patienceMs: 60_000 })).status, 503, "what was not is not");
+      await world.startAll();
+    });
+
+    const before = edge.log.length;
+    await restartEdge();
+    await settled("it is whole", () => edge.logged(/pages-whole/, before), 30_000);
+    await caughtUp(edge, world);
+    t.equal((await edge.cluster()).merkle_root, (await world.us.cluster()).merkle_root, "two pages are all that there is");
+    await world.us.post(`${OTHER}/incidents/${incident}/updates`, { body: "The last one" });
+    await settled("what is written now comes by the log", async () => ((await edge.get(`${OTHER}/incidents/${incident}`)).body["incident_updates"] as unknown[]).length === 62, 30_000);
+    await world.killAll();
+    t.match((await edge.get("/pages/other", { key: null })).text, "Quersumme-Other");
+    t.equal(((await edge.get(`${OTHER}/components/${other}/history`)).body["data"] as unknown[]).length > 0, true);
+
+    await restartEdge({ pages: ["other"] });
+    t.equal((await edge.get(`${OTHER}/components/${other}`)).status, 200);
+    t.equal((await edge.get(`${DEFAULT}/components/${own}`, { patienceMs: 60_000 })).status, 503);
+    await world.startAll();
+    await restartEdge();
+    await settled("a region answers again", async () => (await edge.get(`${DEFAULT}/components/${own}`, { patienceMs: 60_000 })).status === 200, 30_000);
+    await edge.post("/v1/cluster/anti-entropy", null);
+    t.match((await world.us.cluster()).peers.find(({ replica }) => replica === EDGE), { pages: ["other"] });
+  });
 });
 
 test("a region that lost its disk takes nothing for held because an edge for another page has seen it", async (t) => {
@@ -100,40 +136,4 @@ test("a region that lost its disk takes nothing for held because an edge for ano
   const whole = await world.us.get(`${OTHER}/incidents/${incident}`);
   t.equal((whole.body["incident_updates"] as unknown[]).length, 61, "what it lost came from those who have it");
   t.equal((await world.us.post(`${OTHER}/components`, { name: "Later" }, { level: "GLOBAL_QUORUM" })).status, 201);
-});
-
-test("a page that an edge is told to keep later is fetched whole before it is served, also where the logs do not reach back; one that it is told no more is dropped", async (t) => {
-  const { world, edge, restartEdge } = await worldWithEdge(t, { settings: { limits: { logEntriesKept: 20, trimEveryMs: 100 } }, edge: { pages: ["default"] } });
-  const { own, other, incident } = await twoPages(world);
-  for (let n = 0; n < 60; n++) await world.us.post(`${OTHER}/incidents/${incident}/updates`, { body: `Update ${n}` });
-  await settled("the log is trimmed", async () => ((await world.us.metric("statusmesh_log_entries")) ?? 1_000) <= 30, 30_000);
-  await caughtUp(edge, world);
-
-  await t.test("not while nobody can give it", async (t) => {
-    await world.killAll();
-    await restartEdge({ pages: ["default", "other"] });
-    t.equal((await edge.get(`${DEFAULT}/components/${own}`)).status, 200, "what was there is served");
-    t.equal((await edge.get("/pages/other", { key: null, patienceMs: 60_000 })).status, 503, "what was not is not");
-    await world.startAll();
-  });
-
-  const before = edge.log.length;
-  await restartEdge();
-  await settled("it is whole", () => edge.logged(/pages-whole/, before), 30_000);
-  await caughtUp(edge, world);
-  t.equal((await edge.cluster()).merkle_root, (await world.us.cluster()).merkle_root, "two pages are all that there is");
-  await world.us.post(`${OTHER}/incidents/${incident}/updates`, { body: "The last one" });
-  await settled("what is written now comes by the log", async () => ((await edge.get(`${OTHER}/incidents/${incident}`)).body["incident_updates"] as unknown[]).length === 62, 30_000);
-  await world.killAll();
-  t.match((await edge.get("/pages/other", { key: null })).text, "Quersumme-Other");
-  t.equal(((await edge.get(`${OTHER}/components/${other}/history`)).body["data"] as unknown[]).length > 0, true);
-
-  await restartEdge({ pages: ["other"] });
-  t.equal((await edge.get(`${OTHER}/components/${other}`)).status, 200);
-  t.equal((await edge.get(`${DEFAULT}/components/${own}`, { patienceMs: 60_000 })).status, 503);
-  await world.startAll();
-  await restartEdge();
-  await settled("a region answers again", async () => (await edge.get(`${DEFAULT}/components/${own}`, { patienceMs: 60_000 })).status === 200, 30_000);
-  await edge.post("/v1/cluster/anti-entropy", null);
-  t.match((await world.us.cluster()).peers.find(({ replica }) => replica === EDGE), { pages: ["other"] });
 });

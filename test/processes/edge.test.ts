@@ -25,7 +25,7 @@ test("an edge hands writes and quorum reads to a region, and its caller reads wh
 });
 
 test("with the nearest region gone an edge hands writes to the next; with all gone it serves on, read-only, across a restart", async (t) => {
-  const { world, edge } = await worldWithEdge(t);
+  const { world, edge } = await worldWithEdge(t, { edge: { limits: { heardNotedMs: 200 } } });
   const component = await edge.post("/v1/pages/default/components", { name: "API" });
   t.equal(component.status, 201);
   const reader = new EventReader(() => edge.http);
@@ -42,8 +42,12 @@ test("with the nearest region gone an edge hands writes to the next; with all go
   t.match(refused.body["outcome"], /unknown|rejected/);
   t.equal((await edge.get(`/v1/pages/default/components/${String(second.body["id"])}`)).status, 200);
   await edge.stop();
+  const stoppedAt = Date.now();
   await edge.start();
   t.equal((await edge.get(`/v1/pages/default/components/${String(second.body["id"])}`)).body["name"], "Web");
+  await settled("the page says that it is cut off", async () => (await edge.get("/pages/default", { key: null })).text.includes("data-since"), 30_000);
+  const since = Date.parse(/data-since="([^"]+)"/.exec((await edge.get("/pages/default", { key: null })).text)?.[1] ?? "");
+  t.ok(since <= stoppedAt, "as old as it is since it heard a region, not since it was started");
   t.equal((await edge.get("/readyz", { key: null })).status, 200);
   t.equal((await edge.post("/v1/pages/default/components", { name: "Nobody" })).status, 503);
 });

@@ -1,6 +1,8 @@
 import t from "tap";
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { connect } from "node:net";
 import path from "node:path";
 import { COMPONENTS, created, ok } from "./workload.js";
 import { settled, World } from "./world.js";
@@ -91,5 +93,9 @@ t.test("three regions and how they say that they are", { timeout: 300_000 }, asy
     await world.converged();
     for (const id of [...ids, created(elsewhere)]) for (const node of world.all) t.equal((await node.get(`${COMPONENTS}/${id}`)).status, 200);
     t.equal((await world.us.get("/readyz", { key: null })).status, 200);
+    const socket = connect(world.us.meshPort, "127.0.0.1");
+    await once(socket, "connect");
+    socket.destroy();
+    t.pass("opened anew, it listens for its peers where it did");
   });
 });

@@ -38,7 +38,7 @@ async function keptIn(folder: string): Promise<Map<string, Kept>> {
       const results = await read(`s/${origin}/r/`);
       const rollups = await read(`s/${origin}/u/`);
       const rounds = [...rollups].filter(([key]) => key.startsWith("day/")).map(([, rollup]) => JSON.parse(rollup) as Rollup);
-      for (const open of (await read(`s/${origin}/o/`)).values()) rounds.push((JSON.parse(open) as { readonly tiers: { readonly day: { readonly sum: Rollup } } }).tiers.day.sum);
+      for (const open of (await read(`s/${origin}/o/`)).values()) rounds.push((JSON.parse(open) as { readonly tiers: { readonly day: { readonly rollup: Rollup } } }).tiers.day.rollup);
       kept.set(origin, { batches, derived: new Map([...results, ...rollups]), rounds: rounds.reduce((sum, { up, degraded, down, unknown }) => sum + up + degraded + down + unknown, 0) });
     }
     return kept;

@@ -165,6 +165,7 @@ t.test("a copy that is cut off says since when, and a page that is well does not
     const { body } = await app.inject("/pages/default");
     if (body.includes('class="notice"')) {
       t.match(body, /cut off from the other regions since <time/);
+      t.match(body, /class="checked"[^>]* data-since="\d{4}-/, "and its age is counted from then on");
       break;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -63,6 +63,9 @@ t.test("the page goes on with another region, by its stream and by asking; it wa
   await page.locator("#notice .notice").first().waitFor();
   t.ok(await page.locator("#notice .notice").first().isVisible(), "the page's region is cut off");
   t.equal(await page.locator("#stale").count(), 0, "though what it says is fresh");
+  await page.clock.fastForward(5_000);
+  t.equal(await page.locator(".checked.open").count(), 0, "and it does not say that it is live");
+  t.notMatch(await page.locator(".checked").textContent(), /\b[0-9] seconds?\b/, "nor that it is up to date, however often it is asked");
 
   await world.ap.kill();
   await page.clock.fastForward(65_000);

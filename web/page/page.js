@@ -43,10 +43,12 @@ function span(ms) {
 /** @param {Document} page */
 function showAge(page) {
   const age = Date.now() - heardAt;
-  const isOpen = stream?.readyState === 1 && age < WARN_MS;
   const checked = page.querySelector(".checked");
+  // A copy that is cut off is as old as that, however often it is asked.
+  const since = checked?.getAttribute("data-since") ?? null;
+  const isOpen = stream?.readyState === 1 && age < WARN_MS && since === null;
   if (checked !== null) {
-    const text = (checked.getAttribute("data-checked") ?? "").replace("{age}", span(age));
+    const text = (checked.getAttribute("data-checked") ?? "").replace("{age}", span(since === null ? age : Math.max(age, Date.now() - Date.parse(since))));
     if (checked.textContent !== text) checked.textContent = text;
     checked.removeAttribute("hidden");
     checked.setAttribute("class", isOpen ? "checked open" : "checked");

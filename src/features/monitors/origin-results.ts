@@ -14,8 +14,7 @@ import { limits, watchLimits } from "../../core/limits.js";
 import type { NumberedRecord } from "../../core/messages.js";
 import type { Storage, StorageWrite } from "../../core/ports.js";
 import { batchTime, decodeBatch, type StoredResult } from "./result-batch.js";
-import { EMPTY_ROLLUP, isEmpty, type Rollup } from "./rollup.js";
-import { RollupSum } from "./rollup-sum.js";
+import { EMPTY_ROLLUP, isEmpty, withResult, type Rollup } from "./rollup.js";
 
 export const TIERS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
 export type Tier = keyof typeof TIERS;
@@ -27,16 +26,14 @@ export interface TimedRollup {
   readonly rollup: Rollup;
 }
 
-type Tiers<T> = Record<Tier, { start: number; sum: T }>;
-interface Open {
-  readonly tiers: Tiers<RollupSum>;
-  /** The last batch that was in it when it was read from the disk. */
-  readonly until: number;
-  isDirty: boolean;
-}
 interface SavedOpen {
+  /** The last batch that is in it. */
   readonly until: number;
-  readonly tiers: Tiers<Rollup>;
+  readonly tiers: Record<Tier, TimedRollup>;
+}
+interface Open extends SavedOpen {
+  /** It has changed since it was read or saved; `until` is of then. */
+  isDirty: boolean;
 }
 interface Progress {
   readonly number: number;
@@ -136,7 +133,7 @@ export class OriginResults {
     const writes: StorageWrite[] = [];
     for (const [key, open] of this.open) {
       if (!open.isDirty) continue;
-      const saved: SavedOpen = { until: this.applied, tiers: tiersOf(open.tiers, (sum) => sum.rollup()) };
+      const saved: SavedOpen = { until: this.applied, tiers: open.tiers };
       open.isDirty = false;
       writes.push({ put: this.key(`o/${key}`), value: json(saved) });
       if (writes.length >= watchLimits.slice) await this.storage.write(writes.splice(0));
@@ -159,24 +156,21 @@ export class OriginResults {
       const current = open.tiers[tier];
       const start = Math.floor(at / TIERS[tier]) * TIERS[tier];
       if (start > current.start) {
-        const rollup = current.sum.rollup();
-        if (!isEmpty(rollup)) writes.push({ put: this.key(`u/${tier}/${key}/${time(current.start)}`), value: json(rollup) });
-        open.tiers[tier] = { start, sum: new RollupSum() };
-      }
-      open.tiers[tier].sum.add(state, latency_ms);
+        if (!isEmpty(current.rollup)) writes.push({ put: this.key(`u/${tier}/${key}/${time(current.start)}`), value: json(current.rollup) });
+        open.tiers[tier] = { start, rollup: withResult(EMPTY_ROLLUP, state, latency_ms) };
+      } else open.tiers[tier] = { start: current.start, rollup: withResult(current.rollup, state, latency_ms) };
     }
   }
 
   private async restore(key: string): Promise<Open> {
-    const { tiers, until } = await this.savedOpen(key);
-    const open: Open = { tiers: tiersOf(tiers, (rollup) => new RollupSum(rollup)), until, isDirty: false };
+    const open: Open = { ...(await this.savedOpen(key)), isDirty: false };
     this.open.set(key, open);
     return open;
   }
 
   private async savedOpen(key: string): Promise<SavedOpen> {
     const bytes = await this.storage.get(this.key(`o/${key}`));
-    const none = { start: 0, sum: EMPTY_ROLLUP };
+    const none = { start: 0, rollup: EMPTY_ROLLUP };
     return bytes === undefined ? { until: 0, tiers: { minute: none, hour: none, day: none } } : parse<SavedOpen>(bytes);
   }
 
@@ -241,9 +235,8 @@ export class OriginResults {
     for await (const page of this.storage.scan({ from: this.key(`u/${tier}/${key}/${time(fromMs)}`), to: this.key(`u/${tier}/${key}/${time(toMs)}`) })) {
       for (const [storageKey, value] of page) found.set(Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), parse<Rollup>(value));
     }
-    const open = this.open.get(key)?.tiers[tier];
-    const { start, sum } = open === undefined ? (await this.savedOpen(key)).tiers[tier] : { start: open.start, sum: open.sum.rollup() };
-    if (start >= fromMs && start < toMs && !isEmpty(sum)) found.set(start, sum);
+    const { start, rollup: current } = (this.open.get(key) ?? (await this.savedOpen(key))).tiers[tier];
+    if (start >= fromMs && start < toMs && !isEmpty(current)) found.set(start, current);
     return [...found].map(([from, rollup]) => ({ start: from, rollup }));
   }
 
@@ -281,10 +274,4 @@ export class OriginResults {
       from = `${monitor}${END}`;
     }
   }
-}
-
-function tiersOf<From, To>(tiers: Tiers<From>, made: (sum: From) => To): Tiers<To> {
-  const { minute, hour, day } = tiers;
-  const tier = ({ start, sum }: { start: number; sum: From }): { start: number; sum: To } => ({ start, sum: made(sum) });
-  return { minute: tier(minute), hour: tier(hour), day: tier(day) };
 }

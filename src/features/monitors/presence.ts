@@ -8,6 +8,7 @@
  * Invariants:
  *  1. A replica goes by what it writes for others, not by what it alone knows: replicas that can reach each other differ only for as long as a statement is on its way.
  *  2. A region that came or went within the last `presenceSettlesMs` is unsettled: that time is longer than the one of 1, and no verdict may hang on it.
+ *  3. A replica that has just started takes nobody for absent, but all whom it has not met since for unsettled, and says nothing of them.
  */
 import { keyOf } from "../../core/document.js";
 import { watchLimits } from "../../core/limits.js";
@@ -29,8 +30,8 @@ export interface Attendance {
 }
 
 interface Heard {
-  /** What has held for long enough to be said. */
-  said: boolean;
+  /** What has held for long enough to be said; undefined for a moment after the start. */
+  said: boolean | undefined;
   now: boolean;
   sinceMs: number;
 }
@@ -38,6 +39,8 @@ interface Heard {
 interface Seat {
   lastHeardMs: number;
   isPresent: boolean;
+  /** Heard of since the start. */
+  isMet: boolean;
   turnedMs: number;
 }
 
@@ -51,11 +54,15 @@ export class Presence {
     private readonly members: Members,
     startMs: number,
   ) {
-    // Before the links are up, nobody is taken for absent.
     for (const [peer, region] of members) {
-      if (peer !== replica) this.peers.set(peer, { said: true, now: true, sinceMs: startMs });
-      this.seats.set(region, { lastHeardMs: startMs, isPresent: true, turnedMs: Number.NEGATIVE_INFINITY });
+      if (peer !== replica) this.peers.set(peer, { said: undefined, now: false, sinceMs: startMs });
+      this.seats.set(region, { lastHeardMs: startMs, isPresent: true, isMet: false, turnedMs: Number.NEGATIVE_INFINITY });
     }
+  }
+
+  /** False for a moment after the start: what it hears is not to be written down yet. */
+  get knows(): boolean {
+    return [...this.peers.values()].every(({ said }) => said !== undefined);
   }
 
   /** Other replicas that this one hears, each as it has been for a moment: what it says to the others. */
@@ -66,9 +73,9 @@ export class Presence {
         heard.now = linked.has(peer);
         heard.sinceMs = nowMs;
       }
-      if (nowMs - heard.sinceMs >= watchLimits.hearingSettlesMs) heard.said = heard.now;
+      if (nowMs - heard.sinceMs >= watchLimits.hearingSettlesMs || (heard.said === undefined && heard.now)) heard.said = heard.now;
     }
-    return new Set([...this.peers].filter(([, { said }]) => said).map(([peer]) => peer));
+    return new Set([...this.peers].filter(([, { said }]) => said === true).map(([peer]) => peer));
   }
 
   /** `written`: whom each of the other replicas says it hears. */
@@ -77,7 +84,9 @@ export class Presence {
     for (const replica of reached) if (replica !== this.replica) for (const other of written.get(replica) ?? []) reached.add(other);
     for (const replica of reached) {
       const seat = this.seats.get(this.members.get(replica) ?? "");
-      if (seat !== undefined) seat.lastHeardMs = nowMs;
+      if (seat === undefined) continue;
+      seat.lastHeardMs = nowMs;
+      seat.isMet = true;
     }
     for (const seat of this.seats.values()) {
       const isPresent = nowMs - seat.lastHeardMs <= watchLimits.opinionAgesOutMs;
@@ -85,7 +94,7 @@ export class Presence {
       seat.isPresent = isPresent;
     }
     const regions = (which: (seat: Seat) => boolean): Set<string> => new Set([...this.seats].filter(([, seat]) => which(seat)).map(([region]) => region));
-    return { present: regions(({ isPresent }) => isPresent), unsettled: regions(({ turnedMs }) => nowMs - turnedMs < watchLimits.presenceSettlesMs) };
+    return { present: regions(({ isPresent }) => isPresent), unsettled: regions(({ isMet, isPresent, turnedMs }) => (isPresent && !isMet) || nowMs - turnedMs < watchLimits.presenceSettlesMs) };
   }
 }
 

@@ -1,5 +1,6 @@
 /** What many results come to: counts, latencies, a sketch. Pure; merging is commutative and associative. */
-import { Sketch, type SketchBuckets } from "./sketch.js";
+import type { State } from "./opinion.js";
+import { Sketch, withValue, type SketchBuckets } from "./sketch.js";
 
 export interface Rollup {
   /** Rounds that came to each state. */
@@ -30,6 +31,12 @@ export function merged(a: Rollup, b: Rollup): Rollup {
     up: a.up + b.up, degraded: a.degraded + b.degraded, down: a.down + b.down, unknown: a.unknown + b.unknown, sum: a.sum + b.sum, min: least(a.min, b.min), max: most(a.max, b.max),
     buckets: sketch.buckets(),
   };
+}
+
+export function withResult(rollup: Rollup, state: State, latencyMs: number | null): Rollup {
+  const after = { ...rollup, [state]: rollup[state] + 1 };
+  if (latencyMs === null || (state !== "up" && state !== "degraded")) return after;
+  return { ...after, sum: rollup.sum + latencyMs, min: least(rollup.min, latencyMs), max: most(rollup.max, latencyMs), buckets: withValue(rollup.buckets, latencyMs) };
 }
 
 /** Microseconds are enough. */

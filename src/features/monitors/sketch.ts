@@ -28,8 +28,7 @@ export class Sketch {
   }
 
   add(valueMs: number): void {
-    const value = Math.min(LARGEST_MS, Math.max(SMALLEST_MS, valueMs));
-    this.put(Math.ceil(Math.log(value) / LOG_GAMMA), 1);
+    this.put(bucketOf(valueMs), 1);
   }
 
   merge(buckets: SketchBuckets): void {
@@ -55,4 +54,21 @@ export class Sketch {
   buckets(): SketchBuckets {
     return [...this.counts].sort(([a], [b]) => a - b);
   }
+}
+
+function bucketOf(valueMs: number): number {
+  return Math.ceil(Math.log(Math.min(LARGEST_MS, Math.max(SMALLEST_MS, valueMs))) / LOG_GAMMA);
+}
+
+/** The buckets of a sketch and of one value more, without the cost of making a sketch of them. */
+export function withValue(buckets: SketchBuckets, valueMs: number): SketchBuckets {
+  const bucket = bucketOf(valueMs);
+  let low = 0;
+  for (let high = buckets.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if ((buckets[middle]?.[0] ?? 0) < bucket) low = middle + 1;
+    else high = middle;
+  }
+  const found = buckets[low];
+  return found?.[0] === bucket ? buckets.with(low, [bucket, found[1] + 1]) : buckets.toSpliced(low, 0, [bucket, 1]);
 }

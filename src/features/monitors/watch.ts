@@ -210,7 +210,7 @@ export class Watch {
     if (!isDeepStrictEqual(attendance, this.attendance)) for (const entry of this.watched.values()) entry.dueAtMs = clock.now();
     this.attendance = attendance;
     this.rank = [...new Set([region, ...[...hearing].map((peer) => members.get(peer) ?? region)])].sort().indexOf(region);
-    if (members.size > 1 && hearingDiffers(written.get(replica), hearing)) await this.commit(hearingCommand(replica, region, hearing));
+    if (members.size > 1 && this.presence.knows && hearingDiffers(written.get(replica), hearing)) await this.commit(hearingCommand(replica, region, hearing));
   }
 
   /** Of the living replicas of this region one has each monitor (rendezvous hashing). */

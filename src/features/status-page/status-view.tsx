@@ -52,13 +52,13 @@ export function StatusView(props: StatusViewProps) {
 }
 
 function Freshness({ context, model }: StatusViewProps) {
-  const { language, region } = context;
+  const { language, region, cutOffSince } = context;
   const [before = "", after = ""] = language.texts.lastChange.split("{time}");
   return (
     <p class="fresh">
       <span>{before}<Moment at={model.updatedAt} language={language} />{after}</span>
       <span>{filled(language.texts.servedBy, { region })}</span>
-      <span class="checked" data-checked={language.texts.checked} hidden>{language.texts.live}</span>
+      <span class="checked" data-checked={language.texts.checked} {...(cutOffSince === null ? {} : { "data-since": cutOffSince })} hidden>{language.texts.live}</span>
     </p>
   );
 }

@@ -35,8 +35,8 @@ export const sessions: Checker = {
       );
     }
     findings.checked(checked);
-    const lives = lastLives(history);
-    for (const operation of history.operations) checkToken(operation, lives, findings);
+    const logs = lastLogs(history);
+    for (const operation of history.operations) checkToken(operation, logs, findings);
     return findings.verdict();
   },
 };
@@ -47,23 +47,34 @@ function guaranteeOf({ operation, ignored, toldBefore }: Staleness): keyof typeo
   return own ? "monotonic writes" : "writes follow reads";
 }
 
-/** `<replica>.` → its latest incarnation that was seen; one that has written nothing is in no vector. */
-function lastLives({ stamps = [] }: History): Map<string, number> {
-  const lives = new Map<string, number>();
-  for (const { replica, incarnation } of stamps) lives.set(`${replica}.`, Math.max(incarnation, lives.get(`${replica}.`) ?? 0));
-  return lives;
+/** `<replica>.` → the number of its latest log: that of its latest incarnation, which may have written nothing and then is in no vector, or of another log of that. */
+function lastLogs({ stamps = [], final }: History): Map<string, number> {
+  const logs = new Map<string, number>();
+  const see = (replica: string, number: number): void => void logs.set(replica, Math.max(number, logs.get(replica) ?? 0));
+  for (const { replica, incarnation } of stamps) see(`${replica}.`, incarnation);
+  for (const { vector = {} } of final) for (const origin of Object.keys(vector)) see(ownerOf(origin), numberOf(origin));
+  return logs;
 }
 
-/** A token given back covers the one that came, but for origins of lives that everybody holds completely. */
-function checkToken(operation: Operation, lives: ReadonlyMap<string, number>, findings: Findings): void {
+/** With the dot. */
+function ownerOf(origin: string): string {
+  return origin.slice(0, origin.lastIndexOf(".") + 1);
+}
+
+function numberOf(origin: string): number {
+  return Number.parseInt(origin.slice(ownerOf(origin).length), 36);
+}
+
+/** A token given back covers the one that came, but for logs that have ended and that everybody holds completely. */
+function checkToken(operation: Operation, logs: ReadonlyMap<string, number>, findings: Findings): void {
   const before = operation.tokenIn?.vector;
   const after = operation.tokenOut?.vector;
   if (before === undefined || after === undefined || operation.outcome !== "ok") return;
   findings.checked();
   for (const [origin, seq] of Object.entries(before)) {
     const held = after[origin];
-    const replica = origin.slice(0, origin.lastIndexOf(".") + 1);
-    const ended = Number.parseInt(origin.slice(replica.length), 36) < (lives.get(replica) ?? 0);
+    const replica = ownerOf(origin);
+    const ended = numberOf(origin) < (logs.get(replica) ?? 0);
     const retired = held === undefined && (ended || Object.keys(after).some((other) => other !== origin && other.startsWith(replica)));
     if (retired || (held ?? 0) >= seq) continue;
     findings.violation(

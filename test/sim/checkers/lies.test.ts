@@ -72,12 +72,15 @@ t.test("sessions: of a LOCAL write whose volume went back as a whole nobody is o
   t.equal(read(wrote(), 7, "volume-restored"), "violation", "a majority holds what was decided");
 });
 
-t.test("sessions: a token forgets nothing but lives that are over", async (t) => {
+t.test("sessions: a token forgets nothing but logs that are over", async (t) => {
   const answered = (vector: Readonly<Record<string, number>>): HandRecorder => begun().read(2, 3, "a", local({ tokenIn: { text: "x", vector: { "us-east.1": 5 } }, tokenOut: { text: "y", vector } }));
   t.equal(kindOf(sessions, answered({ "us-east.1": 5, "eu-west.1": 2 })), "ok");
   t.equal(kindOf(sessions, answered({ "us-east.2": 1 })), "ok");
   t.equal(kindOf(sessions, answered({ "us-east.1": 4 })), "violation");
   t.equal(kindOf(sessions, answered({ "eu-west.1": 9 })), "violation");
+  const ending = (vector: Readonly<Record<string, number>>) => ({ final: [{ replica: "eu-west", region: "eu-west", observedAtMs: 9, documents: [], vector }] });
+  t.equal(kindOf(sessions, answered({ "eu-west.1": 9 }), ending({ "us-east.1": 5, "us-east.2": 1 })), "ok", "its owner writes to another one, of which the replica held nothing yet");
+  t.equal(kindOf(sessions, answered({ "eu-west.1": 9 }), ending({ "us-east.1": 5 })), "violation");
 });
 
 t.test("quorum order: with LOCAL writes about, what a quorum read showed is shown later, and a quorum write replaces it", async (t) => {
