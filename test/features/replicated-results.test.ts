@@ -86,7 +86,8 @@ t.test("what is held is passed over, what lies beyond the next is refused, and s
   t.same(await times(to), [T0 + 1, T0]);
   t.same(to.refusals, ["us-east-1 gap", "us-east-1 gap"]);
   t.equal(await to.results.keep([{ ...one, origin: "mars-1.x" }, { ...one, origin: "no origin" }, { ...three, body: new Uint8Array(limits.recordBytesMax + 1) }], {}), false);
-  t.same(to.refusals.slice(2), ["mars-1 stranger", "no origin stranger", "us-east-1 oversized"]);
+  t.equal(await to.results.keep([{ ...three, number: 10 ** 12 }], { [three.origin]: 10 ** 12 - 1 }), false);
+  t.same(to.refusals.slice(2), ["mars-1 stranger", "no origin stranger", "us-east-1 oversized", "us-east-1 oversized"]);
   await pull(to, from);
   t.equal((await times(to)).length, 4);
 });
@@ -186,6 +187,11 @@ t.test("what is older than raw results are kept is deleted of all origins; rollu
   t.same(await numbers(to), []);
   t.match(await to.results.rollups("default/m", "day", 0, ALL, everyone), [{ rollup: { up: 3 } }]);
   t.equal(await pull(to, own), false, "it is not fetched again");
+  own.results.append(result(T0 + 5 * DAY_MS, "down"));
+  own.results.append(result(T0 + 3, "down"));
+  await own.results.flush();
+  await pull(to, own);
+  t.same(await to.results.rollups("default/m", "day", 0, ALL, everyone), await own.results.rollups("default/m", "day", 0, ALL), "what was dropped from memory is gone on with");
 });
 
 t.test("wherever a crash comes, what was open holds every result once", async (t) => {

@@ -46,6 +46,9 @@ const BATCHES_AT_ONCE = 16;
 const encoder = new TextEncoder();
 const json = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
 const parse = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as T;
+/** Numbers have so many digits in keys, so that they sort. */
+const DIGITS = 12;
+export const NUMBER_MAX = 10 ** DIGITS - 1;
 const padded = (value: number, digits: number): string => String(Math.max(0, Math.floor(value))).padStart(digits, "0");
 const time = (ms: number): string => padded(ms, 14);
 const END = "~";
@@ -108,9 +111,9 @@ export class OriginResults {
   async apply(body: Uint8Array): Promise<{ readonly writes: readonly StorageWrite[]; readonly isWhole: boolean }> {
     const number = ++this.applied;
     const results = decodeBatch(body);
-    const writes: StorageWrite[] = [{ put: `n/${this.origin}/${padded(number, 12)}`, value: body }];
+    const writes: StorageWrite[] = [{ put: `n/${this.origin}/${padded(number, DIGITS)}`, value: body }];
     for (const [index, { key, ...value }] of (results ?? []).entries()) {
-      writes.push({ put: this.key(`r/${key}/${time(value.at)}-${padded(number, 12)}-${padded(index, 4)}`), value: json(value) });
+      writes.push({ put: this.key(`r/${key}/${time(value.at)}-${padded(number, DIGITS)}-${padded(index, 4)}`), value: json(value) });
     }
     await this.foldAll(number, results ?? [], writes);
     return { writes, isWhole: results !== undefined };
@@ -180,8 +183,8 @@ export class OriginResults {
 
   /** Durable batches beyond a number, up to another. */
   private async *batches(after: number, to: number): AsyncGenerator<NumberedRecord> {
-    const end = `n/${this.origin}/${padded(to + 1, 12)}`;
-    for (let from = `n/${this.origin}/${padded(after + 1, 12)}`; ; ) {
+    const end = `n/${this.origin}/${padded(to + 1, DIGITS)}`;
+    for (let from = `n/${this.origin}/${padded(after + 1, DIGITS)}`; ; ) {
       let last: string | undefined;
       for await (const page of this.storage.scan({ from, to: end, limit: BATCHES_AT_ONCE })) {
         for (const [storageKey, body] of page) {
@@ -242,6 +245,8 @@ export class OriginResults {
 
   /** Deletes what is older than it is kept. Nothing may be unsaved. */
   async prune(nowMs: number): Promise<void> {
+    // Of what is not looked at any more nothing stays in memory.
+    for (const [key, { tiers }] of this.open) if (tiers.day.start < nowMs - watchLimits.resultsKeptMs) this.open.delete(key);
     await this.pruneBatches(nowMs - watchLimits.resultsKeptMs);
     await this.pruneTimes(this.key("r"), nowMs - watchLimits.resultsKeptMs);
     for (const tier of TIER_NAMES) await this.pruneTimes(this.key(`u/${tier}`), nowMs - KEPT_MS[tier]);
@@ -255,7 +260,7 @@ export class OriginResults {
     for await (const { number, body } of this.batches(0, this.durable)) {
       if (batchTime(body) >= beforeMs) break;
       this.floor = Math.max(this.floor, number);
-      old.push({ del: `n/${this.origin}/${padded(number, 12)}` });
+      old.push({ del: `n/${this.origin}/${padded(number, DIGITS)}` });
       if (old.length >= watchLimits.slice) await flush();
     }
     await flush();

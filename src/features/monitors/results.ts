@@ -14,7 +14,7 @@ import type { Clock, Random, Storage, StorageWrite, Timer, Timers } from "../../
 import { ownerOf } from "../../core/replica.js";
 import { copyVector, EMPTY_VECTOR, isOrigin, type Vector } from "../../core/vector.js";
 import type { RecordSource } from "../../store/record-exchange.js";
-import { OriginResults, PROGRESS, sizeOf, type Tier, type TimedRollup } from "./origin-results.js";
+import { NUMBER_MAX, OriginResults, PROGRESS, sizeOf, type Tier, type TimedRollup } from "./origin-results.js";
 import { encodeBatches, type StoredResult } from "./result-batch.js";
 import { EMPTY_ROLLUP, merged, type Rollup } from "./rollup.js";
 
@@ -227,7 +227,7 @@ export class ResultStore implements AsyncDisposable, RecordSource {
     const known = this.origins.get(origin);
     if (known !== undefined && number < known.next) return undefined;
     if (known === undefined && (!isOrigin(origin) || !this.parts.members.has(ownerOf(origin)) || this.origins.size >= limits.recordOriginsMax)) return refuse("stranger");
-    if (body.length > limits.recordBytesMax) return refuse("oversized");
+    if (body.length > limits.recordBytesMax || number > NUMBER_MAX) return refuse("oversized");
     if (number !== (known?.next ?? 1) && floor[origin] !== number - 1) return refuse("gap");
     // Somebody holds more of this store than the store itself.
     if (known !== undefined && known === this.own) await this.takeNewOrigin();
