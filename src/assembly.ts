@@ -30,7 +30,7 @@ import type { Assembly, ReplicaOptions, RunningReplica } from "./main.js";
 import { ReplicaNode } from "./node.js";
 import type { Command, DataPlane, PlannedChange, Snapshot } from "./store/data-plane.js";
 import { Draft } from "./store/document-reader.js";
-import { startLatencies, startWatch } from "./watch-assembly.js";
+import { openResults, startLatencies, startWatch } from "./watch-assembly.js";
 
 /** How often due transitions are looked for, and how much later the regions after the first one act, ms. */
 const SCHEDULE_MS = 1_000;
@@ -58,6 +58,9 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   if (isFault(hash)) throw new Error(hash.detail);
   const genesis = [...genesisOf(defaultPage()), ...(hash === undefined ? [] : [{ document: ROOT_KEY, operations: rootKey(hash).operations }])];
   const folding = new FoldingThread();
+  // An edge writes nothing of its own.
+  const isEdge = config.role === "edge";
+  const { results, records } = isEdge ? {} : await openResults(options);
   let opened = false;
   const node = await ReplicaNode.start({
     replica: config.replica, region: config.region, role: config.role, voter: config.voter, clusterId: config.clusterId, membership: membershipHash(config),
@@ -75,14 +78,12 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
     sha256: (bytes) => digestOf("sha256", bytes, "buffer"),
     log: (level, event, text) => log[level](event, text),
     fold: (snapshot, document, changes) => folding.fold(snapshot, document, changes),
-    fatal: options.onDefect,
+    fatal: options.onDefect, records,
   });
-  // An edge writes nothing of its own.
-  const isEdge = config.role === "edge";
   if (hash !== undefined && !isEdge) await adoptRootKey(node, hash, options);
   const schedule = isEdge ? undefined : startSchedule(node, config, options);
-  const watch = isEdge ? undefined : await startWatch(node, options, { open: createIncident });
-  const latencies = startLatencies(options, watch?.results);
+  const watch = results === undefined ? undefined : startWatch(node, options, { open: createIncident }, results);
+  const latencies = startLatencies(options, results);
   const alerts = isEdge ? undefined : startAlerts(node, options, { open: createIncident });
   return {
     data: node,
@@ -93,6 +94,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
       await watch?.close();
       await schedule?.stop();
       await node.close();
+      await results?.[Symbol.asyncDispose]();
       await folding[Symbol.asyncDispose]();
     },
   };

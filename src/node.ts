@@ -11,6 +11,7 @@ import type {
 } from "./store/data-plane.js";
 import type { Fold } from "./store/log-trimmer.js";
 import type { Metrics } from "./store/metrics.js";
+import type { RecordSource } from "./store/record-exchange.js";
 import { Feed } from "./store/feed.js";
 import type { LogItem } from "./store/page-events.js";
 import { ReplicaEngine, type Doubt } from "./store/replica-engine.js";
@@ -54,6 +55,8 @@ export interface NodePorts {
   readonly log: NodeLog;
   /** Folds changes into Automerge documents; may run elsewhere. */
   readonly fold: Fold;
+  /** What a feature keeps beside the documents, for every replica. */
+  readonly records?: RecordSource | undefined;
   /** A broken invariant: the process must stop. */
   fatal(error: unknown): void;
 }

@@ -7,7 +7,7 @@ import { watchLimits } from "./core/limits.js";
 import type { Storage } from "./core/ports.js";
 import type { IncidentRoom } from "./features/monitors/effects.js";
 import type { RunnerResult } from "./features/monitors/runner.js";
-import { LatencyBoard } from "./features/monitors/latency-board.js";
+import { askedLatencies, LatencyBoard, storedLatencies } from "./features/monitors/latency-board.js";
 import { latencyRoutes } from "./features/monitors/latency-routes.js";
 import { RunnerPool } from "./features/monitors/runner-pool.js";
 import { runnerRoutes } from "./features/monitors/runner-routes.js";
@@ -23,13 +23,14 @@ import { MemoryStorage } from "./io/memory-storage.js";
 import type { ReplicaOptions } from "./main.js";
 import { RunnerThread } from "./runner-thread.js";
 import type { DataPlane } from "./store/data-plane.js";
+import type { RecordSource } from "./store/record-exchange.js";
 
 /** In the data folder: the store of results. */
 const RESULTS_FOLDER = "results";
+const WARN_EVERY_MS = 60_000;
 
 export interface RunningWatch {
   readonly routes: readonly FeatureRoutes[];
-  readonly results: ResultStore;
   close(): Promise<void>;
 }
 
@@ -46,19 +47,43 @@ function membersOf({ peers, region, replica, role }: ReplicaOptions["config"]): 
 }
 
 /** Results are worth less than the replica: where their store cannot be opened, they are kept in memory. */
-async function openResults({ config, log }: ReplicaOptions): Promise<Storage> {
+async function openStorage({ config, log }: ReplicaOptions): Promise<Storage> {
   try {
     return await LevelStorage.open(path.join(config.data, RESULTS_FOLDER), { openFiles: descriptorPlan(descriptorsMax()).storeFiles });
   } catch (error) {
-    log.error({ event: "results", err: error }, "the store of check results cannot be opened: results are kept in memory until the next start");
+    log.error({ event: "results", err: error }, "the store of check results cannot be opened: those of this replica are kept in memory until the next start");
     return new MemoryStorage();
   }
 }
 
-export async function startWatch(data: DataPlane, options: ReplicaOptions, incidents: IncidentRoom): Promise<RunningWatch> {
+export interface OpenedResults {
+  readonly results: ResultStore;
+  /** Who exchanges them with other replicas; memory has no room for theirs. */
+  readonly records: RecordSource | undefined;
+}
+
+/** The results of all replicas, as far as they have come here. */
+export async function openResults(options: ReplicaOptions): Promise<OpenedResults> {
+  const { clock, config, log, metrics, random, timers, witness } = options;
+  const refusals = metrics.counter("statusmesh_result_batches_refused", "Batches of check results of other replicas that were not taken as they came, by reason.", ["reason"]);
+  let warnedAtMs = Number.NEGATIVE_INFINITY;
+  const storage = await openStorage(options);
+  const results = new ResultStore({
+    storage, clock, timers, random, replica: config.replica, members: new Set(membersOf(config).keys()), witness: `${witness.inode} ${witness.ctimeNs}`,
+    onFailure: (error) => log.error({ event: "results", err: error }, "check results cannot be stored any more"),
+    refused: (origin, reason) => {
+      refusals.add(1, reason);
+      if (clock.monotonic() - warnedAtMs < WARN_EVERY_MS) return;
+      warnedAtMs = clock.monotonic();
+      log.warn({ event: "results", origin, reason }, "a batch of check results was not taken as it came");
+    },
+  });
+  return { results, records: storage instanceof MemoryStorage ? undefined : results };
+}
+
+export function startWatch(data: DataPlane, options: ReplicaOptions, incidents: IncidentRoom, results: ResultStore): RunningWatch {
   const { clock, config, log, onDefect, timers } = options;
-  const { peers, region, replica } = config;
-  const results = new ResultStore(await openResults(options), clock, timers, (error) => log.error({ event: "results", err: error }, "check results cannot be stored any more"));
+  const { region, replica } = config;
   const settings = { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) };
   const thread = new RunnerThread({ settings, timers, log: (event, text) => log.warn(event, text) });
   const runner = new RunnerPool({ embedded: thread, mode: config.embeddedRunner, clock, timers, log: (level, event, text) => log[level](event, text) });
@@ -70,27 +95,25 @@ export async function startWatch(data: DataPlane, options: ReplicaOptions, incid
     if (result.attempt === 1) late.observe(result.lateMs / 1_000);
   };
   const watch = new Watch({ data, clock, timers, replica, region, members, runner, results, incidents, observe, log: (level, event, text) => log[level](event, text), onDefect });
-  const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.http])));
   const sealer = new Sealer({ data, clock, timers, replica, region, results, log: (level, event, text) => log[level](event, text), onDefect });
   watch.start();
   sealer.start();
   log.debug({ event: "watching", http: addressText(config.http) }, "watching");
   return {
-    routes: [watchRoutes({ watch, results, forwarder, clock, region, peers: Object.fromEntries(Object.entries(peers).map(([id, peer]) => [id, peer.region])) }), sealRoutes(clock), runnerRoutes(runner, settings), latencyRoutes(results)],
-    results,
+    routes: [watchRoutes({ watch, results, clock, region, members }), sealRoutes(clock), runnerRoutes(runner, settings), latencyRoutes(results, members)],
     close: async () => {
       await sealer.stop();
       await watch.stop();
       runner.stop();
       await thread[Symbol.asyncDispose]();
-      await results[Symbol.asyncDispose]();
-      await forwarder.close();
     },
   };
 }
 
 /** What pages show of latencies. `results`: of an edge, none. */
 export function startLatencies({ clock, config }: ReplicaOptions, results: ResultStore | undefined): { readonly board: LatencyBoard; close(): Promise<void> } {
+  const members = membersOf(config);
+  if (results !== undefined) return { board: new LatencyBoard({ clock, members, source: storedLatencies(results, members) }), close: async () => undefined };
   const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
-  return { board: new LatencyBoard({ clock, forwarder, replica: config.replica, members: membersOf(config), results }), close: () => forwarder.close() };
+  return { board: new LatencyBoard({ clock, members, source: askedLatencies(forwarder, members) }), close: () => forwarder.close() };
 }

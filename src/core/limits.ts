@@ -45,6 +45,15 @@ export const limits = {
   reconnectMinMs: 100,
   reconnectMaxMs: 2_000,
   clockSkewMsMax: 60_000,
+  // numbered records that features replicate
+  /** How often each peer is asked, how long it may take, and what it may answer at once. */
+  recordsEveryMs: 2_000,
+  recordsTimeoutMs: 10_000,
+  recordsAnswerBytes: 1024 * 1024,
+  recordsPerAnswerMax: 5_000,
+  recordBytesMax: 64 * 1024,
+  recordOverheadBytes: 256,
+  recordOriginsMax: 256,
   // consistency
   sessionWaitMs: 2_000,
   sessionWaitMaxMs: 30_000,
@@ -183,6 +192,8 @@ assert(limits.entriesMessageBytes < limits.linkWindowBytes, "a message must fit 
 assert(limits.changeBytesMax + limits.entriesMessageBytes < limits.messageBytesMax, "a change must fit a message");
 assert(limits.requestBodyBytes < limits.changeBytesMax, "a request must fit a change");
 assert(limits.messageBytesMax <= limits.linkOutboxBytes, "a message must fit the outbox");
+assert(limits.recordsAnswerBytes / limits.recordOverheadBytes + 1 < limits.recordsPerAnswerMax, "who answers keeps to the bound of who asks");
+assert(limits.recordsAnswerBytes + limits.recordBytesMax < limits.messageBytesMax, "an answer of records must fit a message");
 assert(limits.reconnectMaxMs < limits.introductionMs, "who is there is met in time");
 assert(limits.heartbeatMs < limits.suspectAfterMs && limits.suspectAfterMs < limits.downAfterMs, "suspicion follows silence");
 assert(limits.quorumTimeoutMs <= limits.quorumTimeoutMaxMs && limits.sessionWaitMs <= limits.sessionWaitMaxMs, "defaults lie in range");

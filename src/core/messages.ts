@@ -22,6 +22,8 @@ export interface Hello {
   status: Status | undefined;
   /** The pages that the sender keeps, with all that belongs to no page; empty: everything. */
   pages: string[];
+  /** The sender answers `RecordsRequest`. Who does not know that message would end the link over it. */
+  records: boolean;
 }
 
 /** What a replica says of itself in handshakes and heartbeats. */
@@ -106,6 +108,30 @@ export interface Answers {
   next: string;
 }
 
+/** Asks for numbered records beyond those that the sender holds. */
+export interface RecordsRequest {
+  request: number;
+  /** By origin the highest number that the sender holds without a gap. */
+  after: Record<string, number>;
+}
+
+/** Records of each origin in order, without gaps, from just beyond what was asked for, or beyond the floor where that is higher. */
+export interface Records {
+  request: number;
+  records: NumberedRecord[];
+  /** Of origins of which the sender holds no longer all that was asked for: the highest number that is gone. */
+  floor: Record<string, number>;
+  /** The sender holds more than these. */
+  more: boolean;
+}
+
+/** A record that is never changed; the numbers of an origin have no gaps. */
+export interface NumberedRecord {
+  origin: string;
+  number: number;
+  body: Uint8Array;
+}
+
 export type Message =
   | { $case: "entries"; value: Entries }
   | { $case: "ack"; value: Ack }
@@ -116,6 +142,8 @@ export type Message =
   | { $case: "quorum"; value: Quorum }
   | { $case: "antiEntropy"; value: AntiEntropy }
   | { $case: "answersRequest"; value: AnswersRequest }
-  | { $case: "answers"; value: Answers };
+  | { $case: "answers"; value: Answers }
+  | { $case: "recordsRequest"; value: RecordsRequest }
+  | { $case: "records"; value: Records };
 
 export type { Vector };

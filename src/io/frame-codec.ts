@@ -73,7 +73,7 @@ export function encodeMessage(message: core.Message): EncodedMessage {
 }
 
 function encodeAnew(message: core.Message): EncodedMessage {
-  return { bytes: WireMessage.encode({ body: message }).finish(), bulky: message.$case === "entries" || message.$case === "antiEntropy" };
+  return { bytes: WireMessage.encode({ body: message }).finish(), bulky: message.$case === "entries" || message.$case === "antiEntropy" || message.$case === "records" };
 }
 
 export function encodeHello(hello: core.Hello): Buffer {

@@ -98,7 +98,10 @@ export class Watchers {
     };
     const watch = new Watch({
       data: node, clock, timers, replica, region, members: this.replicas, incidents: { open: createIncident },
-      results: new ResultStore(this.disk(replica).open(process), clock, timers, () => this.events.reached("watching: results could not be stored")),
+      results: new ResultStore({
+        storage: this.disk(replica).open(process), clock, timers, random: random.fork("results"), replica, members: new Set([replica]), witness: "",
+        onFailure: () => this.events.reached("watching: results could not be stored"), refused: (origin) => defect(new Error(`a batch of ${origin} was refused`)),
+      }),
       runner: {
         onResult: (listener) => {
           hear = listener;

@@ -30,6 +30,7 @@ import type { Histogram, Metrics } from "./metrics.js";
 import type { LogItem } from "./page-events.js";
 import { QuorumCoordinator } from "./quorum-coordinator.js";
 import { ReadPath } from "./read.js";
+import { RecordExchange, type RecordSource } from "./record-exchange.js";
 import { encodeCoverage } from "./page-coverage.js";
 import { recover, type Opened } from "./recovery.js";
 import { RegionQuorum } from "./region-quorum.js";
@@ -70,6 +71,8 @@ export interface EnginePorts {
   readonly fold: Fold;
   /** Hears of every durable change. */
   readonly feed?: Feed;
+  /** What a feature keeps beside the documents, for every replica. */
+  readonly records?: RecordSource | undefined;
 }
 
 /** Why the store may not be the one that this replica left, and the latest incarnation of it that anybody knows. */
@@ -109,6 +112,7 @@ export class ReplicaEngine {
   private readonly commits: CommitPath;
   private readonly antiEntropyRunner: AntiEntropyRunner;
   private readonly answers: AnswerTransfer;
+  private readonly records: RecordExchange | undefined;
   private readonly historyOf: HistoryOfDocument;
   private readonly trimmer: LogTrimmer;
   private readonly introduction: Introduction;
@@ -206,6 +210,13 @@ export class ReplicaEngine {
     this.reads = new ReadPath(shared);
     this.commits = new CommitPath({ ...shared, reads: this.reads, readOnly: () => this.readOnly(), fingerprint: (text) => this.fingerprint(text) });
     this.answers = new AnswerTransfer(storage, this.log, limits, { send: (peer, message) => this.transport.send(peer, message), after: (ms, callback) => this.after(ms, callback), wall: time.now });
+    this.records = ports.records === undefined ? undefined : new RecordExchange(ports.records, limits, {
+      send: (peer, message) => this.transport.send(peer, message),
+      queuedBytes: (peer) => this.transport.queuedBytes(peer),
+      after: (ms, callback) => this.after(ms, callback),
+      warn: (event, text) => ports.log("warn", event, text),
+      fatal: (error) => this.fatal(error),
+    });
     this.antiEntropyRunner = new AntiEntropyRunner(this.log, tree, this.historyOf, limits, {
       send: (peer, message) => void this.transport.send(peer, { $case: "antiEntropy", value: message }),
       monotonic: time.monotonic,
@@ -263,6 +274,7 @@ export class ReplicaEngine {
     this.every(this.options.limits.trimEveryMs, () => void this.trimmer.run().catch((error: unknown) => this.fatal(error)));
     this.every(IDEMPOTENCY_SWEEP_MS, () => void this.log.forgetAnswers(this.ports.clock.now() - this.options.limits.idempotencyKeptMs).catch((error: unknown) => this.fatal(error)));
     this.every(this.options.limits.scrubEveryMs, () => void this.scrub().catch((error: unknown) => this.fatal(error)));
+    this.records?.start();
     if (this.options.role === "edge") this.every(this.options.limits.heardNotedMs, () => this.noteHeard());
     this.gauges();
     this.scheduleAntiEntropy();
@@ -393,6 +405,7 @@ export class ReplicaEngine {
         if (this.options.peers[peer]?.role === "region" && !this.wholeAt.has(peer)) this.wholeAt.set(peer, this.parse(hello.status?.vector));
         this.quorum.step({ kind: "peer", replica: peer, up: true });
         this.region.connected(peer);
+        if (hello.records) this.records?.connected(peer);
         // What a peer holds in no log (documents that it made for itself, what it trimmed) comes only so.
         if (this.needsAntiEntropy.has(peer)) this.repairFrom(peer);
       },
@@ -401,6 +414,7 @@ export class ReplicaEngine {
         this.replication.step({ kind: "disconnected", peer });
         this.antiEntropyRunner.disconnected(peer);
         this.answers.disconnected(peer);
+        this.records?.disconnected(peer);
         this.quorum.step({ kind: "peer", replica: peer, up: false });
       },
       received: (peer, message) => {
@@ -445,6 +459,12 @@ export class ReplicaEngine {
         return;
       case "answers":
         this.answers.received(peer, message.value);
+        return;
+      case "recordsRequest":
+        this.records?.serve(peer, message.value).catch((error: unknown) => this.fatal(error));
+        return;
+      case "records":
+        this.records?.received(peer, message.value);
         return;
       case "antiEntropy":
         this.antiEntropyRunner.received(peer, message.value);
@@ -496,7 +516,7 @@ export class ReplicaEngine {
     const { options } = this;
     return {
       clusterId: options.clusterId, protocolVersion: PROTOCOL_VERSION, replica: options.replica, region: options.region, role: options.role,
-      membership: options.membership, incarnation: this.log.state.incarnation, origin: this.log.state.origin, status: this.status(), pages: [...this.kept.ids],
+      membership: options.membership, incarnation: this.log.state.incarnation, origin: this.log.state.origin, status: this.status(), pages: [...this.kept.ids], records: this.records !== undefined,
     };
   }
 

@@ -1,25 +1,11 @@
 import t from "tap";
 import fc from "fast-check";
-import { NO_PHASES } from "../../src/core/check.js";
 import type { State } from "../../src/features/monitors/opinion.js";
 import { EMPTY_ROLLUP, latencyFigures, merged, withResult } from "../../src/features/monitors/rollup.js";
-import { ResultStore, type StoredResult } from "../../src/features/monitors/results.js";
 import { Sketch, withValue, type SketchBuckets } from "../../src/features/monitors/sketch.js";
 import { DAY_MS, uptimeByDay } from "../../src/features/monitors/uptime.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
-import { systemTimers } from "../../src/io/system-clock.js";
-
-const T0 = Date.UTC(2026, 0, 10, 23, 58);
-
-function store(storage: MemoryStorage, failures: unknown[] = []) {
-  const time = { nowMs: T0, monotonicMs: 0 };
-  const results = new ResultStore(storage, { now: () => time.nowMs, monotonic: () => time.monotonicMs }, systemTimers, (error) => failures.push(error));
-  return { results, time };
-}
-
-function result(at: number, state: State = "up", latency: number | null = 10, key = "default/m"): StoredResult {
-  return { key, at, state, latency_ms: latency, phases: NO_PHASES, error: null, attempt: 1, isFinal: true };
-}
+import { result, store, T0 } from "./result-stores.js";
 
 t.test("results are given newest first, from a time on and before another, of one monitor only", async (t) => {
   const { results } = store(new MemoryStorage());
@@ -52,7 +38,7 @@ t.test("rollups that were saved are gone on with", async (t) => {
   const first = store(storage);
   first.results.append(result(T0));
   await first.results.flush();
-  first.time.monotonicMs += 61_000;
+  first.time.monotonicMs += 301_000;
   first.results.append(result(T0 + 1_000));
   await first.results.flush();
   const { results } = store(storage);
@@ -72,8 +58,7 @@ t.test("what is older than it is kept is deleted, of every monitor", async (t) =
 });
 
 t.test("a disk that refuses ends the keeping of results, and nothing else", async (t) => {
-  const failures: unknown[] = [];
-  const { results } = store(new MemoryStorage({ failWrites: () => new Error("ENOSPC") }), failures);
+  const { results, failures } = store(new MemoryStorage({ failWrites: () => new Error("ENOSPC") }));
   results.append(result(T0));
   await results.flush();
   results.append(result(T0 + 1));

@@ -35,7 +35,7 @@ export class Recorder implements TransportHandler {
 
   hello(): Hello {
     const status = { vector: { [`${this.replica}.1`]: 3 }, floor: {}, incarnations: { [this.replica]: 1 }, position: 7, voting: true, virgin: false, hlc: "0".repeat(32), merkleRoot: new Uint8Array(16), level: 0 };
-    return { clusterId: this.clusterId, protocolVersion: this.protocolVersion, replica: this.replica, region: this.replica.slice(0, -2), role: "region", membership: "m", incarnation: 1, origin: `${this.replica}.1`, status, pages: [] };
+    return { clusterId: this.clusterId, protocolVersion: this.protocolVersion, replica: this.replica, region: this.replica.slice(0, -2), role: "region", membership: "m", incarnation: 1, origin: `${this.replica}.1`, status, pages: [], records: false };
   }
 
   admit(): string | undefined {

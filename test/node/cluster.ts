@@ -10,6 +10,7 @@ import { ReplicaNode, type NodePorts } from "../../src/node.js";
 import { Draft } from "../../src/store/document-reader.js";
 import { foldChanges } from "../../src/store/documents.js";
 import { noMetrics } from "../../src/store/metrics.js";
+import type { RecordSource } from "../../src/store/record-exchange.js";
 import type { Command, CommitOptions, Query } from "../../src/store/data-plane.js";
 import { keyOf } from "../../src/core/document.js";
 import type { Json } from "../../src/core/change.js";
@@ -30,6 +31,8 @@ export interface ClusterOptions {
   readonly limitsOf?: Readonly<Record<string, Partial<Record<keyof Limits, number>>>>;
   readonly onFatal?: (error: unknown) => void;
   readonly clock?: Clock;
+  /** What a replica keeps beside the documents; undefined: it is of a version that does not. */
+  readonly recordsOf?: (name: string) => RecordSource | undefined;
 }
 
 /** A disk that outlives its replica's processes. */
@@ -89,6 +92,7 @@ export class Cluster {
       clock: this.options.clock ?? systemClock, timers: systemTimers, random: systemRandom,
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       metrics: noMetrics,
+      records: this.options.recordsOf?.(name),
       fold: async (snapshot, key, changes) => foldChanges(snapshot, key, changes),
       log: (_level, event) => this.logged.push({ replica: name, event }),
       fatal: (error) => {

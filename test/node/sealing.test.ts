@@ -14,7 +14,7 @@ import { chainOf, chainsIn, sealedOn, sealsOf } from "../../src/features/monitor
 import { Sealer } from "../../src/features/monitors/sealer.js";
 import { createPage } from "../../src/features/pages/commands.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
-import { systemTimers } from "../../src/io/system-clock.js";
+import { systemRandom, systemTimers } from "../../src/io/system-clock.js";
 import type { Command, Snapshot } from "../../src/store/data-plane.js";
 import { Cluster, newDisk } from "./cluster.js";
 
@@ -61,7 +61,10 @@ class World {
   sealer(t: { teardown(end: () => Promise<void>): void }, region: string): RegionSealer {
     const waiting: (() => void)[] = [];
     const clock = { ...this.clock, now: () => this.clock.now() + this.sealersAheadMs };
-    const results = new ResultStore(new MemoryStorage(), clock, systemTimers, (error) => t.teardown(() => Promise.reject(error)));
+    const results = new ResultStore({
+      storage: new MemoryStorage(), clock, timers: systemTimers, random: systemRandom, replica: `${region}-1`, members: new Set([`${region}-1`]), witness: "",
+      onFailure: (error) => t.teardown(() => Promise.reject(error)), refused: (origin, reason) => t.teardown(() => Promise.reject(new Error(`${origin}: ${reason}`))),
+    });
     const timers = { after: (_ms: number, callback: () => void): Timer => {
       waiting.push(callback);
       return { cancel: () => void waiting.splice(waiting.indexOf(callback) >>> 0, 1) };

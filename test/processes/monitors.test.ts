@@ -26,8 +26,8 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
   await t.test("every region has an opinion and results, and any of them tells of all", { timeout: 300_000 }, async (t) => {
     await settled("three opinions are everywhere", async () => (await Promise.all(world.all.map((node) => opinions(node, id)))).every((found) => REGIONS.every((region) => found[region] === "up")), PATIENCE_MS);
     for (const node of world.all) {
+      await settled(`${node.region} gives results of all regions`, async () => new Set((await list(node, `${MONITORS}/${id}/results`)).map(({ region }) => region)).size === REGIONS.length, PATIENCE_MS);
       const results = await list(node, `${MONITORS}/${id}/results`);
-      t.same(new Set(results.map(({ region }) => region)), new Set(REGIONS), `${node.region} gives results of all regions`);
       t.match(results[0], { state: "up", error: null, attempt: 1, latency_ms: Number, phases: { connect: Number, total: Number } });
       const times = results.map(({ at }) => String(at));
       t.same(times, [...times].sort().reverse(), "newest first");
@@ -49,7 +49,7 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     const regionsOf = async (node: ReplicaProcess) => [...(await node.get("/pages/default", { key: null })).text.matchAll(/<li><i class="l\d" aria-hidden="true"><\/i><span dir="ltr">([^<]+)<\/span> [\d.]+ ms<\/li>/g)].map(([, region]) => region);
     for (const node of world.all) await settled(`${node.region} draws three lines`, async () => (await regionsOf(node)).join() === "ap-south,eu-west,us-east", PATIENCE_MS);
     const { body } = ok(await world.eu.get("/pages/default/latency.json", { key: null }));
-    t.match(body["data"], [{ monitor: id, start: Number, median: Number, count: Number }]);
+    t.match(body["data"], ["ap-south", "eu-west", "us-east"].map((region) => ({ monitor: id, region, start: Number, median: Number, count: Number })));
     t.equal((await world.eu.get("/pages/nowhere/latency.json", { key: null })).status, 404);
     await world.ap.kill();
     ok(await world.us.patch(`/v1/pages/default/components/${component}`, { name: "Shop 2" }));

@@ -1,20 +1,23 @@
 /**
- * The latencies that pages show: the median of each hour of the last day, of each monitor, as each region saw it. Regions keep their
- * results to themselves, so this asks the others for theirs, in the background, for pages that somebody looks at: a page is rendered from
- * what is at hand, and never waits.
+ * The latencies that pages show: the median of each hour of the last day, of each monitor, as each region saw it. A region has the results of
+ * all and looks at its own store; an edge, which keeps none, asks a region. Both in the background, for pages that somebody looks at: a page
+ * is rendered from what is at hand, and never waits.
  *
  * Invariants:
- *  1. A page is asked about at most once in `latencyFreshMs` (`latencyPartialMs` while a replica says nothing), however often it is rendered.
- *  2. What a replica said last is kept while it does not answer, until it is older than what is shown.
+ *  1. A page is looked up at most once in `latencyFreshMs` (`latencyPartialMs` while nothing is known of a region), however often it is rendered.
+ *  2. What was known last is kept while nobody answers, until it is older than what is shown.
  */
 import { watchLimits } from "../../core/limits.js";
 import type { Clock, Forwarder } from "../../core/ports.js";
 import { latencyFigures } from "./rollup.js";
-import { TIERS, type ResultStore } from "./results.js";
+import { TIERS } from "./origin-results.js";
+import type { Members } from "./presence.js";
+import type { ResultStore } from "./results.js";
 
-/** One hour of a monitor as one replica saw it. */
+/** One hour of a monitor as one region saw it. */
 export interface LatencyHour {
   readonly monitor: string;
+  readonly region: string;
   /** When the hour begins, ms since the epoch. */
   readonly start: number;
   readonly median: number;
@@ -35,37 +38,56 @@ export interface ShownLatencies {
   readonly freshUntilMs: number;
 }
 
+/** Where hours come from; undefined where nobody answers. Never rejects. */
+export type LatencySource = (page: string, monitors: readonly string[], nowMs: number) => Promise<readonly LatencyHour[] | undefined>;
+
 export interface LatencyBoardParts {
   readonly clock: Clock;
-  readonly forwarder: Forwarder;
-  readonly replica: string;
-  /** Replicas of regions, this one among them if it is one, and their regions. */
-  readonly members: ReadonlyMap<string, string>;
-  /** Of an edge: none. */
-  readonly results: ResultStore | undefined;
+  /** Replicas of regions, and their regions. */
+  readonly members: Members;
+  readonly source: LatencySource;
 }
 
 interface Asked {
-  /** By replica. */
-  readonly hours: Map<string, readonly LatencyHour[]>;
+  hours: readonly LatencyHour[];
   monitors: string;
   dueAtMs: number;
   isAsking: boolean;
 }
 
+/** Of 32 regions. */
+const HOURS_MAX = 32 * watchLimits.latencyMonitorsMax * (watchLimits.latencyHours + 1);
 /** While others are being asked: soon enough for who looks again. */
 const ASKING_MS = watchLimits.fetchTimeoutMs + 500;
 
-/** The hours of a monitor that this replica has results of, of the last day. */
-export async function latencyHours(results: ResultStore, page: string, monitors: readonly string[], nowMs: number): Promise<LatencyHour[]> {
+/** The hours of monitors that are in the store, of the last day, by region. */
+export async function latencyHours(results: ResultStore, members: Members, page: string, monitors: readonly string[], nowMs: number): Promise<LatencyHour[]> {
   const hours: LatencyHour[] = [];
   for (const monitor of monitors) {
-    for (const { start, rollup } of await results.rollups(`${page}/${monitor}`, "hour", firstHour(nowMs), nowMs + 1)) {
-      const { count, p50 } = latencyFigures(rollup);
-      if (p50 !== null) hours.push({ monitor, start, median: p50, count });
+    for (const region of [...new Set(members.values())].sort()) {
+      for (const { start, rollup } of await results.rollups(`${page}/${monitor}`, "hour", firstHour(nowMs), nowMs + 1, (replica) => members.get(replica) === region)) {
+        const { count, p50 } = latencyFigures(rollup);
+        if (p50 !== null) hours.push({ monitor, region, start, median: p50, count });
+      }
     }
   }
   return hours;
+}
+
+/** Of a region: its own store. */
+export function storedLatencies(results: ResultStore, members: Members): LatencySource {
+  return (page, monitors, nowMs) => latencyHours(results, members, page, monitors, nowMs).catch(() => undefined);
+}
+
+/** Of an edge: the first region that answers. */
+export function askedLatencies(forwarder: Forwarder, members: Members): LatencySource {
+  return async (page) => {
+    for (const replica of members.keys()) {
+      const hours = hoursIn(await forwarder.send(replica, { method: "GET", path: latencyPath(page), headers: {}, body: undefined }, watchLimits.fetchTimeoutMs));
+      if (hours !== undefined) return hours;
+    }
+    return undefined;
+  };
 }
 
 function firstHour(nowMs: number): number {
@@ -86,29 +108,24 @@ export class LatencyBoard {
   of(page: string, monitors: readonly string[]): ShownLatencies {
     const nowMs = this.parts.clock.now();
     if (monitors.length === 0) return { lines: new Map(), freshUntilMs: Number.POSITIVE_INFINITY };
-    const asked = this.pages.get(page) ?? { hours: new Map(), monitors: "", dueAtMs: 0, isAsking: false };
+    const asked = this.pages.get(page) ?? { hours: [], monitors: "", dueAtMs: 0, isAsking: false };
     this.pages.delete(page);
     this.pages.set(page, asked);
     for (const oldest of this.pages.keys()) if (this.pages.size > watchLimits.latencyPagesMax) this.pages.delete(oldest);
     if (!asked.isAsking && (nowMs >= asked.dueAtMs || asked.monitors !== monitors.join())) void this.ask(page, monitors, asked);
-    return { lines: linesOf(asked.hours, this.parts.members, monitors, nowMs), freshUntilMs: asked.isAsking ? nowMs + ASKING_MS : asked.dueAtMs };
+    return { lines: linesOf(asked.hours, monitors, nowMs), freshUntilMs: asked.isAsking ? nowMs + ASKING_MS : asked.dueAtMs };
   }
 
   /** Never rejects. */
   private async ask(page: string, monitors: readonly string[], asked: Asked): Promise<void> {
-    const { clock, forwarder, members, replica, results } = this.parts;
+    const { clock, members, source } = this.parts;
     asked.isAsking = true;
     asked.monitors = monitors.join();
-    const nowMs = clock.now();
-    const said = await Promise.all([...members.keys()].map(async (member) => {
-      const hours = member === replica && results !== undefined
-        ? await latencyHours(results, page, monitors, nowMs).catch(() => undefined)
-        : hoursIn(await forwarder.send(member, { method: "GET", path: latencyPath(page), headers: {}, body: undefined }, watchLimits.fetchTimeoutMs));
-      if (hours !== undefined) asked.hours.set(member, hours);
-      return hours?.length ?? 0;
-    }));
-    // Who had nothing to say may have been on the way to it.
-    const freshMs = said.includes(0) ? watchLimits.latencyPartialMs : watchLimits.latencyFreshMs;
+    const found = await source(page, monitors, clock.now());
+    asked.hours = found ?? asked.hours;
+    // What is not known of a region may be on its way.
+    const known = new Set(found?.map(({ region }) => region));
+    const freshMs = [...members.values()].every((region) => known.has(region)) ? watchLimits.latencyFreshMs : watchLimits.latencyPartialMs;
     asked.dueAtMs = (Math.floor(clock.now() / freshMs) + 1) * freshMs;
     asked.isAsking = false;
   }
@@ -119,34 +136,29 @@ function hoursIn(answer: { readonly status: number; readonly body: string } | un
   if (answer?.status !== 200) return undefined;
   try {
     const { data } = JSON.parse(answer.body) as { data?: unknown };
-    return Array.isArray(data) ? data.slice(0, watchLimits.latencyMonitorsMax * (watchLimits.latencyHours + 1)).filter(isHour) : undefined;
+    return Array.isArray(data) ? data.slice(0, HOURS_MAX).filter(isHour) : undefined;
   } catch {
     return undefined;
   }
 }
 
 function isHour(value: unknown): value is LatencyHour {
-  const { monitor, start, median, count } = (value ?? {}) as Partial<Record<keyof LatencyHour, unknown>>;
-  return typeof monitor === "string" && [start, median, count].every((number) => typeof number === "number" && Number.isFinite(number) && number >= 0);
+  const { monitor, region, start, median, count } = (value ?? {}) as Partial<Record<keyof LatencyHour, unknown>>;
+  return typeof monitor === "string" && typeof region === "string" && [start, median, count].every((number) => typeof number === "number" && Number.isFinite(number) && number >= 0);
 }
 
-/** Of several replicas of a region that saw the same hour the one counts that looked more often. */
-function linesOf(known: ReadonlyMap<string, readonly LatencyHour[]>, members: ReadonlyMap<string, string>, monitors: readonly string[], nowMs: number): Map<string, LatencyLine[]> {
+function linesOf(hours: readonly LatencyHour[], monitors: readonly string[], nowMs: number): Map<string, LatencyLine[]> {
   const first = firstHour(nowMs);
-  const best = new Map<string, Map<string, (LatencyHour | undefined)[]>>();
-  for (const [replica, hours] of known) {
-    const region = members.get(replica) ?? "";
-    for (const hour of hours) {
-      const place = (hour.start - first) / TIERS.hour;
-      if (!Number.isInteger(place) || place < 0 || place >= watchLimits.latencyHours) continue;
-      const lines = best.get(hour.monitor) ?? new Map<string, (LatencyHour | undefined)[]>();
-      const line = lines.get(region) ?? Array<LatencyHour | undefined>(watchLimits.latencyHours).fill(undefined);
-      if ((line[place]?.count ?? 0) < hour.count) line[place] = hour;
-      best.set(hour.monitor, lines.set(region, line));
-    }
+  const found = new Map<string, Map<string, (number | null)[]>>();
+  for (const { monitor, region, start, median } of hours) {
+    const place = (start - first) / TIERS.hour;
+    if (!Number.isInteger(place) || place < 0 || place >= watchLimits.latencyHours) continue;
+    const lines = found.get(monitor) ?? new Map<string, (number | null)[]>();
+    const line = lines.get(region) ?? Array<number | null>(watchLimits.latencyHours).fill(null);
+    line[place] = median;
+    found.set(monitor, lines.set(region, line));
   }
   return new Map(monitors.map((monitor) => [
-    monitor,
-    [...(best.get(monitor) ?? [])].map(([region, hours]) => ({ region, medians: hours.map((hour) => hour?.median ?? null) })).sort((a, b) => (a.region < b.region ? -1 : 1)),
+    monitor, [...(found.get(monitor) ?? [])].map(([region, medians]) => ({ region, medians })).sort((a, b) => (a.region < b.region ? -1 : 1)),
   ]));
 }

@@ -1,4 +1,4 @@
-/** What this replica saw of the latencies that a page shows: public, since the page shows them, and read by the other regions. */
+/** The latencies that a page shows: public, since the page shows them, and read by edges. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import { lookUp, notFound, pageKey } from "../../store/resource.js";
@@ -6,22 +6,23 @@ import { PageParams } from "../../store/resource-schemas.js";
 import type { RouteOptions } from "../../store/route-context.js";
 import { shownMonitors } from "../../store/shown-monitors.js";
 import { latencyHours, latencyPath, type LatencyHour } from "./latency-board.js";
+import type { Members } from "./presence.js";
 import type { ResultStore } from "./results.js";
 
 const FRESH_MS = 60_000;
 
 const Hours = Type.Object({
   data: Type.Array(Type.Object({
-    monitor: Type.String(), start: Type.Number({ description: "When the hour begins, ms since the epoch." }), median: Type.Number({ description: "ms" }), count: Type.Integer({ description: "Looks that were up." }),
+    monitor: Type.String(), region: Type.String(), start: Type.Number({ description: "When the hour begins, ms since the epoch." }), median: Type.Number({ description: "ms" }), count: Type.Integer({ description: "Looks that were up." }),
   })),
 });
 
-export function latencyRoutes(results: ResultStore): FastifyPluginAsyncTypebox<RouteOptions> {
+export function latencyRoutes(results: ResultStore, members: Members): FastifyPluginAsyncTypebox<RouteOptions> {
   return async (app, { context }) => {
     app.get(latencyPath(":page"), {
       config: { public: true },
       schema: {
-        tags: ["public"], summary: "Latencies of the last day by hour, as this replica saw them, of monitors whose components show them", params: PageParams,
+        tags: ["public"], summary: "Latencies of the last day by hour, as each region saw them, of monitors whose components show them", params: PageParams,
         querystring: Type.Object({ consistency: Type.Optional(Type.String({ description: "LOCAL; another level is refused." })) }), response: { 200: { description: "Hours", content: { "application/json": { schema: Hours } } } },
       },
     }, (request, reply) => {
@@ -30,7 +31,7 @@ export function latencyRoutes(results: ResultStore): FastifyPluginAsyncTypebox<R
         page, name: "latency",
         prepare: async (preparation) => {
           const monitors = await preparation.look((snapshot) => shownMonitors(snapshot, page));
-          return { hours: await latencyHours(results, page, monitors.map(({ id }) => id), preparation.atMs), atMs: preparation.atMs };
+          return { hours: await latencyHours(results, members, page, monitors.map(({ id }) => id), preparation.atMs), atMs: preparation.atMs };
         },
         render: (snapshot, { hours, atMs }) => (lookUp(snapshot, pageKey(page)) === undefined
           ? notFound("page") : { contentType: "application/json; charset=utf-8", body: JSON.stringify({ data: hours }), freshUntilMs: atMs + FRESH_MS }),

@@ -3,7 +3,7 @@
  * Source: Prometheus text format 0.0.4; prometheus/blackbox_exporter.
  */
 import type { Monitor } from "./monitor.js";
-import type { StoredResult } from "./results.js";
+import type { StoredResult } from "./result-batch.js";
 import { VERDICTS, type State } from "./opinion.js";
 
 export interface ProbeReading {

@@ -1,211 +1,268 @@
 /**
- * Raw results of this region, and their rollups by minute, hour and day: plain records in a store of their own, beside the
- * documents. A round of checks costs one synced write a second at most.
+ * Results of checks, those of this replica and those of all others, and their rollups: plain records in a store of their own, beside the
+ * documents. A round of checks costs one synced write a second at most. What a flush writes is one numbered batch of this replica's origin,
+ * and other replicas fetch it as it is (`RecordSource`).
  *
- * Keys: `r/<page>/<monitor>/<time>-<count>` a result; `u/<tier>/<page>/<monitor>/<time>` a finished rollup; `o/<page>/<monitor>` the
- * rollups that are still open, with the last result in them, so that a restart adds what came after.
+ * Invariants:
+ *  1. Numbers of an origin have no gaps and are used once: a store that may be the copy of another, or that has lost its end, takes a new origin.
+ *  2. A batch that is held is passed over when it comes again; one beyond the next is refused, unless nobody has what lies before it.
+ *  3. Everything that writes runs in turn.
  */
-import type { CheckError, Phases } from "../../core/check.js";
-import { watchLimits } from "../../core/limits.js";
-import type { Clock, Storage, StorageWrite, Timer, Timers } from "../../core/ports.js";
-import type { State } from "./opinion.js";
-import { EMPTY_ROLLUP, isEmpty, merged, withResult, type Rollup } from "./rollup.js";
+import { limits, watchLimits } from "../../core/limits.js";
+import type { NumberedRecord, Records } from "../../core/messages.js";
+import type { Clock, Random, Storage, StorageWrite, Timer, Timers } from "../../core/ports.js";
+import { ownerOf } from "../../core/replica.js";
+import { copyVector, EMPTY_VECTOR, isOrigin, type Vector } from "../../core/vector.js";
+import type { RecordSource } from "../../store/record-exchange.js";
+import { NUMBER_MAX, OriginResults, PROGRESS, sizeOf, type Tier, type TimedRollup } from "./origin-results.js";
+import { encodeBatches, type StoredResult } from "./result-batch.js";
+import { EMPTY_ROLLUP, merged, type Rollup } from "./rollup.js";
 
-export interface StoredResult {
-  /** `<page>/<monitor>`. */
-  readonly key: string;
-  /** ms since the epoch. */
-  readonly at: number;
-  readonly state: State;
-  readonly latency_ms: number | null;
-  readonly phases: Phases;
-  readonly error: CheckError | null;
-  readonly attempt: number;
-  /** What its round came to; the tries before are kept, and counted nowhere. */
-  readonly isFinal: boolean;
+export interface ResultStoreParts {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly replica: string;
+  /** Replicas whose results are kept, this one among them. */
+  readonly members: ReadonlySet<string>;
+  /** Names the folder on this disk; a copy of the folder has another. */
+  readonly witness: string;
+  /** Nothing is kept any more. */
+  onFailure(error: unknown): void;
+  /** What another replica sent was not taken as it was. */
+  refused(origin: string, reason: Refusal): void;
 }
 
-export const TIERS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
-export type Tier = keyof typeof TIERS;
-const TIER_NAMES = Object.keys(TIERS) as Tier[];
-const KEPT_MS: Readonly<Record<Tier, number>> = { minute: watchLimits.minutesKeptMs, hour: watchLimits.hoursKeptMs, day: watchLimits.daysKeptMs };
-
-interface Open {
-  /** Key of the last result that is in. */
-  until: string;
-  readonly tiers: Record<Tier, { start: number; rollup: Rollup }>;
-  dirty: boolean;
+export type Refusal = "gap" | "stranger" | "oversized" | "malformed";
+export interface SeenResult extends StoredResult {
+  readonly replica: string;
 }
 
-export interface TimedRollup {
-  readonly start: number;
-  readonly rollup: Rollup;
-}
+/** Which replicas' results are meant. */
+export type Whose = (replica: string) => boolean;
 
-const SAVE_OPEN_MS = 60_000;
+const OWN = "m/own";
+const SAVE_MS = 300_000;
 const PRUNE_MS = 3_600_000;
-const encoder = new TextEncoder();
-const json = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
-const parse = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes).toString()) as T;
-const time = (ms: number): string => String(Math.max(0, Math.floor(ms))).padStart(14, "0");
-const END = "~";
+/** What others sent is made durable in parts of about so many bytes: what a reader waits for at most. */
+const PART_BYTES = 16 * 1024;
+const EVERYTHING = { from: "\u0001", to: "\u{10ffff}" } as const;
 
-export class ResultStore implements AsyncDisposable {
-  private readonly waiting: { storageKey: string; result: StoredResult }[] = [];
-  private readonly open = new Map<string, Open>();
+export class ResultStore implements AsyncDisposable, RecordSource {
+  private readonly waiting: StoredResult[] = [];
+  private readonly origins = new Map<string, OriginResults>();
   private readonly last = new Map<string, StoredResult>();
+  private readonly isOwn: Whose = (replica) => replica === this.parts.replica;
+  private own: OriginResults | undefined;
   private timer: Timer | undefined;
-  private flushing: Promise<void> = Promise.resolve();
+  private turn: Promise<void>;
   private savedAtMs: number;
   private prunedAtMs = Number.NEGATIVE_INFINITY;
-  private count = 0;
-  private broken = false;
-  private closed = false;
+  private isBroken = false;
+  private isClosed = false;
 
-  constructor(
-    private readonly storage: Storage,
-    private readonly clock: Clock,
-    private readonly timers: Timers,
-    private readonly onFailure: (error: unknown) => void,
-  ) {
-    this.savedAtMs = clock.monotonic();
+  constructor(private readonly parts: ResultStoreParts) {
+    this.savedAtMs = parts.clock.monotonic();
+    this.turn = Promise.resolve();
+    void this.inTurn(() => this.load());
+  }
+
+  /** Runs after all that was asked for before; a disk that fails ends all work. Never rejects. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    this.turn = this.turn.then(async () => {
+      if (!this.isBroken) await work();
+    }).catch((error: unknown) => {
+      this.isBroken = true;
+      this.parts.onFailure(error);
+    });
+    return this.turn;
+  }
+
+  /** Reads between what writes, so that it sees the whole of it. */
+  private async inOrder<T>(read: () => Promise<T>): Promise<T> {
+    void this.flush();
+    const found = this.turn.then(read);
+    this.turn = found.then(() => undefined, () => undefined);
+    return found;
+  }
+
+  private async load(): Promise<void> {
+    const { storage, witness } = this.parts;
+    const bytes = await storage.get(OWN);
+    const known = bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString()) as { readonly origin: string; readonly witness: string });
+    // Without a name it is new, or of a form that this program does not read.
+    if (known === undefined) for await (const page of storage.scan(EVERYTHING)) await storage.write(page.map(([del]) => ({ del })));
+    for await (const page of storage.scan({ from: PROGRESS, to: `${PROGRESS}~` })) {
+      for (const [key] of page) await this.originOf(key.slice(PROGRESS.length));
+    }
+    if (known?.witness === witness) this.own = await this.originOf(known.origin);
+    else await this.takeNewOrigin();
+  }
+
+  private async originOf(origin: string): Promise<OriginResults> {
+    const loaded = this.origins.get(origin) ?? (await OriginResults.load(this.parts.storage, origin));
+    this.origins.set(origin, loaded);
+    return loaded;
+  }
+
+  private async takeNewOrigin(): Promise<OriginResults> {
+    const { random, replica, storage, witness } = this.parts;
+    const origin = `${replica}.${Buffer.from(random.bytes(8)).toString("hex")}`;
+    await storage.write([{ put: OWN, value: Buffer.from(JSON.stringify({ origin, witness })) }]);
+    this.own = await this.originOf(origin);
+    return this.own;
   }
 
   /** Keeps a result; what comes while the disk refuses is dropped. */
   append(result: StoredResult): void {
     this.last.set(result.key, result);
-    if (this.broken || this.closed || this.waiting.length >= watchLimits.resultsWaitingMax) return;
-    this.count = (this.count + 1) % 1_000_000;
-    this.waiting.push({ storageKey: `r/${result.key}/${time(result.at)}-${String(this.count).padStart(6, "0")}`, result });
-    this.timer ??= this.timers.after(watchLimits.resultsFlushMs, () => {
+    if (this.isBroken || this.isClosed || this.waiting.length >= watchLimits.resultsWaitingMax) return;
+    this.waiting.push(result);
+    this.timer ??= this.parts.timers.after(watchLimits.resultsFlushMs, () => {
       this.timer = undefined;
       void this.flush();
     });
   }
 
+  /** What this replica saw last of a monitor. */
   latest(key: string): StoredResult | undefined {
     return this.last.get(key);
   }
 
-  /** When a monitor was last seen up here, ms since the epoch. */
-  async lastUp(key: string): Promise<number | undefined> {
-    await this.flush();
-    for await (const page of this.storage.scan({ from: `r/${key}/`, to: `r/${key}/${END}`, reverse: true, limit: watchLimits.resultsPerAnswerMax })) {
-      for (const [, value] of page) if (parse<StoredResult>(value).state === "up") return parse<StoredResult>(value).at;
-    }
-    return undefined;
-  }
-
-  /** Results of a monitor from a time on, before another, newest first. */
-  async query(key: string, fromMs: number, toMs: number, limit: number): Promise<StoredResult[]> {
-    await this.flush();
-    const found: StoredResult[] = [];
-    const to = toMs >= Number.MAX_SAFE_INTEGER ? END : time(toMs);
-    for await (const page of this.storage.scan({ from: `r/${key}/${time(fromMs)}`, to: `r/${key}/${to}`, reverse: true, limit })) {
-      for (const [, value] of page) found.push({ ...parse<StoredResult>(value), key });
-    }
-    return found;
-  }
-
-  /** Rollups of a monitor that begin in a range, oldest first, the open one included. */
-  async rollups(key: string, tier: Tier, fromMs: number, toMs: number): Promise<TimedRollup[]> {
-    await this.flush();
-    const found = new Map<number, Rollup>();
-    for await (const page of this.storage.scan({ from: `u/${tier}/${key}/${time(fromMs)}`, to: `u/${tier}/${key}/${time(toMs)}` })) {
-      for (const [storageKey, value] of page) found.set(Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), parse<Rollup>(value));
-    }
-    const current = (await this.restored(key)).tiers[tier];
-    if (current.start >= fromMs && current.start < toMs && !isEmpty(current.rollup)) found.set(current.start, current.rollup);
-    return [...found].map(([start, rollup]) => ({ start, rollup })).sort((a, b) => a.start - b.start);
-  }
-
   /** Writes what waits. Never rejects. */
   flush(): Promise<void> {
-    this.flushing = this.flushing.then(() => this.write(false));
-    return this.flushing;
+    return this.inTurn(() => this.write(false));
   }
 
-  private async write(all: boolean): Promise<void> {
-    if (this.broken) return;
-    try {
-      const batch: StorageWrite[] = [];
-      const taken = this.waiting.splice(0);
-      // Restoring reads what is on the disk: nothing of this batch is there yet.
-      for (const key of new Set(taken.map(({ result }) => result.key))) await this.restored(key);
-      for (const { storageKey, result } of taken) {
-        const { key, ...value } = result;
-        batch.push({ put: storageKey, value: json(value) });
-        const open = this.open.get(key);
-        if (open !== undefined) this.fold(open, storageKey, result, batch);
+  private async write(isLast: boolean): Promise<void> {
+    const { clock, storage } = this.parts;
+    const own = this.own ?? (await this.takeNewOrigin());
+    const writes: StorageWrite[] = [];
+    for (const body of encodeBatches(this.waiting.splice(0), clock.now())) {
+      const applied = await own.apply(body);
+      if (!applied.isWhole) this.parts.refused(own.origin, "malformed");
+      writes.push(...applied.writes);
+    }
+    if (writes.length > 0) await storage.write([...writes, own.progress()]);
+    own.written();
+    await this.maintain(isLast);
+  }
+
+  /** Saves open rollups, and deletes what is old, from time to time. */
+  private async maintain(isLast: boolean): Promise<void> {
+    const { clock } = this.parts;
+    const now = clock.monotonic();
+    const isPruning = now - this.prunedAtMs >= PRUNE_MS;
+    if (!isLast && !isPruning && now - this.savedAtMs < SAVE_MS) return;
+    this.savedAtMs = now;
+    for (const origin of this.origins.values()) {
+      await origin.save();
+      if (isPruning && !isLast) await origin.prune(clock.now());
+    }
+    if (isPruning && !isLast) this.prunedAtMs = now;
+  }
+
+  // What other replicas fetch, and what is fetched from them.
+
+  async cursors(): Promise<Vector> {
+    await this.turn;
+    const cursors = copyVector(EMPTY_VECTOR);
+    for (const { origin, number } of this.of((replica) => this.parts.members.has(replica))) if (number > 0) cursors[origin] = number;
+    return cursors;
+  }
+
+  async read(after: Vector, bytesMax: number): Promise<Pick<Records, "records" | "floor" | "more">> {
+    const answer: Pick<Records, "records" | "floor" | "more"> = { records: [], floor: {}, more: false };
+    await this.inTurn(async () => {
+      const { own } = this;
+      if (own !== undefined && (after[own.origin] ?? 0) > own.number) await this.takeNewOrigin();
+      const beyond = this.of((replica) => this.parts.members.has(replica)).filter(({ origin, number, lost }) => number > Math.max(after[origin] ?? 0, lost));
+      let left = bytesMax;
+      for (const [index, from] of beyond.entries()) {
+        const held = Math.max(after[from.origin] ?? 0, from.lost);
+        // Each has a share, so that none waits for the whole of another.
+        const records = left > 0 ? await from.read(held, left / (beyond.length - index)) : [];
+        if (records.length > 0 && held > (after[from.origin] ?? 0)) answer.floor[from.origin] = held;
+        left -= records.reduce((sum, { body }) => sum + sizeOf(body), 0);
+        answer.records.push(...records);
+        answer.more ||= (records.at(-1)?.number ?? held) < from.number;
       }
-      const now = this.clock.monotonic();
-      if (all || now - this.savedAtMs >= SAVE_OPEN_MS) {
-        this.savedAtMs = now;
-        for (const [key, open] of this.open) {
-          if (!open.dirty) continue;
-          batch.push({ put: `o/${key}`, value: json({ until: open.until, tiers: open.tiers }) });
-          open.dirty = false;
+    });
+    return answer;
+  }
+
+  async keep(records: readonly NumberedRecord[], floor: Vector): Promise<boolean> {
+    let isNew = false;
+    await this.inTurn(async () => {
+      for (let next = 0; next < records.length; ) {
+        const touched = new Set<OriginResults>();
+        const writes: StorageWrite[] = [];
+        for (let bytes = 0; next < records.length && bytes < PART_BYTES; next++) {
+          const record = records[next];
+          const origin = record === undefined ? undefined : await this.takerOf(record, floor);
+          if (record === undefined || origin === undefined) continue;
+          const applied = await origin.apply(record.body);
+          if (!applied.isWhole) this.parts.refused(record.origin, "malformed");
+          writes.push(...applied.writes);
+          touched.add(origin);
+          bytes += record.body.length;
         }
+        if (touched.size === 0) continue;
+        isNew = true;
+        await this.parts.storage.write([...writes, ...[...touched].map((origin) => origin.progress())]);
+        for (const origin of touched) origin.written();
       }
-      if (batch.length > 0) await this.storage.write(batch);
-      if (now - this.prunedAtMs >= PRUNE_MS) {
-        this.prunedAtMs = now;
-        await this.prune();
-      }
-    } catch (error) {
-      this.broken = true;
-      this.onFailure(error);
-    }
+      await this.maintain(false);
+    });
+    return isNew && !this.isBroken;
   }
 
-  private fold(open: Open, storageKey: string, result: StoredResult, batch: StorageWrite[]): void {
-    open.until = storageKey > open.until ? storageKey : open.until;
-    open.dirty = true;
-    if (!result.isFinal) return;
-    for (const tier of TIER_NAMES) {
-      const current = open.tiers[tier];
-      const start = Math.floor(result.at / TIERS[tier]) * TIERS[tier];
-      if (start > current.start) {
-        if (!isEmpty(current.rollup)) batch.push({ put: `u/${tier}/${result.key}/${time(current.start)}`, value: json(current.rollup) });
-        open.tiers[tier] = { start, rollup: withResult(EMPTY_ROLLUP, result.state, result.latency_ms) };
-      } else current.rollup = withResult(current.rollup, result.state, result.latency_ms);
-    }
+  /** The origin whose next batch this is; undefined: it is held already, or refused. */
+  private async takerOf({ origin, number, body }: NumberedRecord, floor: Vector): Promise<OriginResults | undefined> {
+    const refuse = (reason: Refusal): undefined => {
+      this.parts.refused(origin, reason);
+      return undefined;
+    };
+    const known = this.origins.get(origin);
+    if (known !== undefined && number < known.next) return undefined;
+    if (known === undefined && (!isOrigin(origin) || !this.parts.members.has(ownerOf(origin)) || this.origins.size >= limits.recordOriginsMax)) return refuse("stranger");
+    if (body.length > limits.recordBytesMax || number > NUMBER_MAX) return refuse("oversized");
+    if (number !== (known?.next ?? 1) && floor[origin] !== number - 1) return refuse("gap");
+    // Somebody holds more of this store than the store itself.
+    if (known !== undefined && known === this.own) await this.takeNewOrigin();
+    const taker = known ?? (await this.originOf(origin));
+    if (number !== taker.next) taker.skipTo(number - 1);
+    return taker;
   }
 
-  /** The open rollups of a monitor: those saved, and the results since. */
-  private async restored(key: string): Promise<Open> {
-    const known = this.open.get(key);
-    if (known !== undefined) return known;
-    const saved = await this.storage.get(`o/${key}`);
-    const empty = (): Open["tiers"] => ({ minute: { start: 0, rollup: EMPTY_ROLLUP }, hour: { start: 0, rollup: EMPTY_ROLLUP }, day: { start: 0, rollup: EMPTY_ROLLUP } });
-    const open: Open = saved === undefined ? { until: `r/${key}/`, tiers: empty(), dirty: false } : { ...parse<Pick<Open, "until" | "tiers">>(saved), dirty: false };
-    const batch: StorageWrite[] = [];
-    for await (const page of this.storage.scan({ from: `${open.until}\u0001`, to: `r/${key}/${END}` })) {
-      for (const [storageKey, value] of page) this.fold(open, storageKey, { ...parse<StoredResult>(value), key }, batch);
-    }
-    if (batch.length > 0) await this.storage.write(batch);
-    this.open.set(key, open);
-    return open;
+  // What is told of results.
+
+  private of(whose: Whose): OriginResults[] {
+    return [...this.origins.values()].filter(({ origin }) => whose(ownerOf(origin))).sort((a, b) => (a.origin < b.origin ? -1 : 1));
   }
 
-  /** Deletes what is older than it is kept, monitor by monitor. */
-  private async prune(): Promise<void> {
-    const now = this.clock.now();
-    await this.pruneTier("r", now - watchLimits.resultsKeptMs);
-    for (const tier of TIER_NAMES) await this.pruneTier(`u/${tier}`, now - KEPT_MS[tier]);
+  /** When this replica last saw a monitor up, ms since the epoch. */
+  async lastUp(key: string): Promise<number | undefined> {
+    const times = await this.inOrder(() => Promise.all(this.of(this.isOwn).map((origin) => origin.lastUp(key))));
+    return times.reduce((latest, at) => (latest === undefined || (at !== undefined && at > latest) ? at : latest), undefined);
   }
 
-  private async pruneTier(prefix: string, beforeMs: number): Promise<void> {
-    for (let from = `${prefix}/`; ; ) {
-      let first: string | undefined;
-      for await (const page of this.storage.scan({ from, to: `${prefix}/${END}`, limit: 1 })) first = page[0]?.[0];
-      if (first === undefined) return;
-      const monitor = first.slice(0, first.lastIndexOf("/") + 1);
-      for await (const page of this.storage.scan({ from: monitor, to: `${monitor}${time(beforeMs)}` })) {
-        if (page.length > 0) await this.storage.write(page.map(([del]) => ({ del })));
-      }
-      from = `${monitor}${END}`;
-    }
+  /** Results of a monitor from a time on, before another, newest first, those of one time by origin. `whose`: this replica's unless told. */
+  async query(key: string, fromMs: number, toMs: number, limit: number, whose: Whose = this.isOwn): Promise<SeenResult[]> {
+    const found = await this.inOrder(() => Promise.all(this.of(whose).map(async (origin) => {
+      const replica = ownerOf(origin.origin);
+      return (await origin.query(key, fromMs, toMs, limit)).map((result): SeenResult => ({ ...result, replica }));
+    })));
+    return found.flat().sort((a, b) => b.at - a.at).slice(0, limit);
+  }
+
+  /** Rollups of a monitor that begin in a range, oldest first, the open one included; one for all replicas that are meant. */
+  async rollups(key: string, tier: Tier, fromMs: number, toMs: number, whose: Whose = this.isOwn): Promise<TimedRollup[]> {
+    const parts = await this.inOrder(() => Promise.all(this.of(whose).map((origin) => origin.rollups(key, tier, fromMs, toMs))));
+    const found = new Map<number, Rollup>();
+    for (const { start, rollup } of parts.flat()) found.set(start, merged(found.get(start) ?? EMPTY_ROLLUP, rollup));
+    return [...found].map(([start, rollup]) => ({ start, rollup })).sort((a, b) => a.start - b.start);
   }
 
   /** One rollup of several. */
@@ -214,10 +271,10 @@ export class ResultStore implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.closed = true;
+    this.isClosed = true;
     this.timer?.cancel();
-    this.flushing = this.flushing.then(() => this.write(true));
-    await this.flushing;
-    await this.storage.close();
+    await this.inTurn(() => this.write(true));
+    this.isBroken = true;
+    await this.parts.storage.close();
   }
 }

@@ -6,7 +6,7 @@ import type { Json } from "../../core/change.js";
 import { keyOf } from "../../core/document.js";
 import { Fault, isFault } from "../../core/errors.js";
 import { watchLimits } from "../../core/limits.js";
-import type { Clock, Forwarder } from "../../core/ports.js";
+import type { Clock } from "../../core/ports.js";
 import type { Query, Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
 import { entityTag } from "../../store/entity-tag.js";
@@ -16,21 +16,23 @@ import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
 import { rendered, renderedList, type Rendered, type RouteContext, type RouteOptions, type RouteReply, type RouteRequest } from "../../store/route-context.js";
 import { listOf, nullable, plainQuery } from "../../store/route-schemas.js";
 import { heartbeatUrl, MONITOR, monitorOf } from "./monitor.js";
+import type { Members } from "./presence.js";
 import { opinionsOf, verdictOf, VERDICTS, watchKey, type State } from "./opinion.js";
 import { METRICS_TYPE, probeMetrics, type ProbeReading } from "./probe-metrics.js";
-import { latencyFigures, type Rollup } from "./rollup.js";
-import { ResultStore, TIERS, type StoredResult, type TimedRollup, type Tier } from "./results.js";
+import { latencyFigures } from "./rollup.js";
+import { TIERS, type Tier, type TimedRollup } from "./origin-results.js";
+import type { StoredResult } from "./result-batch.js";
+import { ResultStore, type Whose } from "./results.js";
 import { DAY_MS, uptimeByDay, type VerdictChange } from "./uptime.js";
 import type { Watch } from "./watch.js";
 
 export interface WatchServices {
   readonly watch: Watch;
   readonly results: ResultStore;
-  readonly forwarder: Forwarder;
   readonly clock: Clock;
   readonly region: string;
-  /** Replica → region, of the others. */
-  readonly peers: Readonly<Record<string, string>>;
+  /** Replicas that watch, this one among them, and their regions. */
+  readonly members: Members;
 }
 
 const base = "/v1/pages/:page/monitors/:id";
@@ -64,7 +66,7 @@ const Beat = Type.Object({ ok: Type.Boolean() });
 const When = Type.String({ minLength: 1, maxLength: 40, description: "RFC 3339, or a date." });
 const consistency = Type.Optional(Type.String({ description: "Only `LOCAL`." }));
 const ResultQuery = Type.Object({
-  region: Type.Optional(Type.String({ minLength: 1, maxLength: 48, description: "Default: all regions that answer." })), from: Type.Optional(When), to: Type.Optional(When),
+  region: Type.Optional(Type.String({ minLength: 1, maxLength: 48, description: "Default: all regions." })), from: Type.Optional(When), to: Type.Optional(When),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: watchLimits.resultsPerAnswerMax, default: 100 })), cursor: Type.Optional(Type.String({ pattern: "^[0-9]{1,15}\\.[0-9]{1,4}$" })), consistency,
 }, { additionalProperties: false });
 const RollupQuery = Type.Object({
@@ -110,40 +112,6 @@ function pageOf(found: readonly Item[], after: { readonly at: string; readonly g
   return { items, next: `${Date.parse(String(last["at"]))}.${sameTime}` };
 }
 
-/** Asks the other regions, with the caller's own key, for their part of a list. */
-class OtherRegions {
-  constructor(private readonly services: WatchServices) {}
-
-  /** `region`: only that one. */
-  async fetch(request: RouteRequest, path: (region: string) => string, region: string | undefined): Promise<Item[]> {
-    const { peers, forwarder } = this.services;
-    const authorization = request.headers["authorization"];
-    const regions = [...new Set(Object.values(peers))].filter((other) => other !== this.services.region && (region === undefined || region === other));
-    const parts = await Promise.all(regions.map(async (other) => {
-      for (const [replica] of Object.entries(peers).filter(([, of]) => of === other)) {
-        const answer = await forwarder.send(replica, { method: "GET", path: path(other), headers: typeof authorization === "string" ? { authorization } : {}, body: undefined }, watchLimits.fetchTimeoutMs);
-        const items = answer?.status === 200 ? itemsOf(answer.body) : undefined;
-        if (items !== undefined) return items;
-      }
-      return [];
-    }));
-    return parts.flat();
-  }
-}
-
-function itemsOf(body: string): Item[] | undefined {
-  try {
-    const { data } = JSON.parse(body) as { data?: unknown };
-    return Array.isArray(data) ? (data as Item[]) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function queryText(parts: Readonly<Record<string, string | number>>): string {
-  return new URLSearchParams(Object.entries(parts).map(([name, value]): [string, string] => [name, String(value)])).toString();
-}
-
 /** Verdicts over time, from what was written of them. */
 async function verdictChanges(context: RouteContext, page: string, id: string): Promise<VerdictChange[]> {
   const history = await context.data.history(watchKey(page, id), { level: "LOCAL" });
@@ -156,12 +124,13 @@ async function verdictChanges(context: RouteContext, page: string, id: string): 
 
 /** Routes of one replica's watch. */
 export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<RouteOptions> {
-  const { watch, results, clock, region: own } = services;
-  const others = new OtherRegions(services);
+  const { watch, results, clock, members, region: own } = services;
+  const regionOf = (replica: string): string => members.get(replica) ?? "";
+  const ofRegion = (region: string | undefined): Whose => (replica) => members.has(replica) && (region === undefined || members.get(replica) === region);
 
   return async (app, { context }) => {
     app.addHook("preHandler", refuseUnnameable(context));
-    const knows = (region: string | undefined): boolean => region === undefined || region === own || Object.values(services.peers).includes(region);
+    const knows = (region: string | undefined): boolean => region === undefined || region === own || [...members.values()].includes(region);
     const unknownRegion = new Fault("malformed", "There is no such region.");
 
     app.get(`${base}/opinions`, { config: viewer, schema: { tags, summary: "What each region thinks of a monitor", params: ResourceParams, querystring: plainQuery, response: { 200: listOf(OpinionItem) } } },
@@ -188,12 +157,7 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
         const [before, given] = cursor === undefined ? [undefined, 0] : cursor.split(".").map(Number);
         const to = before === undefined ? range.to : Math.min(range.to, before + 1);
         const wanted = Math.min(watchLimits.resultsPerAnswerMax, limit + (given ?? 0) + 1);
-        const found: Item[] = region === undefined || region === own ? (await results.query(`${page}/${id}`, range.from, to, wanted)).map((result) => presentResult(result, own)) : [];
-        if (region !== own) {
-          const until = to >= Number.MAX_SAFE_INTEGER ? {} : { to: iso(to) };
-          found.push(...(await others.fetch(request, (other) => `/v1/pages/${page}/monitors/${id}/results?${queryText({ region: other, from: iso(range.from), ...until, limit: wanted })}`, region)));
-        }
-        found.sort((a, b) => (String(a["at"]) > String(b["at"]) ? -1 : String(a["at"]) < String(b["at"]) ? 1 : String(a["region"]) < String(b["region"]) ? -1 : 1));
+        const found = (await results.query(`${page}/${id}`, range.from, to, wanted, ofRegion(region))).map((result) => presentResult(result, regionOf(result.replica)));
         const part = pageOf(found, before === undefined ? undefined : { at: iso(before), given: given ?? 0 }, limit);
         return context.read(request, reply, ofMonitor(page, id, () => renderedList(part.items, part.next)));
       });
@@ -205,9 +169,7 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
         const range = rangeOf(request.query, { from: clock.now() - (tier === "day" ? 90 * DAY_MS : tier === "hour" ? 2 * DAY_MS : 2 * TIERS.hour), to: clock.now() + 1 });
         if (isFault(range)) return context.fail(request, reply, range);
         if (!knows(region)) return context.fail(request, reply, unknownRegion);
-        const found = region === own
-          ? (await results.rollups(`${page}/${id}`, tier as Tier, range.from, range.to)).map((one) => presentRollup(one, own))
-          : await others.fetch(request, (other) => rollupPath(page, id, tier as Tier, other, range), region);
+        const found = (await results.rollups(`${page}/${id}`, tier as Tier, range.from, range.to, ofRegion(region))).map((one) => presentRollup(one, region));
         return context.read(request, reply, ofMonitor(page, id, () => renderedList(found, null)));
       });
 
@@ -225,9 +187,7 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
         const created = await context.data.read({ documents: [], render: (snapshot) => Date.parse(lookUp(snapshot, keyOf(page, MONITOR, id))?.createdAt ?? iso(now)) }, { level: "LOCAL" });
         const from = isOpen ? Math.max(asked.to - (UPTIME_DAYS_DEFAULT - 1) * DAY_MS, isFault(created) ? now : created.value) : asked.from;
         const span = { from: Math.floor(from / DAY_MS) * DAY_MS, to: asked.to + 1 };
-        const mine = await results.rollups(`${page}/${id}`, "day", span.from, span.to);
-        const theirs = (await others.fetch(request, (other) => rollupPath(page, id, "day", other, span), undefined)).map(rollupOf);
-        const latencies = [...mine, ...theirs];
+        const latencies = await results.rollups(`${page}/${id}`, "day", span.from, span.to, ofRegion(undefined));
         const days = uptimeByDay(changes, from, asked.to, now).map((day): Item => {
           const latency = latencyFigures(ResultStore.total(latencies.filter(({ start }) => iso(start).slice(0, 10) === day.date)));
           return { ...day, latency_ms: { ...latency } };
@@ -288,13 +248,3 @@ function presentRollup({ start, rollup }: TimedRollup, region: string): Item {
   const { buckets, ...counts } = rollup;
   return { at: iso(start), region, ...counts, buckets: buckets.map((pair) => [...pair]) };
 }
-
-/** What another region has sent. */
-function rollupOf(item: Item): TimedRollup {
-  return { start: Date.parse(String(item["at"])), rollup: item as unknown as Rollup };
-}
-
-function rollupPath(page: string, id: string, tier: Tier, region: string, range: { readonly from: number; readonly to: number }): string {
-  return `/v1/pages/${page}/monitors/${id}/rollups?${queryText({ region, tier, from: iso(range.from), to: iso(Math.min(range.to, 253_402_300_799_999)) })}`;
-}
-

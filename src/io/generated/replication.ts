@@ -50,7 +50,42 @@ export interface Message {
     | { $case: "antiEntropy"; value: AntiEntropy }
     | { $case: "answersRequest"; value: AnswersRequest }
     | { $case: "answers"; value: Answers }
+    | { $case: "recordsRequest"; value: RecordsRequest }
+    | { $case: "records"; value: Records }
     | undefined;
+}
+
+/** Asks for numbered records beyond those that the sender holds. Goes only to who said in its Hello that it answers. */
+export interface RecordsRequest {
+  request: number;
+  /** By origin the highest number that the sender holds without a gap. */
+  after: { [key: string]: number };
+}
+
+export interface RecordsRequest_AfterEntry {
+  key: string;
+  value: number;
+}
+
+export interface Records {
+  request: number;
+  /** Of each origin in order, without gaps, from just beyond what was asked for, or beyond the floor where that is higher. */
+  records: NumberedRecord[];
+  /** Of origins of which the sender holds no longer all that was asked for: the highest number that is gone. */
+  floor: { [key: string]: number };
+  /** The sender holds more than these. */
+  more: boolean;
+}
+
+export interface Records_FloorEntry {
+  key: string;
+  value: number;
+}
+
+export interface NumberedRecord {
+  origin: string;
+  number: number;
+  body: Uint8Array;
 }
 
 /** Asks for the first answers to requests with an Idempotency-Key that the receiver keeps, by key, from just beyond `after`. */
@@ -85,6 +120,8 @@ export interface Hello {
     | undefined;
   /** The pages that the sender keeps, with all that belongs to no page; empty: everything. */
   pages: string[];
+  /** The sender answers RecordsRequest. */
+  records: boolean;
 }
 
 export interface Status {
@@ -448,6 +485,12 @@ export const Message: MessageFns<Message> = {
       case "answers":
         Answers.encode(message.body.value, writer.uint32(82).fork()).join();
         break;
+      case "recordsRequest":
+        RecordsRequest.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "records":
+        Records.encode(message.body.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -543,6 +586,346 @@ export const Message: MessageFns<Message> = {
             }
 
             message.body = { $case: "answers", value: Answers.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "recordsRequest", value: RecordsRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.body = { $case: "records", value: Records.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecordsRequest(): RecordsRequest {
+  return { request: 0, after: {} };
+}
+
+export const RecordsRequest: MessageFns<RecordsRequest> = {
+  encode(message: RecordsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    globalThis.Object.entries(message.after).forEach(([key, value]: [string, number]) => {
+      RecordsRequest_AfterEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = RecordsRequest_AfterEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.after[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecordsRequest_AfterEntry(): RecordsRequest_AfterEntry {
+  return { key: "", value: 0 };
+}
+
+export const RecordsRequest_AfterEntry: MessageFns<RecordsRequest_AfterEntry> = {
+  encode(message: RecordsRequest_AfterEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordsRequest_AfterEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordsRequest_AfterEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecords(): Records {
+  return { request: 0, records: [], floor: {}, more: false };
+}
+
+export const Records: MessageFns<Records> = {
+  encode(message: Records, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    for (const v of message.records) {
+      NumberedRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    globalThis.Object.entries(message.floor).forEach(([key, value]: [string, number]) => {
+      Records_FloorEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.more !== false) {
+      writer.uint32(32).bool(message.more);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Records {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecords();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.records.push(NumberedRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = Records_FloorEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.floor[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecords_FloorEntry(): Records_FloorEntry {
+  return { key: "", value: 0 };
+}
+
+export const Records_FloorEntry: MessageFns<Records_FloorEntry> = {
+  encode(message: Records_FloorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Records_FloorEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecords_FloorEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNumberedRecord(): NumberedRecord {
+  return { origin: "", number: 0, body: new Uint8Array(0) };
+}
+
+export const NumberedRecord: MessageFns<NumberedRecord> = {
+  encode(message: NumberedRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.origin !== "") {
+      writer.uint32(10).string(message.origin);
+    }
+    if (message.number !== 0) {
+      writer.uint32(16).uint64(message.number);
+    }
+    if (message.body.length !== 0) {
+      writer.uint32(26).bytes(message.body);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NumberedRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNumberedRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.number = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.body = reader.bytes();
             continue;
           }
         }
@@ -717,6 +1100,7 @@ function createBaseHello(): Hello {
     origin: "",
     status: undefined,
     pages: [],
+    records: false,
   };
 }
 
@@ -751,6 +1135,9 @@ export const Hello: MessageFns<Hello> = {
     }
     for (const v of message.pages) {
       writer.uint32(82).string(v!);
+    }
+    if (message.records !== false) {
+      writer.uint32(88).bool(message.records);
     }
     return writer;
   },
@@ -846,6 +1233,14 @@ export const Hello: MessageFns<Hello> = {
             }
 
             message.pages.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.records = reader.bool();
             continue;
           }
         }
