@@ -46,6 +46,8 @@ export interface Config {
   /** Absolute path of the data folder. */
   readonly data: string;
   readonly peers: Readonly<Record<string, PeerConfig>>;
+  /** Absolute path of the folder of the pages' static copies; null: none are kept. */
+  readonly lastKnown: string | null;
   /** The pages that an edge keeps; empty: all. */
   readonly pages: readonly string[];
   readonly antiEntropyIntervalMs: number;
@@ -99,7 +101,7 @@ const INTERVAL_MS_MIN = 100;
 const INTERVAL_MS_MAX = 24 * 3_600_000;
 
 const SETTINGS = [
-  "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "peers", "pages", "antiEntropyIntervalMs", "clusterId",
+  "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "lastKnown", "peers", "pages", "antiEntropyIntervalMs", "clusterId",
   "allowPrivateTargets", "tls", "rateLimit", "cors", "canaries", "embeddedRunner", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
 ] as const;
 
@@ -132,6 +134,7 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   const http = reader.address("http", { portZero: true });
   const mesh = reader.address("mesh", { portZero: true });
   const data = dataFolderOf(reader, source);
+  const lastKnown = reader.text("lastKnown", { pattern: /^[^\0]+$/, says: 'a path, or "off"', fallback: "last-known" });
   const antiEntropyIntervalMs = reader.integer("antiEntropyIntervalMs", { min: INTERVAL_MS_MIN, max: INTERVAL_MS_MAX, fallback: 300_000 });
   const clusterId = reader.text("clusterId", { pattern: CLUSTER_ID, says: "1 to 64 letters, digits, dots, underscores and hyphens" });
   const allowPrivateTargets = reader.flag("allowPrivateTargets", false);
@@ -153,14 +156,17 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   const drafts = peersOf(reader);
   const votes = votersOf(reader, { replica, region, role }, drafts);
   refuseDuplicates(reader, { replica, http, mesh }, drafts);
-  if (replica === undefined || region === undefined || http === undefined || mesh === undefined || data === undefined || clusterId === undefined || tls === undefined) return undefined;
+  if (replica === undefined || region === undefined || http === undefined || mesh === undefined || data === undefined || lastKnown === undefined || clusterId === undefined || tls === undefined) return undefined;
   const peers: Record<string, PeerConfig> = Object.create(null) as Record<string, PeerConfig>;
   for (const [id, draft] of drafts) {
     if (draft.region === undefined || draft.mesh === undefined || draft.http === undefined) return undefined;
     peers[id] = { region: draft.region, role: draft.role, mesh: draft.mesh, http: draft.http, voter: votes.has(id) };
   }
   const voter = votes.has(replica);
-  return { replica, region, role, voter, http, mesh, data, peers, pages, antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel };
+  return {
+    replica, region, role, voter, http, mesh, data, lastKnown: lastKnown === "off" ? null : path.resolve(data, lastKnown), peers, pages,
+    antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel,
+  };
 }
 
 /** The pages that an edge is told to keep. A region keeps all: what it left out, nobody else would have to have. */

@@ -9,6 +9,9 @@ import { PromMetrics } from "./api/metrics.js";
 import { buildServer } from "./api/server.js";
 import { addressText, ROOT_KEY_LENGTH_SAFE, type Config } from "./config.js";
 import type { Clock, HighWaterMark, Random, Storage, Timers, Transport } from "./core/ports.js";
+import { keepLastKnown } from "./features/status-page/last-known.js";
+import { INDEX } from "./features/status-page/static-copy.js";
+import { CopyFolder } from "./io/copy-folder.js";
 import { DESCRIPTORS_FEW, descriptorPlan, descriptorsMax, type DescriptorPlan } from "./io/descriptors.js";
 import { GrpcMesh } from "./io/grpc-mesh.js";
 import { HighWaterFile } from "./io/high-water-file.js";
@@ -163,6 +166,7 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
     });
     opened.push({ name: "http", close: () => drain(app) });
     await app.listen({ host: config.http.host, port: config.http.port });
+    if (config.lastKnown !== null) opened.push({ name: "last-known pages", close: lastKnownOf(config.lastKnown, config.pages, app, { data: replica.data, clock, log, metrics }) });
     sayListening(log, config, app, mesh?.address ?? "");
   } catch (error) {
     await closeAll(opened, log);
@@ -197,6 +201,21 @@ function purgesOf(purge: PurgeConfig, replica: RunningReplica, log: Logger, metr
     end();
     await sender.close();
   };
+}
+
+/** Keeps static copies of the pages from now on, as this replica answers; the returned call ends it. */
+function lastKnownOf(folder: string, pages: readonly string[], app: FastifyInstance, { data, clock, log, metrics }: Pick<ReplicaOptions, "clock" | "log" | "metrics"> & Pick<RunningReplica, "data">): () => Promise<void> {
+  return keepLastKnown({
+    data, clock, timers: systemTimers, metrics, folders: new CopyFolder(folder, INDEX),
+    keeps: (page) => pages.length === 0 || pages.includes(page),
+    ask: async (url) => {
+      // No client's address: nobody's limit is used up.
+      const { headers, rawPayload, statusCode } = await app.inject({ url, headers: { host: "localhost" }, remoteAddress: "0.0.0.0" });
+      const lastModified = headers["last-modified"];
+      return { status: statusCode, body: rawPayload, lastModified: typeof lastModified === "string" ? lastModified : undefined };
+    },
+    warn: (event, text) => log.warn(event, text),
+  });
 }
 
 /** For an edge: who takes its writes. */

@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   certs: async () => (await import("./certs.js")).certsCommand,
   apply: async () => (await import("./apply.js")).applyCommand,
   runner: async () => (await import("./runner.js")).runnerCommand,
+  export: async () => (await import("./export.js")).exportCommand,
   verify: async () => (await import("./verify.js")).verifyCommand,
   chaos: async () => (await import("./chaos.js")).chaosCommand,
 };

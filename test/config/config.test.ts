@@ -43,8 +43,10 @@ test("a region file becomes a frozen configuration with its defaults filled in",
   const read = config(BASE);
   t.match(read, {
     replica: "us-east-1", voter: true, http: { host: "127.0.0.1", port: 8081 }, data: "/srv/data/us-east-1", antiEntropyIntervalMs: 300_000, allowPrivateTargets: false,
-    tls: "off", rateLimit: { perKeyPerSecond: 5_000 }, cors: [], logLevel: "info",
+    tls: "off", rateLimit: { perKeyPerSecond: 5_000 }, cors: [], logLevel: "info", lastKnown: "/srv/data/us-east-1/last-known",
   });
+  t.equal(config({ ...BASE, lastKnown: "off" }).lastKnown, null);
+  t.equal(config(BASE, { STATUSMESH_LAST_KNOWN: "/var/www" }, "/elsewhere").lastKnown, "/var/www");
   t.equal(read.peers["ap-south-1"]?.http, "http://127.0.0.1:8083");
   t.ok(Object.isFrozen(read) && Object.isFrozen(read.peers) && Object.isFrozen(read.peers["eu-west-1"]?.mesh));
 });
@@ -91,6 +93,7 @@ const FAULTS: readonly (readonly [title: string, change: Record<string, unknown>
   ["a region that is to keep some pages", { pages: ["shop"] }, {}, /^pages: only an edge keeps some pages; a region keeps all\.$/],
   ["a page that is no page's id", { role: "edge", pages: ["Shop", "a/b"] }, {}, /^pages: "Shop" is no page id\.$/, /^pages: "a\/b" is no page id\.$/],
   ["more pages than an edge may keep", { role: "edge", pages: Array.from({ length: 1_001 }, (_, n) => `page-${n}`) }, {}, /^pages: at most 1000 can be named\.$/],
+  ["a folder for copies that is none", { lastKnown: false }, {}, /^lastKnown must be a path, or "off", not false\.$/],
   ["an unknown role", { role: "observer" }, {}, /^role must be one of region, edge/],
   ["no word about tls", { tls: undefined }, {}, /^tls is missing/],
   ["certificates that are not there", { tls: { ca: "no-ca.pem", cert: "no.pem", key: "no-key.pem" } }, {}, /^tls\.ca: there is no file/, /^tls\.cert/, /^tls\.key/],

@@ -6,6 +6,7 @@ import { h } from "preact";
 import t from "tap";
 import { htmlDocument } from "../../src/features/status-page/html-document.js";
 import { StatusView } from "../../src/features/status-page/status-view.js";
+import { INDEX, staticCopyOf } from "../../src/features/status-page/static-copy.js";
 import { until, World } from "../contract/contract-world.js";
 import { sampleContext, sampleDays, sampleLatency, sampleModel, samplePast } from "./sample-page.js";
 
@@ -171,6 +172,46 @@ t.test("an incident posted in another region is seen without a reload, and what 
   await page.locator("#past", { hasText: "Found them" }).waitFor();
   t.same(complaints, []);
   await close();
+});
+
+t.test("a static copy on a plain file server looks like the page, says with every answer of when it is, and becomes the page when that is back", { skip }, async (t) => {
+  const { browser, east } = running();
+  const fetched = async (path: string) => {
+    const answer = await fetch(`${east}${path}`);
+    return { status: answer.status, body: new Uint8Array(await answer.arrayBuffer()) };
+  };
+  const copy = await staticCopyOf(fetched, "default", Date.now() - 3 * 3_600_000);
+  if ("status" in copy) throw new Error(`${copy.path}: ${copy.status}`);
+  const context = await browser.newContext({ locale: "en-GB" });
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  let isBack = false;
+  let asked = 0;
+  await page.route("http://copy.example/**", async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const name = pathname === "/" ? INDEX : pathname.slice(1);
+    if (name === INDEX) asked++;
+    const body = isBack && name === INDEX ? (await fetched("/pages/default")).body : copy.find((file) => file.name === name)?.body;
+    if (body === undefined) await route.fulfill({ status: 404 });
+    else await route.fulfill({ status: 200, body: Buffer.from(body), contentType: { html: "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" }[name.split(".").at(-1) ?? ""] ?? "application/octet-stream" });
+  });
+  await page.clock.install();
+  await page.goto("http://copy.example/", { timeout: DEADLINE_MS });
+  await page.locator("#copied", { hasText: "This is a saved copy from" }).waitFor();
+  await page.locator(".checked", { hasText: "Up to date 3 hours ago" }).waitFor();
+  t.equal(await page.locator(".checked.open").count(), 0);
+  t.ok(await page.evaluate(() => [...document.styleSheets].some(({ cssRules, href }) => href !== null && cssRules.length > 20)), "it has its style");
+  await page.clock.runFor(50_000);
+  await until("the page was asked for again", async () => asked > 1, DEADLINE_MS);
+  await page.locator(".checked", { hasText: "Up to date 3 hours ago" }).waitFor();
+  t.ok(await page.locator("#copied").isVisible(), "an answer from the folder makes it no younger");
+  isBack = true;
+  await page.clock.runFor(50_000);
+  await page.locator("#copied").waitFor({ state: "detached" });
+  await page.locator(".checked", { hasText: /Up to date \d+ seconds? ago/ }).waitFor();
+  t.same(errors, []);
+  await context.close();
 });
 
 t.test("the widget shows the state of the page on another site", { skip }, async (t) => {

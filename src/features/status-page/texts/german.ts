@@ -15,7 +15,7 @@ export const german: Texts = {
   latency: { one: "Antwortzeit nach Region, letzte Stunde", other: "Antwortzeit nach Region, letzte {n} Stunden" },
   noTroubledDays: "keine Störungen", affects: "Betrifft", window: "{from} bis {until}", started: "Beginn", resolved: "Behoben", lasted: "Dauer", postmortem: "Nachbetrachtung", permalink: "Dauerhafter Link",
   servedBy: "Ausgeliefert von {region}", lastChange: "Letzte Änderung {time}", timesIn: "Zeiten in {zone}", timesYours: "Zeiten in Ihrer Zeitzone",
-  cutOff: "Diese Kopie ist seit {time} von den anderen Regionen abgeschnitten. Was sie zeigt, kann veraltet sein.", stale: "Seit {age} keine Verbindung. Was Sie sehen, kann veraltet sein.",
+  cutOff: "Diese Kopie ist seit {time} von den anderen Regionen abgeschnitten. Was sie zeigt, kann veraltet sein.", copied: "Dies ist eine gespeicherte Kopie vom {time}. Was sie zeigt, kann veraltet sein.", stale: "Seit {age} keine Verbindung. Was Sie sehen, kann veraltet sein.",
   live: "Live", checked: "Stand vor {age}", notFoundTitle: "Hier gibt es keine Seite", notFoundText: "Vielleicht ist die Adresse falsch geschrieben, oder was hier stand, wurde entfernt.",
   deletedNote: "Entfernte Komponente", minutes: { one: "{n} Minute", other: "{n} Minuten" }, hours: { one: "{n} Stunde", other: "{n} Stunden" }, days: { one: "{n} Tag", other: "{n} Tagen" },
 };

@@ -59,6 +59,8 @@ export interface Texts {
   readonly timesYours: string;
   /** `{time}`: cut off since then. */
   readonly cutOff: string;
+  /** `{time}`: a static copy of then. */
+  readonly copied: string;
   /** `{age}`: a span of time. For the script. */
   readonly stale: string;
   readonly live: string;

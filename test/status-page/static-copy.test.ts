@@ -1,0 +1,147 @@
+/** A page as static files: what they are, what the HTML says in a folder, and when a replica writes and removes them. */
+import { HtmlValidate } from "html-validate";
+import { h } from "preact";
+import t from "tap";
+import { systemTimers } from "../../src/io/system-clock.js";
+import { htmlDocument } from "../../src/features/status-page/html-document.js";
+import { LANGUAGES } from "../../src/features/status-page/language.js";
+import { keepLastKnown, type CopyFolders } from "../../src/features/status-page/last-known.js";
+import { assetsOf, copiedHtml, COPIED_PATHS, INDEX, staticCopyOf, type Ask, type CopyFile } from "../../src/features/status-page/static-copy.js";
+import { StatusView } from "../../src/features/status-page/status-view.js";
+import { themeOf } from "../../src/features/status-page/theme.js";
+import { noMetrics } from "../../src/store/metrics.js";
+import { settled } from "../../chaos/waiting.js";
+import { testClock } from "../api/fake-data-plane.js";
+import { featureServer, type Client } from "../features/feature-server.js";
+import { sampleContext, sampleDays, sampleLatency, sampleModel, samplePage, samplePast } from "./sample-page.js";
+
+const AT = Date.parse("2026-11-26T15:04:05.678Z");
+const validator = new HtmlValidate({
+  extends: ["html-validate:recommended"],
+  rules: {
+    "long-title": "off", "no-trailing-whitespace": "off", "void-style": "off", "no-inline-style": "error", "doctype-style": "off", "prefer-native-element": "off", "attribute-boolean-style": "off", "attribute-empty-style": "off",
+    "aria-label-misuse": ["error", { allowAnyNamable: true }], "require-sri": "off", "text-content": "off", "no-raw-characters": "off",
+  },
+});
+
+const view = (context: Parameters<typeof StatusView>[0]["context"]) =>
+  htmlDocument(h(StatusView, { context, model: { ...sampleModel, page: context.page }, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14 }) as never);
+
+const askOf = ({ app }: Client): Ask => async (url) => {
+  const answer = await app.inject({ url });
+  return { status: answer.statusCode, body: answer.rawPayload };
+};
+
+t.test("a copy is valid HTML in every language, and says in it, without scripts, of when it is", async (t) => {
+  for (const code of LANGUAGES) {
+    const html = copiedHtml(view(sampleContext(code)), "sample", AT);
+    const report = await validator.validateString(html);
+    t.same(report.results.flatMap(({ messages }) => messages.map(({ message }) => message)), [], code);
+    t.match(html, /<div id="notice"><p class="notice" id="copied".*?<time datetime="2026-11-26T15:04:05\.678Z" data-local="">[^<]*2026[^<]*<\/time>/, code);
+    t.notMatch(html, /\{time\}/, code);
+    t.match(html, /<span class="checked" data-since="2026-11-26T15:04:05\.678Z" /, `${code}: the age that the script shows counts from the copy`);
+  }
+  const cutOff = copiedHtml(view(sampleContext("en", { cutOffSince: "2026-11-25T21:30:00.000Z" })), "sample", AT);
+  t.match(cutOff, /class="checked"[^>]* data-since="2026-11-25T21:30:00\.000Z"/, "a page that was cut off is as old as that");
+  t.notMatch(cutOff, /<span class="checked"[^>]* data-since="2026-11-26/);
+});
+
+const hrefs = (html: string) => [...html.matchAll(/ (?:href|src)="([^"]*)"/g)].map(([, href = ""]) => href);
+
+t.test("in a copy, what the folder holds is named from there, and the rest where the page lives", async (t) => {
+  const original = view(sampleContext());
+  const seen = hrefs(copiedHtml(original, "sample", AT));
+  t.same(seen.filter((href) => href.startsWith("/")), [], "nothing is looked for at the root of whoever shows the copy");
+  for (const name of ["assets/page.css", "assets/page.js", "assets/icon.svg", "feed.atom", "feed.rss", "calendar.ics"]) t.ok(seen.includes(name), name);
+  for (const below of ["", "/history", "/uptime", "/incidents/slow", "?lang=de"]) t.ok(seen.includes(`https://status.example.com${below}`), below);
+  t.ok(seen.includes("https://example.com/plan"), "links of others stay");
+  t.same(assetsOf(original), ["assets/icon.svg", "assets/page.css", "assets/page.js", "assets/preview.png"]);
+  const { canonical, without } = { canonical: /rel="canonical"/, without: view(sampleContext("en", { page: { ...samplePage, url: null } })) };
+  t.notMatch(without, canonical);
+  const kept = hrefs(copiedHtml(without, "sample", AT)).filter((href) => href.startsWith("/"));
+  t.ok(kept.includes("/pages/sample/history") && kept.includes("/pages/sample"), "without an address of its own, other pages are where they were");
+  t.same(kept.filter((href) => href.startsWith("/assets/")), []);
+});
+
+t.test("a logo elsewhere, a page whose name begins alike and what a text says are left alone", async (t) => {
+  const theme = { logo_url: "https://cdn.example.com/assets/logo-1.png" };
+  const html = view(sampleContext("en", { page: { ...samplePage, theme }, theme: themeOf(theme) }));
+  t.notOk(assetsOf(html).some((name) => name.includes("logo")), "it is no file of the site");
+  t.match(copiedHtml(html, "sample", AT), /src="https:\/\/cdn\.example\.com\/assets\/logo-1\.png"/);
+  t.match(copiedHtml('<a href="/pages/sample-2/history">x</a>', "sample", AT), /href="\/pages\/sample-2\/history"/);
+  t.match(copiedHtml('<p>write href="/assets/page.css" there</p>', "sample", AT), /write href="\/assets\/page\.css" there/);
+});
+
+t.test("a copy holds every route of the public API v2, feeds, calendar, badge and widget as they are served, and each file that its page names", async (t) => {
+  const server = await featureServer(t);
+  const shown: string[] = [];
+  await server.done("PATCH", "", { url: "https://status.example.com" });
+  await server.done("POST", "/components", { name: "API", status: "major_outage" });
+  const copy = await staticCopyOf(askOf(server), "default", AT);
+  if ("status" in copy) throw new Error(`${copy.path}: ${copy.status}`);
+  const names = copy.map(({ name }) => name);
+  const { paths } = (await server.app.inject("/openapi.json")).json() as { paths: Record<string, unknown> };
+  for (const path of Object.keys(paths)) if (/^\/pages\/\{page\}\/(?:api|feed|calendar|badge|embed)/.test(path)) shown.push(path.slice("/pages/{page}/".length));
+  t.same(names.filter((name) => !name.startsWith("assets/") && name !== INDEX).sort(), shown.sort());
+  t.equal(names.at(-1), INDEX, "the page comes last");
+  const html = Buffer.from(copy.at(-1)?.body ?? []).toString();
+  for (const href of hrefs(html).filter((name) => !/^(?:https?:|mailto:|#)/.test(name))) t.ok(names.includes(href), href);
+  t.ok(names.some((name) => name.startsWith("assets/preview-critical")), "the picture for links too");
+  for (const name of COPIED_PATHS) t.ok(Buffer.from((await server.app.inject(`/pages/default/${name}`)).rawPayload).equals(copy.find((file) => file.name === name)?.body ?? Buffer.of()), name);
+});
+
+t.test("no copy is made of a page that is not there, of what is no status page, and where one file is missing", async (t) => {
+  const server = await featureServer(t);
+  const ask = askOf(server);
+  t.same(await staticCopyOf(ask, "nobody", AT), { path: "/pages/nobody", status: 404 });
+  t.same(await staticCopyOf(async () => ({ status: 200, body: Buffer.from("<p>It works!</p>") }), "default", AT), { path: "/pages/default", status: 200 });
+  t.same(await staticCopyOf(async (path) => (path.endsWith("feed.rss") ? { status: 503, body: Buffer.of() } : ask(path)), "default", AT), { path: "/pages/default/feed.rss", status: 503 });
+});
+
+class MemoryFolders implements CopyFolders {
+  readonly copies = new Map<string, { readonly files: readonly CopyFile[]; readonly atMs: number }>();
+  writes = 0;
+  fault: Error | undefined;
+  pages = async () => [...this.copies.keys()];
+  writtenAtMs = async (page: string) => this.copies.get(page)?.atMs;
+  write = async (page: string, files: readonly CopyFile[]) => {
+    this.writes++;
+    if (this.fault !== undefined) throw this.fault;
+    this.copies.set(page, { files, atMs: Date.now() });
+  };
+  remove = async (page: string) => void this.copies.delete(page);
+  shows = (page: string) => Buffer.from(this.copies.get(page)?.files.at(-1)?.body ?? []).toString();
+}
+
+t.test("a replica writes what changed, not what is up to date, removes what was deleted, keeps what it does not know, and goes on after a failure", async (t) => {
+  const server = await featureServer(t);
+  const folders = new MemoryFolders();
+  const old = { files: [], atMs: Date.now() + 60_000 };
+  folders.copies.set("lost", old).set("other", old).set("not-kept", old);
+  const warnings: unknown[] = [];
+  const ask = askOf(server);
+  const close = keepLastKnown({
+    data: server.data, clock: testClock, timers: systemTimers, metrics: noMetrics, folders, keeps: (page) => page !== "not-kept", warn: (event) => warnings.push(event),
+    ask: async (path) => ({ ...(await ask(path)), lastModified: String((await server.app.inject(path)).headers["last-modified"]) }),
+  });
+  t.teardown(close);
+  await settled("a page without a copy has one", () => folders.shows("default") !== "");
+  folders.fault = new Error("ENOSPC");
+  await server.done("POST", "/components", { name: "First" });
+  await settled("writing fails", () => warnings.length > 0);
+  await server.done("POST", "/components", { name: "Second" });
+  folders.fault = undefined;
+  await settled("it is tried again", () => folders.shows("default").includes("Second"));
+  t.equal(warnings.length, 1);
+  t.equal(folders.copies.get("other"), old, "newer than its page");
+  t.equal(folders.copies.get("lost"), old, "a page that this replica has never heard of may have been lost here");
+  const before = folders.writes;
+  const fromMs = performance.now();
+  for (let n = 0; n < 20; n++) await server.done("POST", "/components", { name: `Many ${n}` });
+  await settled("all of them are shown", () => folders.shows("default").includes("Many 19"));
+  const seconds = (performance.now() - fromMs) / 1_000;
+  t.ok(folders.writes - before <= 1 + seconds, `${folders.writes - before} copies for 20 changes in ${seconds} s`);
+  t.notOk(folders.copies.has("not-kept"), "an edge removes what it does not keep any more");
+  t.equal((await server.call("DELETE", "/v1/pages/other")).status, 204);
+  await settled("a deleted page has no copy", () => !folders.copies.has("other"));
+});
