@@ -57,6 +57,13 @@ t.test("fifty components with ninety days each, in ten groups, take less than 40
   t.same(await complaintsOf(html), []);
 });
 
+t.test("a component that was made while the days of the others were gathered is there without bars", async (t) => {
+  const html = view({ daysOf: (id, first, last) => (id === "web" ? [] : sampleDays(id, first, last)) });
+  t.match(html, /id="component-web"><p class="component-head"><span class="name" dir="auto">Website<\/span>/);
+  t.equal(html.match(/class="bars"/g)?.length, (view().match(/class="bars"/g)?.length ?? 0) - 1);
+  t.same(await complaintsOf(html), []);
+});
+
 t.test("fifty components with bars and the latencies of three regions take less than 40 KB", async (t) => {
   const components = Array.from({ length: 50 }, (_none, index) => component(`c${createHash("sha256").update(String(index)).digest("hex").slice(0, 25)}`, `Component number ${index}`, index, { description: `What component ${index} does for those who use it`, showLatency: true }));
   const drawn = (seed: number) => Number.parseInt(createHash("sha256").update(String(seed)).digest("hex").slice(0, 8), 16) / 2 ** 32;

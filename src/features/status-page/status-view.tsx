@@ -110,11 +110,13 @@ function Component({ component, ...props }: StatusViewProps & { component: Publi
   const { context, model, daysOf, latencyOf, barDays } = props;
   const latencies = component.showLatency ? latencyOf(component.id) : [];
   const today = dayOf(model.atMs, context.page.timeZone);
+  // None of a component that was made after they were gathered: its creation has the page rendered anew.
+  const days = component.showUptime ? daysOf(component.id, dayAfter(today, 1 - barDays), today) : [];
   return (
     <div class="component" id={`component-${component.id}`}>
       <p class="component-head"><span class="name" dir="auto">{component.name}</span><Status status={component.status} context={context} /></p>
       {component.description !== null && <p class="about" dir="auto">{component.description}</p>}
-      {component.showUptime && <UptimeBars days={daysOf(component.id, dayAfter(today, 1 - barDays), today)} language={context.language} />}
+      {days.length > 0 && <UptimeBars days={days} language={context.language} />}
       {latencies.map(({ name, lines }) => <LatencyGraph key={name} name={latencies.length === 1 ? null : name} lines={lines} language={context.language} />)}
     </div>
   );
