@@ -6,7 +6,7 @@ import { dominates, type Vector } from "../../core/vector.js";
 import type { ClusterStatus } from "../../store/data-plane.js";
 import { pageKey, requirePage } from "../../store/resource.js";
 import { PageParams } from "../../store/resource-schemas.js";
-import { rendered, type RouteOptions } from "../../store/route-context.js";
+import { rendered, type Rendered, type RouteOptions } from "../../store/route-context.js";
 import { nullable } from "../../store/route-schemas.js";
 
 const Replica = Type.Object({
@@ -19,7 +19,7 @@ const Propagation = Type.Object({
   everywhere: Type.Boolean({ description: "Every replica and edge that keeps the page holds it." }),
   replicas: Type.Array(Replica),
 });
-const query = Type.Object({ token: Type.String({ minLength: 1, maxLength: 4_096, description: "The `Session-Token` of the answer to a change." }), consistency: Type.Optional(Type.String()) }, { additionalProperties: false });
+const query = Type.Object({ token: Type.Optional(Type.String({ maxLength: 4_096, description: "Required: the `Session-Token` of the answer to a change." })), consistency: Type.Optional(Type.String()) }, { additionalProperties: false });
 
 /** Who holds what `seen` counts, as the replica with this status knows: itself and those that it is linked with. */
 export function propagationOf(page: string, seen: Vector, cluster: ClusterStatus): Static<typeof Propagation> {
@@ -36,11 +36,8 @@ export const propagationRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async 
     schema: { tags: ["pages"], summary: "Which replicas and edges hold a change", params: PageParams, querystring: query, response: { 200: Propagation } },
   }, (request, reply) => {
     const { page } = request.params;
-    const seen = context.data.parseToken(request.query.token);
-    if (seen === undefined) return context.fail(request, reply, new Fault("malformed", "token is no session token that a region gave."));
-    return context.read(request, reply, {
-      documents: [pageKey(page)],
-      render: (snapshot) => requirePage(snapshot, page) ?? rendered(propagationOf(page, seen, context.data.cluster()), null),
-    });
+    const seen = context.data.parseToken(request.query.token ?? "");
+    const propagation = (): Rendered | Fault => (seen === undefined ? new Fault("malformed", "token must be the Session-Token that a region gave.") : rendered(propagationOf(page, seen, context.data.cluster()), null));
+    return context.read(request, reply, { documents: [pageKey(page)], render: (snapshot) => requirePage(snapshot, page) ?? propagation() });
   });
 };
