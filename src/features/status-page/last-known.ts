@@ -35,7 +35,7 @@ export interface LastKnownPorts {
   warn(event: Readonly<Record<string, unknown>>, text: string): void;
 }
 
-export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 4, restMaxMs: 2_000 } as const;
+export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 9, restMaxMs: 10_000 } as const;
 
 /** Documents of a page that its public representations show. */
 const PUBLIC_TYPES: ReadonlySet<string> = new Set(["component", "component-group", "incident", "maintenance"]);
