@@ -217,8 +217,9 @@ t.test("a static copy on a plain file server looks like the page, says with ever
 t.test("the widget shows the state of the page on another site", { skip }, async (t) => {
   const { east } = running();
   const { page, close } = await open("about:blank".replace("about:blank", `${running().west}/robots.txt`));
+  const answer = page.waitForResponse((response) => response.url().endsWith("/api/v2/status.json"), { timeout: DEADLINE_MS });
   await page.setContent(`<!doctype html><title>Other site</title><p>Before</p><script src="${east}/pages/default/embed.js"></script>`);
-  const answered = await page.waitForResponse((response) => response.url().endsWith("/api/v2/status.json"), { timeout: DEADLINE_MS });
+  const answered = await answer;
   t.equal(answered.status(), 200, "other origins may ask");
   await page.waitForFunction(() => (document.querySelector("script")?.nextElementSibling as HTMLElement | null)?.offsetWidth ?? 0 > 40);
   await close();
