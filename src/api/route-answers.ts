@@ -18,6 +18,7 @@ import type { CutOff } from "./cut-off.js";
 import { entityTagsOf, isNotModified } from "./consistency.js";
 import { forwardedAs, type Forwarding } from "./forwarding.js";
 import { derivedId, idempotencyOf, idText, type Idempotency } from "./idempotency.js";
+import { inHlcOrder } from "./history-order.js";
 import { paginate } from "./pagination.js";
 import { PROBLEM_TYPE, sendProblem, statusOf } from "./problem.js";
 import type { EdgeForwarding } from "./edge-forwarding.js";
@@ -101,9 +102,7 @@ export class RouteAnswers implements RouteContext {
     if (await this.passOn(request, reply, options)) return this.sent(reply);
     const result = await this.data.history(key, options);
     if (isFault(result)) return this.refuse(reply, result, options);
-    // One change may write several fields: the entries of a change stand in the order in which they came.
-    const entries = result.value.map((entry, index) => ({ entry, place: String(result.value.length - index).padStart(9, "0") }));
-    const page = this.paginate(request, `history ${key}`, entries, ({ entry, place }) => [entry.hlc, place], "descending");
+    const page = this.paginate(request, `history ${key}`, inHlcOrder(result.value), ({ position }) => position, "descending");
     if (isFault(page)) return this.refuse(reply, page, options);
     const { body } = renderedList(page.items.map(({ entry }) => ({ ...entry })), page.nextCursor);
     reply.header("session-token", result.token).header("consistency-level", options.level).header("content-type", JSON_TYPE);

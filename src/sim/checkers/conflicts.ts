@@ -169,6 +169,8 @@ class DocumentCheck {
   private checkRivals(field: string, entries: readonly RecordedEntry[], listed: Conflict | undefined): void {
     const [latest, ...others] = [...entries].sort((a, b) => (a.hlc > b.hlc ? -1 : 1));
     if (latest === undefined || !isTelling(latest.from)) return;
+    // Who settles a conflict writes a value that was there before: then it does not tell which of the two was replaced.
+    if (entries.filter(({ to }) => canonical(to) === canonical(latest.from)).length > 1) return;
     const unlike = others.findIndex(({ from }) => canonical(from) !== canonical(latest.from));
     const rivals = others.slice(0, unlike < 0 ? others.length : unlike).filter(({ to }) => !entries.some(({ from }) => canonical(from) === canonical(to)));
     const distinct = new Set([latest, ...rivals].map(({ to }) => canonical(to)));

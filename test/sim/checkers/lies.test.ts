@@ -213,6 +213,8 @@ t.test("conflicts: without that, two writes over the same value are known to be 
   t.equal(found([conflict([["c", 30], ["b", 20]], "c")]), "ok");
   t.equal(found([]), "violation");
   t.equal(found([], [entry("name", "d", 40, { from: "c" }), ...history]), "ok", "a later write may have resolved it");
+  const settled = [entry("name", "c", 30, { from: "a" }), entry("name", "a", 25, { from: "a" }), entry("name", "b", 20, { from: "a" }), entry("name", "a", 10)];
+  t.equal(found([], settled), "ok", "who settled it wrote a value that was there before: the latest may have replaced that one, and known the other");
 });
 
 t.test("clocks: stamps only go forward", async (t) => {
