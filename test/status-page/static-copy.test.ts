@@ -5,7 +5,7 @@ import t from "tap";
 import { systemTimers } from "../../src/io/system-clock.js";
 import { htmlDocument } from "../../src/features/status-page/html-document.js";
 import { LANGUAGES } from "../../src/features/status-page/language.js";
-import { keepLastKnown, type CopyFolders } from "../../src/features/status-page/last-known.js";
+import { keepLastKnown, lastKnownLimits, type CopyFolders } from "../../src/features/status-page/last-known.js";
 import { assetsOf, copiedHtml, COPIED_PATHS, INDEX, staticCopyOf, type Ask, type CopyFile } from "../../src/features/status-page/static-copy.js";
 import { StatusView } from "../../src/features/status-page/status-view.js";
 import { themeOf } from "../../src/features/status-page/theme.js";
@@ -144,4 +144,25 @@ t.test("a replica writes what changed, not what is up to date, removes what was 
   t.notOk(folders.copies.has("not-kept"), "an edge removes what it does not keep any more");
   t.equal((await server.call("DELETE", "/v1/pages/other")).status, 204);
   await settled("a deleted page has no copy", () => !folders.copies.has("other"));
+});
+
+t.test("a page that takes long is left alone for a while, and holds up no other", async (t) => {
+  const server = await featureServer(t);
+  const folders = new MemoryFolders();
+  const ask = askOf(server);
+  let tookMs = 0;
+  const close = keepLastKnown({
+    data: server.data, clock: { now: testClock.now, monotonic: () => performance.now() + tookMs }, timers: systemTimers, metrics: noMetrics, folders, keeps: () => true, warn: () => undefined,
+    ask: async (path) => {
+      if (path === "/pages/default") tookMs += lastKnownLimits.slowMs + 1;
+      return { ...(await ask(path)), lastModified: undefined };
+    },
+  });
+  t.teardown(close);
+  await settled("a page without a copy has one", () => folders.shows("default") !== "");
+  tookMs += lastKnownLimits.restMaxMs;
+  await server.done("POST", "/components", { name: "Too soon" });
+  t.equal((await server.call("POST", "/v1/pages", { id: "quick", name: "Quick" })).status, 201);
+  await settled("another page is written", () => folders.shows("quick") !== "");
+  t.notMatch(folders.shows("default"), /Too soon/);
 });

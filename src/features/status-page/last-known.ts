@@ -3,6 +3,7 @@
  *
  * Invariants:
  *  1. A page's copy is written at most once a second, one page at a time, and the rest between two is longer the longer the last took.
+ *     A page that takes over `slowMs` (thousands of updates) is copied every ten minutes at most: nobody waits for its rendering again and again.
  *  2. What cannot be written is tried again, and disturbs nothing else. It is said once.
  *  3. A copy goes only with its page: not because this replica does not know the page (any more, or yet).
  */
@@ -35,7 +36,7 @@ export interface LastKnownPorts {
   warn(event: Readonly<Record<string, unknown>>, text: string): void;
 }
 
-export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 50, restMaxMs: 300_000 } as const;
+export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 10, restMaxMs: 10_000, slowMs: 3_000, slowRestMs: 600_000 } as const;
 
 /** Documents of a page that its public representations show. */
 const PUBLIC_TYPES: ReadonlySet<string> = new Set(["component", "component-group", "incident", "maintenance"]);
@@ -52,8 +53,10 @@ interface Due {
 type Outcome = "written" | "removed" | "as-it-was" | "not-yet";
 
 class LastKnown {
-  /** Pages that are to be written, the next first. */
+  /** Pages that are to be written. */
   private readonly due = new Map<string, Due>();
+  /** Pages that took long, and until when they are left alone. Monotonic. */
+  private readonly slowUntilMs = new Map<string, number>();
   private readonly copies: Counter;
   private readonly leave: () => void;
   private timer: Timer | undefined;
@@ -100,12 +103,14 @@ class LastKnown {
   private add(page: string, ifOlder: boolean, afterMs: number = lastKnownLimits.gatherMs): void {
     const known = this.due.get(page);
     if (!PAGE_ID.test(page) || (known !== undefined && (ifOlder || !known.ifOlder))) return;
-    this.due.set(page, { atMs: known?.atMs ?? this.ports.clock.monotonic() + afterMs, ifOlder });
+    this.due.set(page, { atMs: known?.atMs ?? Math.max(this.ports.clock.monotonic() + afterMs, this.slowUntilMs.get(page) ?? 0), ifOlder });
+    this.timer?.cancel();
+    this.timer = undefined;
     this.schedule();
   }
 
   private schedule(): void {
-    const [next] = this.due.values();
+    const next = this.first()?.[1];
     if (this.isClosed || this.running !== undefined || this.timer !== undefined || next === undefined) return;
     this.timer = this.ports.timers.after(Math.max(0, Math.max(next.atMs, this.restUntilMs) - this.ports.clock.monotonic()), () => {
       this.timer = undefined;
@@ -116,8 +121,14 @@ class LastKnown {
     });
   }
 
+  private first(): readonly [string, Due] | undefined {
+    let first: readonly [string, Due] | undefined;
+    for (const entry of this.due) if (first === undefined || entry[1].atMs < first[1].atMs) first = entry;
+    return first;
+  }
+
   private async next(): Promise<void> {
-    const [first] = this.due;
+    const first = this.first();
     if (first === undefined) return;
     const [page, { ifOlder }] = first;
     this.due.delete(page);
@@ -130,7 +141,10 @@ class LastKnown {
         this.copies.add(1, outcome);
         this.isFailing = false;
       }
-      this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, lastKnownLimits.restFactor * (clock.monotonic() - startedMs));
+      const tookMs = clock.monotonic() - startedMs;
+      this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, lastKnownLimits.restFactor * tookMs);
+      if (tookMs > lastKnownLimits.slowMs) this.slowUntilMs.set(page, clock.monotonic() + lastKnownLimits.slowRestMs);
+      else this.slowUntilMs.delete(page);
     } catch (error) {
       this.failed(page, error);
       this.restUntilMs = clock.monotonic() + lastKnownLimits.retryMs;
