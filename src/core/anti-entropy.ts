@@ -43,9 +43,9 @@ const NUMBER_MAX = 0xffffffff;
 export class AntiEntropyEngine {
   /** Malformed messages met so far. */
   malformed = 0;
-  /** By peer: at most one in each direction. */
   /** The last part of the tree that a session was about: as long as nothing changes, the next question finds it. */
   private part: { readonly pages: string; readonly root: Uint8Array; readonly tree: MerkleTree } | undefined;
+  /** By peer: at most one in each direction. */
   private readonly initiated = new Map<string, Session<Initiator>>();
   private readonly responding = new Map<string, Session<Responder>>();
   private effects: AntiEntropyEffect[] = [];

@@ -154,7 +154,12 @@ t.test("a page that takes long is left alone for a while, and holds up no other"
   const close = keepLastKnown({
     data: server.data, clock: { now: testClock.now, monotonic: () => performance.now() + tookMs }, timers: systemTimers, metrics: noMetrics, folders, keeps: () => true, warn: () => undefined,
     ask: async (path) => {
-      if (path === "/pages/default") tookMs += lastKnownLimits.slowMs + 1;
+      if (path === "/pages/default") {
+        tookMs += lastKnownLimits.slowMs + 1;
+        const answer = await ask(path);
+        await server.done("POST", "/components", { name: "Too soon, while it is copied" });
+        return { ...answer, lastModified: undefined };
+      }
       return { ...(await ask(path)), lastModified: undefined };
     },
   });

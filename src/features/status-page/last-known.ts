@@ -103,16 +103,16 @@ class LastKnown {
   private add(page: string, ifOlder: boolean, afterMs: number = lastKnownLimits.gatherMs): void {
     const known = this.due.get(page);
     if (!PAGE_ID.test(page) || (known !== undefined && (ifOlder || !known.ifOlder))) return;
-    this.due.set(page, { atMs: known?.atMs ?? Math.max(this.ports.clock.monotonic() + afterMs, this.slowUntilMs.get(page) ?? 0), ifOlder });
+    this.due.set(page, { atMs: known?.atMs ?? this.ports.clock.monotonic() + afterMs, ifOlder });
     this.timer?.cancel();
     this.timer = undefined;
     this.schedule();
   }
 
   private schedule(): void {
-    const next = this.first()?.[1];
+    const next = this.first();
     if (this.isClosed || this.running !== undefined || this.timer !== undefined || next === undefined) return;
-    this.timer = this.ports.timers.after(Math.max(0, Math.max(next.atMs, this.restUntilMs) - this.ports.clock.monotonic()), () => {
+    this.timer = this.ports.timers.after(Math.max(0, Math.max(this.turnOf(next), this.restUntilMs) - this.ports.clock.monotonic()), () => {
       this.timer = undefined;
       this.running = this.next().finally(() => {
         this.running = undefined;
@@ -123,8 +123,13 @@ class LastKnown {
 
   private first(): readonly [string, Due] | undefined {
     let first: readonly [string, Due] | undefined;
-    for (const entry of this.due) if (first === undefined || entry[1].atMs < first[1].atMs) first = entry;
+    for (const entry of this.due) if (first === undefined || this.turnOf(entry) < this.turnOf(first)) first = entry;
     return first;
+  }
+
+  /** When a page may be copied, monotonic ms: what changed while a slow copy was made waits as well. */
+  private turnOf([page, { atMs }]: readonly [string, Due]): number {
+    return Math.max(atMs, this.slowUntilMs.get(page) ?? atMs);
   }
 
   private async next(): Promise<void> {
@@ -141,15 +146,14 @@ class LastKnown {
         this.copies.add(1, outcome);
         this.isFailing = false;
       }
-      const tookMs = clock.monotonic() - startedMs;
-      this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, lastKnownLimits.restFactor * tookMs);
-      if (tookMs > lastKnownLimits.slowMs) this.slowUntilMs.set(page, clock.monotonic() + lastKnownLimits.slowRestMs);
-      else this.slowUntilMs.delete(page);
+      this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, lastKnownLimits.restFactor * (clock.monotonic() - startedMs));
     } catch (error) {
       this.failed(page, error);
       this.restUntilMs = clock.monotonic() + lastKnownLimits.retryMs;
       this.add(page, ifOlder);
     }
+    if (clock.monotonic() - startedMs > lastKnownLimits.slowMs) this.slowUntilMs.set(page, clock.monotonic() + lastKnownLimits.slowRestMs);
+    else this.slowUntilMs.delete(page);
   }
 
   private failed(page: string, error: unknown): void {
