@@ -7,11 +7,13 @@
  *  2. `floor` rises with every entry deleted, so that no peer waits for it.
  *  3. Entries that were stored in one record leave together.
  *  4. It never takes longer than a slice between two turns of the event loop, and rests while writers wait.
+ *  5. While the log is within its bounds, archiving takes a part of the time only: a peer that comes back with much to take in needs
+ *     the processor more. What is archived already is not looked at again for each slice.
  */
 import type { Limits } from "../core/limits.js";
 import type { Storage, StorageWrite } from "../core/ports.js";
 import type { Vector } from "../core/vector.js";
-import { QUARANTINED, readArrivals } from "./arrivals.js";
+import { QUARANTINED, readArrivals, type Arrival } from "./arrivals.js";
 import type { ChangeLog } from "./change-log.js";
 import type { HistoryOfDocument } from "./document-history.js";
 import type { ArchivedDocument, NamedChange } from "./documents.js";
@@ -24,6 +26,10 @@ export type Fold = (snapshot: ArchivedDocument | undefined, document: string, ch
 const SLICE_ENTRIES = 1_000;
 /** Entries between two runs that make the trimmer rest. */
 const BUSY_ENTRIES = 1_000;
+/** Of the time between two runs, what archiving may take while the log is within its bounds. */
+const ARCHIVING_SHARE = 0.25;
+/** Documents whose archives' vectors are remembered over slices. */
+const ARCHIVED_KNOWN_MAX = 10_000;
 
 export class LogTrimmer {
   private running = false;
@@ -31,6 +37,9 @@ export class LogTrimmer {
   private stopped = false;
   /** Archives that could not be written; their documents keep their log entries. */
   readonly failed = new Set<string>();
+  /** Document → what its stored archive holds. Only this class writes archives, and they only grow. */
+  private readonly archived = new Map<string, Vector>();
+  private archivingMs = 0;
 
   constructor(
     private readonly storage: Storage,
@@ -41,6 +50,8 @@ export class LogTrimmer {
     private readonly ports: {
       /** What every member holds. */
       stable(): Vector;
+      /** Milliseconds that never go back. */
+      monotonic(): number;
       warn(event: Record<string, unknown>, text: string): void;
     },
   ) {}
@@ -53,6 +64,7 @@ export class LogTrimmer {
   async run(): Promise<void> {
     if (this.running || this.isBusy()) return;
     this.running = true;
+    this.archivingMs = 0;
     try {
       // Each slice waits for its batch, so writers come between; when they come in numbers, the rest is left for later.
       while (!this.stopped && this.log.batch.broken === undefined && (await this.slice()) && !this.isBusy(BUSY_ENTRIES / 10));
@@ -83,19 +95,19 @@ export class LogTrimmer {
     if (trimmed.length === 0) return false;
     sometimes("trimming: entries left the log");
     const writes: StorageWrite[] = [];
-    for (const document of new Set(trimmed.map((arrival) => arrival.document))) {
-      if (document === QUARANTINED || document.split("/")[1] === "idempotency") continue;
-      for (const write of await this.archive(document)) writes.push(write);
-    }
+    const isArchived = await this.archiveAll(trimmed, writes, overflow);
     if (this.stopped) return false;
+    if (!isArchived) {
+      // What was archived so far is stored, and the entries stay for the next run.
+      this.stage(writes);
+      await this.log.batch.flushed();
+      return false;
+    }
     const bodies = await this.storage.getMany(trimmed.map(({ body }) => body));
     const bytes = bodies.reduce((sum, body) => sum + (body?.length ?? 0), 0);
     for (const { key } of whole) writes.push({ del: key });
     for (const { document, body } of trimmed) if (document !== QUARANTINED && !this.failed.has(document)) writes.push({ del: body });
-    for (const write of writes) {
-      if ("put" in write) this.log.batch.put(write.put, write.value);
-      else this.log.batch.delete(write.del);
-    }
+    this.stage(writes);
     for (const { place, origin, seq } of trimmed) {
       state.floor[origin] = Math.max(state.floor[origin] ?? 0, seq);
       state.tail = place + 1;
@@ -105,18 +117,56 @@ export class LogTrimmer {
     return true;
   }
 
+  private stage(writes: readonly StorageWrite[]): void {
+    for (const write of writes) {
+      if ("put" in write) this.log.batch.put(write.put, write.value);
+      else this.log.batch.delete(write.del);
+    }
+  }
+
+  /** Archives the documents of these entries into `writes`. False if the time was over first and there was no need to go on. */
+  private async archiveAll(trimmed: readonly Arrival[], writes: StorageWrite[], isUrgent: boolean): Promise<boolean> {
+    const latest = new Map<string, Map<string, number>>();
+    for (const { document, origin, seq } of trimmed) {
+      if (document === QUARANTINED || document.split("/")[1] === "idempotency") continue;
+      const of = latest.get(document) ?? new Map<string, number>();
+      of.set(origin, Math.max(of.get(origin) ?? 0, seq));
+      latest.set(document, of);
+    }
+    for (const [document, needed] of latest) {
+      const known = this.archived.get(document);
+      if (known !== undefined && [...needed].every(([origin, seq]) => (known[origin] ?? 0) >= seq)) continue;
+      if (!isUrgent && this.archivingMs > this.limits.trimEveryMs * ARCHIVING_SHARE) return false;
+      const startedMs = this.ports.monotonic();
+      for (const write of await this.archive(document)) writes.push(write);
+      this.archivingMs += this.ports.monotonic() - startedMs;
+      if (this.stopped) return false;
+    }
+    return true;
+  }
+
   /** Folds everything of a document that is not folded yet; the writes that store its archive. */
   private async archive(document: string): Promise<StorageWrite[]> {
     try {
       const before = await this.history.archive(document);
       const changes = await this.history.unfolded(document, before?.vector ?? {});
-      if (changes.length === 0) return [];
-      const after = await this.fold(before, document, changes);
-      return archiveWrites(document, before, after);
+      const after = changes.length === 0 ? before : await this.fold(before, document, changes);
+      if (after === undefined) return [];
+      this.remember(document, after.vector);
+      return after === before ? [] : archiveWrites(document, before, after);
     } catch (error) {
       this.failed.add(document);
       this.ports.warn({ event: "unfolded", document, error: String(error) }, "a document could not be archived; its changes are kept as they are");
       return [];
+    }
+  }
+
+  private remember(document: string, vector: Vector): void {
+    this.archived.delete(document);
+    this.archived.set(document, vector);
+    for (const oldest of this.archived.keys()) {
+      if (this.archived.size <= ARCHIVED_KNOWN_MAX) break;
+      this.archived.delete(oldest);
     }
   }
 }

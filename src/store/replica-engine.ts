@@ -191,6 +191,7 @@ export class ReplicaEngine {
     this.log.archived = (key) => this.historyOf.archivedChange(key);
     this.trimmer = new LogTrimmer(storage, this.log, this.historyOf, ports.fold, limits, {
       stable: () => this.stable(),
+      monotonic: time.monotonic,
       warn: (event, text) => ports.log("warn", event, text),
     });
     this.replication = this.newReplication();

@@ -16,6 +16,7 @@ interface World extends LogWorld {
   readonly storage: MemoryStorage;
   readonly warnings: unknown[];
   stable: Vector;
+  monotonicMs: number;
 }
 
 async function world(given: Partial<Record<keyof Limits, number>>, fold: Fold = async (before, document, changes) => foldChanges(before, document, changes)): Promise<World> {
@@ -25,7 +26,7 @@ async function world(given: Partial<Record<keyof Limits, number>>, fold: Fold = 
   const history = new HistoryOfDocument(storage, opened.log);
   opened.log.archived = (key) => history.archivedChange(key);
   const warnings: unknown[] = [];
-  const made: World = { ...opened, storage, history, warnings, stable: EMPTY_VECTOR, trimmer: new LogTrimmer(storage, opened.log, history, fold, { ...builtIn, ...changed } as Limits, { stable: () => made.stable, warn: (event) => void warnings.push(event) }) };
+  const made: World = { ...opened, storage, history, warnings, stable: EMPTY_VECTOR, monotonicMs: 0, trimmer: new LogTrimmer(storage, opened.log, history, fold, { ...builtIn, ...changed } as Limits, { stable: () => made.stable, monotonic: () => made.monotonicMs, warn: (event) => void warnings.push(event) }) };
   return made;
 }
 
@@ -118,4 +119,56 @@ t.test("while writes come fast the trimmer rests, until the log has grown too lo
     await resting.trimmer.run();
     t.equal(resting.log.state.tail, entries === 0 ? 51 : 1, entries === 0 ? "nothing came since: it works" : "it rests");
   }
+});
+
+/** Twenty documents of which each takes 100 ms to fold. */
+async function slowToFold(given: Partial<Record<keyof Limits, number>>): Promise<World & { readonly folded: string[] }> {
+  const folded: string[] = [];
+  const at: World = await world({ logEntriesKept: 0, trimEveryMs: 2_000, ...given }, async (before, document, changes) => {
+    folded.push(document);
+    at.monotonicMs += 100;
+    return foldChanges(before, document, changes);
+  });
+  for (let i = 0; i < 200; i++) at.set(`c${i % 20}`, "name", String(i));
+  await at.log.batch.flushed();
+  at.stable = { ...at.log.vector };
+  return Object.assign(at, { folded });
+}
+
+t.test("within its bounds the log is archived for a quarter of the time only, and what is archived is stored before its entries go", async (t) => {
+  const at = await slowToFold({});
+  await at.trimmer.run();
+  t.equal(at.folded.length, 6, "over 500 of 2,000 ms are enough");
+  t.equal(at.log.state.tail, 1, "not all documents of these entries are archived, so none of them goes");
+  t.equal(await count(at.storage, { from: keyspace.archive("default/component/c"), to: keyspace.archive("default/component/d") }), 6);
+  for (let runs = 2; runs <= 4; runs++) await at.trimmer.run();
+  t.equal(at.log.state.tail, 201);
+  t.equal(at.folded.length, 20);
+  t.equal(new Set(at.folded).size, 20, "each was folded once");
+  t.equal((await at.history.entries("default/component/c7")).filter(({ field }) => field === "name").length, 10);
+  t.equal((await openLog(at.storage)).opened.doubt, undefined, "the store opens as before");
+});
+
+t.test("a log that is too long is archived without a rest", async (t) => {
+  const at = await slowToFold({ logEntriesMax: 100 });
+  await at.trimmer.run();
+  t.equal(at.folded.length, 20);
+  t.equal(at.log.state.tail, 201);
+});
+
+t.test("an archive that holds a slice's changes is not read again for it", async (t) => {
+  const at = await world({ logEntriesKept: 0 });
+  const asked = t.capture(at.history, "archive", at.history.archive.bind(at.history));
+  for (let i = 0; i < 3_500; i++) at.set("api", "name", "x");
+  await at.log.batch.flushed();
+  at.stable = { ...at.log.vector };
+  await at.trimmer.run();
+  await at.trimmer.run();
+  t.equal(at.log.state.tail, 3_501, "in four slices");
+  t.equal(asked().length, 1);
+  at.set("api", "name", "y");
+  await at.log.batch.flushed();
+  at.stable = { ...at.log.vector };
+  await at.trimmer.run();
+  t.equal(asked().length, 1, "what is new is");
 });
