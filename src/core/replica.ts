@@ -48,7 +48,8 @@ export type ReplicaEvent =
   /** More is durable than before. `urgent`: something waits for it on the other side. */
   | { readonly kind: "flushed"; readonly urgent: boolean }
   | { readonly kind: "located"; readonly peer: string; readonly ticket: number; readonly place: number | undefined }
-  | { readonly kind: "read"; readonly peer: string; readonly ticket: number; readonly entries: readonly PlacedEntry[] }
+  /** `through`: the last place that was looked at; undefined if there was none to look at. */
+  | { readonly kind: "read"; readonly peer: string; readonly ticket: number; readonly entries: readonly PlacedEntry[]; readonly through: number | undefined }
   | { readonly kind: "gap"; readonly peer: string }
   /** The link refused a message of entries; `bytes`: of their bodies. */
   | { readonly kind: "unsent"; readonly peer: string; readonly bytes: number }
@@ -58,8 +59,8 @@ export type ReplicaEffect =
   | { readonly kind: "send"; readonly peer: string; readonly message: Message }
   /** Find the lowest place of the entries just beyond these positions; answered by `located`. */
   | { readonly kind: "locate"; readonly peer: string; readonly ticket: number; readonly beyond: Vector }
-  /** Read entries from the disk; answered by `read`. */
-  | { readonly kind: "readLog"; readonly peer: string; readonly ticket: number; readonly place: number; readonly most: number }
+  /** Read from the disk, of at most so many entries, those whose origins are wanted by then; answered by `read`. */
+  | { readonly kind: "readLog"; readonly peer: string; readonly ticket: number; readonly place: number; readonly most: number; isWanted(origin: string): boolean }
   /** The log of a peer does not reach back to what we hold: run anti-entropy with it. */
   | { readonly kind: "antiEntropy"; readonly peer: string };
 
@@ -207,7 +208,7 @@ export class Replica {
       case "read":
         if (event.ticket !== link.ticket || !link.connected) return;
         link.reading = false;
-        this.transmit(link, event.entries, now, effects);
+        this.transmit(link, event.entries, event.through, now, effects);
         this.pump(link, now, effects);
     }
   }
@@ -288,21 +289,18 @@ export class Replica {
       const entries = this.host.recent(link.cursor, this.limits.entriesPerMessage);
       if (entries === undefined) {
         link.reading = true;
-        effects.push({ kind: "readLog", peer: link.peer, ticket: link.ticket, place: link.cursor, most: this.limits.entriesPerMessage });
+        effects.push({ kind: "readLog", peer: link.peer, ticket: link.ticket, place: link.cursor, most: this.limits.entriesPerMessage, isWanted: (origin) => this.eligible(link, origin) });
         return;
       }
       if (entries.length === 0) return;
-      this.transmit(link, entries, now, effects);
+      this.transmit(link, entries, entries.at(-1)?.place, now, effects);
     }
   }
 
-  private transmit(link: Link, entries: readonly PlacedEntry[], now: number, effects: ReplicaEffect[]): void {
-    const last = entries.at(-1);
-    if (last === undefined) {
-      link.cursor = this.host.durableHead() + 1;
-      return;
-    }
-    link.cursor = last.place + 1;
+  /** Sends what is eligible of these entries, which are all that there are up to the place `through`. */
+  private transmit(link: Link, entries: readonly PlacedEntry[], through: number | undefined, now: number, effects: ReplicaEffect[]): void {
+    link.cursor = (through ?? this.host.durableHead()) + 1;
+    if (through === undefined) return;
     let batch: Entry[] = [];
     let bytes = 0;
     const flush = (): void => {

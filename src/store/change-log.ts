@@ -402,10 +402,15 @@ export class ChangeLog {
     return this.recent.slice(place - first.place, place - first.place + most);
   }
 
-  /** Entries from a place on, from the disk, at most `most`; durable ones only. */
-  async readFrom(place: number, most: number): Promise<LoggedEntry[]> {
-    const found = (await readArrivals(this.storage, place, most, this.durableHead))
-      .flatMap(({ arrivals }) => arrivals).filter((arrival) => arrival.place >= place).slice(0, most);
+  /**
+   * Entries from a place on, from the disk; durable ones only. Of at most `most`, those of origins that are wanted: the bodies of others
+   * are not read. `through`: the place of the last that was looked at, undefined if there was none.
+   */
+  async readFrom(place: number, most: number, isWanted: (origin: string) => boolean = () => true): Promise<{ readonly entries: LoggedEntry[]; readonly through: number | undefined }> {
+    const arrivals = (await readArrivals(this.storage, place, most, this.durableHead))
+      .flatMap((record) => record.arrivals).filter((arrival) => arrival.place >= place).slice(0, most);
+    const through = arrivals.at(-1)?.place;
+    const found = arrivals.filter(({ origin }) => isWanted(origin));
     const bodies = await this.storage.getMany(found.map(({ body }) => body));
     const entries: LoggedEntry[] = [];
     for (const [index, { place: at, origin, seq, body: key }] of found.entries()) {
@@ -414,7 +419,7 @@ export class ChangeLog {
       if (body === undefined) continue;
       entries.push({ place: at, origin, seq, body, checksum: this.checksum(body) });
     }
-    return entries;
+    return { entries, through };
   }
 
   /** Place of the entry `seq` of an origin; `head + 1` if we do not hold it; undefined if it is trimmed. */

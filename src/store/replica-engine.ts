@@ -654,13 +654,13 @@ export class ReplicaEngine {
       const items: LogItem[] = [];
       const { log } = this;
       for (let place = Math.max(log.state.tail, log.durableHead - most + 1); place <= log.durableHead; ) {
-        const entries = await log.readFrom(place, LATEST_AT_ONCE);
+        const { entries, through } = await log.readFrom(place, LATEST_AT_ONCE);
         for (const { origin, seq, body } of entries) {
           const change = log.parse(body);
           if ("fault" in change) items.push({ origin, seq, document: "", dot: { origin, seq }, change: undefined });
           else items.push({ origin, seq, document: change.document, dot: log.dotOf(origin, seq, change), change });
         }
-        place = (entries.at(-1)?.place ?? place + LATEST_AT_ONCE - 1) + 1;
+        place = (through ?? place + LATEST_AT_ONCE - 1) + 1;
       }
       return items;
     });

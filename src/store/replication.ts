@@ -10,7 +10,7 @@
 import type { Change } from "../core/change.js";
 import type { Limits } from "../core/limits.js";
 import type { Entry, Message } from "../core/messages.js";
-import { Replica, type PlacedEntry, type ReplicaEffect, type ReplicaEvent, type ReplicaHost } from "../core/replica.js";
+import { Replica, type ReplicaEffect, type ReplicaEvent, type ReplicaHost } from "../core/replica.js";
 import { EMPTY_VECTOR, isOrigin, type Vector } from "../core/vector.js";
 import type { ChangeLog } from "./change-log.js";
 import type { Counter, Metrics } from "./metrics.js";
@@ -93,8 +93,8 @@ export class Replication {
         void this.locate(effect.peer, effect.ticket, effect.beyond).catch((error: unknown) => this.ports.fatal(error));
         return;
       case "readLog":
-        void this.log.readFrom(effect.place, effect.most).then(
-          (entries: readonly PlacedEntry[]) => this.step({ kind: "read", peer: effect.peer, ticket: effect.ticket, entries }),
+        void this.log.readFrom(effect.place, effect.most, (origin) => effect.isWanted(origin)).then(
+          ({ entries, through }) => this.step({ kind: "read", peer: effect.peer, ticket: effect.ticket, entries, through }),
           (error: unknown) => this.ports.fatal(error),
         );
         return;

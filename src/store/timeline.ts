@@ -122,8 +122,8 @@ export function presentUpdate(document: DocumentReader, update: Update): Resourc
   return {
     id: update.id, incident_id: document.id, status: document.text("status", update.id), body: document.text("body", update.id),
     affected_components: affectedBy(document, update.id).map(({ id, name, old_status, new_status }) => ({ id, name, old_status, new_status })),
-    created_at: createdAt, display_at: document.value("display_at", update.id) ?? createdAt, updated_at: hlcTime(update.touched.hlc),
-    region: update.born.region, deliver_notifications: document.value("deliver_notifications", update.id) ?? true,
+    created_at: createdAt, display_at: document.value("display_at", update.id) ?? createdAt,
+    updated_at: update.touched.hlc === update.born.hlc ? createdAt : hlcTime(update.touched.hlc), region: update.born.region, deliver_notifications: document.value("deliver_notifications", update.id) ?? true,
   };
 }
 

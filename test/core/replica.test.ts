@@ -18,6 +18,8 @@ class World {
   now = 0;
   inMemory = true;
   readonly replica: Replica;
+  /** Entries whose bodies were asked for. */
+  readonly readFromDisk: string[] = [];
 
   constructor(changed: Partial<Record<keyof Limits, number>> = {}, kept: KeptPages = ALL_PAGES) {
     this.replica = new Replica({
@@ -44,7 +46,10 @@ class World {
         const places = Object.entries(effect.beyond).flatMap(([origin, seq]) => this.log.find((entry) => entry.origin === origin && entry.seq === seq + 1)?.place ?? []);
         done.push(...this.step({ kind: "located", peer: effect.peer, ticket: effect.ticket, place: places.length === 0 ? undefined : Math.min(...places) }));
       } else if (effect.kind === "readLog") {
-        done.push(...this.step({ kind: "read", peer: effect.peer, ticket: effect.ticket, entries: this.log.slice(effect.place - 1, effect.place - 1 + effect.most) }));
+        const looked = this.log.slice(effect.place - 1, effect.place - 1 + effect.most);
+        const entries = looked.filter(({ origin }) => effect.isWanted(origin));
+        this.readFromDisk.push(...entries.map(({ origin, seq }) => `${origin} ${seq}`));
+        done.push(...this.step({ kind: "read", peer: effect.peer, ticket: effect.ticket, entries, through: looked.at(-1)?.place }));
       }
     }
     return done;
@@ -89,6 +94,17 @@ t.test("entries that are in memory no more are read from the disk", async (t) =>
   const effects = world.connect();
   t.equal(effects.filter(({ kind }) => kind === "readLog").length, 3);
   t.equal(sent(effects).length, 250);
+});
+
+t.test("of what is read from the disk only what the peer is to get is asked for, and what lies behind the others is found", async (t) => {
+  const world = new World({ entriesPerMessage: 3 });
+  world.append("ap-south-1:1", 10);
+  world.append(OWN, 2);
+  world.append("ap-south-1:1", 1);
+  world.append(OWN, 1);
+  world.inMemory = false;
+  t.same(sent(world.step({ kind: "connected", peer: "eu-west-1", status: statusOf({ "ap-south-1:1": 4 }, "eu-west-1"), kept: ALL_PAGES })), [1, 2, 3].map((seq) => `${OWN} ${seq}`));
+  t.same(world.readFromDisk, [1, 2, 3].map((seq) => `${OWN} ${seq}`));
 });
 
 t.test("no more than the window is under way, and an acknowledgement opens it again", async (t) => {

@@ -92,7 +92,9 @@ t.test("places are found in memory and on the disk; what is trimmed or not held 
   await world.log.batch.flushed();
   const { origin } = world.log.state;
   t.equal(world.log.recentFrom(1, 5), undefined, "the oldest are not in memory");
-  t.same((await world.log.readFrom(1, 3)).map(({ seq, place }) => [seq, place]), [[1, 1], [2, 2], [3, 3]]);
+  t.same((await world.log.readFrom(1, 3)).entries.map(({ seq, place }) => [seq, place]), [[1, 1], [2, 2], [3, 3]]);
+  t.same(await world.log.readFrom(4, 3, () => false), { entries: [], through: 6 }, "nothing of it is wanted");
+  t.same(await world.log.readFrom(21, 3), { entries: [], through: undefined });
   t.equal(await world.log.locate(origin, 2), 2);
   t.equal(await world.log.locate(origin, 20), 20);
   t.equal(await world.log.locate(origin, 21), 21);

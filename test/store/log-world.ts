@@ -64,5 +64,5 @@ export async function openLog(storage: Storage, changed: Partial<RecoveryOptions
 /** The entries that a log holds on its disk, in order of arrival. */
 export async function entriesOf(log: ChangeLog): Promise<Entry[]> {
   await log.batch.flushed();
-  return (await log.readFrom(log.state.tail, 10_000)).map(({ origin, seq, body, checksum }) => ({ origin, seq, body, checksum }));
+  return (await log.readFrom(log.state.tail, 10_000)).entries.map(({ origin, seq, body, checksum }) => ({ origin, seq, body, checksum }));
 }

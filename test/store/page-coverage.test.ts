@@ -87,7 +87,7 @@ t.test("wherever a start ends in the middle of dropping a page, the next one kno
 
 t.test("an entry of a page that is not kept is counted, and nothing of it is stored", async (t) => {
   const source = await filled(new MemoryStorage());
-  const entries = await source.log.readFrom(1, 100);
+  const { entries } = await source.log.readFrom(1, 100);
   const storage = new MemoryStorage();
   const edge = await openLog(storage, { kept: ONE, replica: "an-edge-1" });
   for (const entry of entries) {
