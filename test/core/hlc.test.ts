@@ -72,3 +72,9 @@ t.test("a counter that is full goes over into the next millisecond", async (t) =
   t.equal(clock.send(5), encodeHlc(6, 0, NODES[0]));
   t.throws(() => new HybridClock("not hex"), RangeError);
 });
+
+t.test("the time of a stamp is what a date says", async () => {
+  fc.assert(fc.property(fc.array(fc.integer({ min: 0, max: 0xffffffffffff }), { minLength: 1 }), (times) => times.every((ms) => hlcTime(encodeHlc(ms, 7, NODES[0])) === new Date(ms).toISOString())), { seed });
+  // Days follow each other and come back.
+  for (const ms of [0, 86_399_999, 86_400_000, 1, 253_402_300_799_999, 253_402_300_800_000]) t.equal(hlcTime(encodeHlc(ms, 0, NODES[0])), new Date(ms).toISOString());
+});
