@@ -26,34 +26,86 @@ async function updatesOf(node: ReplicaProcess, id: string): Promise<string[]> {
   }
 }
 
-test("a stream tells what happens in any region, in the public form", async (t) => {
+test("streams of one cluster", { timeout: 300_000 }, async (t) => {
   const world = await World.start(t);
-  const reader = new EventReader(() => world.eu.http);
-  t.teardown(() => reader.close());
-  await settled("the stream is open", () => reader.of("ready").length === 1, 30_000);
-  const component = await world.us.post("/v1/pages/default/components", { name: "API" });
-  const api = String(component.body["id"]);
-  await world.us.post("/v1/pages/default/incidents", { name: "Slow", body: "Looking.", components: { [api]: "major_outage" }, labels: ["internal"] });
-  await settled("the incident is told", () => reader.of("incident_update.created").length === 1, 20_000);
-  const told = reader.of("incident.created")[0]?.data ?? {};
-  t.match(told, { page_id: "default", incident: { name: "Slow", status: "investigating", incident_updates: [{ body: "Looking." }] } });
-  t.notMatch(JSON.stringify(told), /labels|internal|updated_hlc|updated_region|has_conflicts|deliver_notifications/);
-  await settled("the component is told", () => reader.of("component.updated").some(({ data }) => JSON.stringify(data).includes("major_outage")), 20_000);
-  t.match(reader.of("component.updated").at(-1)?.data, { component: { id: api, status: "major_outage" }, status: { indicator: "critical", description: "Major Service Outage" } });
 
-  const listed = await world.eu.get("/v1/pages/default/events?limit=2");
-  t.equal(listed.status, 200);
-  const [latest] = listed.body["data"] as { id: string; type: string }[];
-  t.ok(latest !== undefined && typeof listed.body["next_cursor"] === "string");
-  await world.converged();
-  const there = await world.ap.get(`/v1/pages/default/events?limit=100`);
-  const here = await world.us.get(`/v1/pages/default/events?limit=100`);
-  t.same(there.body, here.body, "the log is equal in every region");
-  t.equal((await world.us.get("/v1/pages/default/events", { level: "GLOBAL_QUORUM" })).status, 400);
-  t.equal((await world.us.get("/v1/pages/default/events", { key: null })).status, 401);
-  t.equal((await world.us.get("/pages/default/events?consistency=LOCAL_QUORUM", { key: null })).status, 400);
-  t.equal((await world.us.get("/pages/nowhere/events", { key: null })).status, 404);
-  t.equal((await world.us.get("/pages/default/events?last_event_id=nonsense", { key: null })).status, 400);
+  await t.test("the status in an event is that of the page: an open incident counts, though no component is down", async (t) => {
+    const reader = new EventReader(() => world.eu.http);
+    t.teardown(() => reader.close());
+    await settled("the stream is open", () => reader.of("ready").length === 1, 30_000);
+    const made = await world.us.post("/v1/pages/default/incidents", { name: "Nobody can log in", impact_override: "critical" });
+    t.equal(made.status, 201);
+    await settled("it is told", () => reader.of("incident.created").length === 1, 20_000);
+    const pageStatus = async () => ((await world.eu.get("/pages/default/api/v2/status.json", { key: null })).body["status"]);
+    t.same(reader.of("incident.created")[0]?.data["status"], { indicator: "critical", description: "Major Service Outage" });
+    t.same(await pageStatus(), reader.of("incident.created")[0]?.data["status"], "and the same as in status.json");
+    t.equal(((await world.eu.get("/pages/default/badge.json", { key: null })).body["message"]), "major outage");
+    await world.us.patch(`/v1/pages/default/incidents/${String(made.body["id"])}`, { status: "resolved" });
+    await settled("its end is told", () => reader.of("incident.updated").length >= 1, 20_000);
+    t.match(reader.of("incident.updated").at(-1)?.data["status"], { indicator: "none" });
+  });
+
+  await t.test("the event log is a stream too, for those with a key who ask for one", async (t) => {
+    const url = `${world.us.http}/v1/pages/default/events`;
+    const headers = { accept: "text/event-stream", authorization: `Bearer ${ROOT_KEY}` };
+    t.equal((await fetch(url, { headers: { accept: "text/event-stream" } })).status, 401);
+    const read = async (from = ""): Promise<{ next: (pattern: RegExp) => Promise<string>; end: () => void; type: string | null }> => {
+      const ending = new AbortController();
+      const answer = await fetch(`${url}${from}`, { headers, signal: ending.signal });
+      const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+      let text = "";
+      const next = async (pattern: RegExp): Promise<string> => {
+        for (;;) {
+          const match = pattern.exec(text);
+          if (match !== null) return match[1] ?? "";
+          const piece = await reader?.read();
+          if (piece === undefined || piece.done) throw new Error(`the stream ended before ${pattern}: ${text}`);
+          text += piece.value;
+        }
+      };
+      return { next, end: () => ending.abort(), type: answer.headers.get("content-type") };
+    };
+    const first = await read();
+    t.teardown(() => first.end());
+    t.equal(first.type, "text/event-stream; charset=utf-8");
+    const position = await first.next(/id: (\S+)\nevent: ready/);
+    const id = await incident(world.eu, "Streamed");
+    t.equal(JSON.parse(await first.next(/event: incident\.created\ndata: (.*)\n/)).id, id);
+    const second = await read(`?last_event_id=${encodeURIComponent(position)}`);
+    t.teardown(() => second.end());
+    t.equal(JSON.parse(await second.next(/event: incident\.created\ndata: (.*)\n/)).id, id, "it goes on from a position");
+    const listed = await fetch(url, { headers: { authorization: headers.authorization, accept: "application/json" } });
+    t.equal(listed.headers.get("content-type"), "application/json; charset=utf-8");
+  });
+
+  await t.test("a stream tells what happens in any region, in the public form", async (t) => {
+    const reader = new EventReader(() => world.eu.http);
+    t.teardown(() => reader.close());
+    await settled("the stream is open", () => reader.of("ready").length === 1, 30_000);
+    const component = await world.us.post("/v1/pages/default/components", { name: "API" });
+    const api = String(component.body["id"]);
+    await world.us.post("/v1/pages/default/incidents", { name: "Slow", body: "Looking.", components: { [api]: "major_outage" }, labels: ["internal"] });
+    await settled("the incident is told", () => reader.of("incident_update.created").length === 1, 20_000);
+    const told = reader.of("incident.created")[0]?.data ?? {};
+    t.match(told, { page_id: "default", incident: { name: "Slow", status: "investigating", incident_updates: [{ body: "Looking." }] } });
+    t.notMatch(JSON.stringify(told), /labels|internal|updated_hlc|updated_region|has_conflicts|deliver_notifications/);
+    await settled("the component is told", () => reader.of("component.updated").some(({ data }) => JSON.stringify(data).includes("major_outage")), 20_000);
+    t.match(reader.of("component.updated").at(-1)?.data, { component: { id: api, status: "major_outage" }, status: { indicator: "critical", description: "Major Service Outage" } });
+
+    const listed = await world.eu.get("/v1/pages/default/events?limit=2");
+    t.equal(listed.status, 200);
+    const [latest] = listed.body["data"] as { id: string; type: string }[];
+    t.ok(latest !== undefined && typeof listed.body["next_cursor"] === "string");
+    await world.converged();
+    const there = await world.ap.get(`/v1/pages/default/events?limit=100`);
+    const here = await world.us.get(`/v1/pages/default/events?limit=100`);
+    t.same(there.body, here.body, "the log is equal in every region");
+    t.equal((await world.us.get("/v1/pages/default/events", { level: "GLOBAL_QUORUM" })).status, 400);
+    t.equal((await world.us.get("/v1/pages/default/events", { key: null })).status, 401);
+    t.equal((await world.us.get("/pages/default/events?consistency=LOCAL_QUORUM", { key: null })).status, 400);
+    t.equal((await world.us.get("/pages/nowhere/events", { key: null })).status, 404);
+    t.equal((await world.us.get("/pages/default/events?last_event_id=nonsense", { key: null })).status, 400);
+  });
 });
 
 test("the region that served a stream is killed: another goes on, with nothing missed and nothing twice", async (t) => {
@@ -149,57 +201,6 @@ test("a client whose position is older than the log is told to begin anew, in an
   const after = await post(world.us, id, "After");
   await settled("both go on", () => readers.every((reader) => reader.of("incident_update.created").some(({ data }) => data["id"] === after)), 30_000);
   t.ok(readers.every((reader) => reader.of("incident_update.created").length === 1));
-});
-
-test("the event log is a stream too, for those with a key who ask for one", async (t) => {
-  const world = await World.start(t);
-  const url = `${world.us.http}/v1/pages/default/events`;
-  const headers = { accept: "text/event-stream", authorization: `Bearer ${ROOT_KEY}` };
-  t.equal((await fetch(url, { headers: { accept: "text/event-stream" } })).status, 401);
-  const read = async (from = ""): Promise<{ next: (pattern: RegExp) => Promise<string>; end: () => void; type: string | null }> => {
-    const ending = new AbortController();
-    const answer = await fetch(`${url}${from}`, { headers, signal: ending.signal });
-    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    const next = async (pattern: RegExp): Promise<string> => {
-      for (;;) {
-        const match = pattern.exec(text);
-        if (match !== null) return match[1] ?? "";
-        const piece = await reader?.read();
-        if (piece === undefined || piece.done) throw new Error(`the stream ended before ${pattern}: ${text}`);
-        text += piece.value;
-      }
-    };
-    return { next, end: () => ending.abort(), type: answer.headers.get("content-type") };
-  };
-  const first = await read();
-  t.teardown(() => first.end());
-  t.equal(first.type, "text/event-stream; charset=utf-8");
-  const position = await first.next(/id: (\S+)\nevent: ready/);
-  const id = await incident(world.eu, "Streamed");
-  t.equal(JSON.parse(await first.next(/event: incident\.created\ndata: (.*)\n/)).id, id);
-  const second = await read(`?last_event_id=${encodeURIComponent(position)}`);
-  t.teardown(() => second.end());
-  t.equal(JSON.parse(await second.next(/event: incident\.created\ndata: (.*)\n/)).id, id, "it goes on from a position");
-  const listed = await fetch(url, { headers: { authorization: headers.authorization, accept: "application/json" } });
-  t.equal(listed.headers.get("content-type"), "application/json; charset=utf-8");
-});
-
-test("the status in an event is that of the page: an open incident counts, though no component is down", async (t) => {
-  const world = await World.start(t);
-  const reader = new EventReader(() => world.eu.http);
-  t.teardown(() => reader.close());
-  await settled("the stream is open", () => reader.of("ready").length === 1, 30_000);
-  const made = await world.us.post("/v1/pages/default/incidents", { name: "Nobody can log in", impact_override: "critical" });
-  t.equal(made.status, 201);
-  await settled("it is told", () => reader.of("incident.created").length === 1, 20_000);
-  const pageStatus = async () => ((await world.eu.get("/pages/default/api/v2/status.json", { key: null })).body["status"]);
-  t.same(reader.of("incident.created")[0]?.data["status"], { indicator: "critical", description: "Major Service Outage" });
-  t.same(await pageStatus(), reader.of("incident.created")[0]?.data["status"], "and the same as in status.json");
-  t.equal(((await world.eu.get("/pages/default/badge.json", { key: null })).body["message"]), "major outage");
-  await world.us.patch(`/v1/pages/default/incidents/${String(made.body["id"])}`, { status: "resolved" });
-  await settled("its end is told", () => reader.of("incident.updated").length >= 1, 20_000);
-  t.match(reader.of("incident.updated").at(-1)?.data["status"], { indicator: "none" });
 });
 
 test("a component's days add up, are equal in every region, and are the same after a stop and after a kill, without its changes being read", async (t) => {
