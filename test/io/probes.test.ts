@@ -102,6 +102,10 @@ t.test("nothing connects to private addresses unless they were opened, neither b
   t.match(await guarded.run(check("icmp", "127.0.0.1")), { state: "unknown", error: { code: "target-refused" } });
   t.match(await guarded.run(check("dns", "example.com", { server: "127.0.0.1:53" })), { state: "unknown", error: { code: "target-refused" } });
   t.equal(reached, 0);
+  const ranged = new NetworkProbe({ allowPrivateTargets: false, allowedTargetRanges: ["127.0.0.0/30"] }, systemClock);
+  t.match(await ranged.run(check("http", `http://127.0.0.1:${port}/`)), { state: "up" });
+  t.equal(reached, 1);
+  for (const host of ["127.0.0.4", "[::1]", "10.0.0.1"]) t.match(await ranged.run(check("http", `http://${host}:${port}/`)), { state: "unknown", error: { code: "target-refused" } }, host);
 });
 
 t.test("the guard stands before every hop of a redirect", async (t) => {
