@@ -360,3 +360,29 @@ t.test("rollups from outside are held against their form, and against the bounds
   t.same(found["hour"], [], "what is too old to be kept is not kept");
   t.same(found["day"], (await olderOf(from))["day"]?.slice(0, 1));
 });
+
+t.test("an origin of which nothing is kept any more is forgotten, and taken up again where it goes on", async (t) => {
+  const from = store(new MemoryStorage());
+  for (let hour = 0; hour < 3; hour++) from.results.append(result(T0 + hour * HOUR_MS));
+  await from.results.flush();
+  const storage = new MemoryStorage();
+  const to = store(storage, { replica: "eu-west-1" });
+  await pull(to, from);
+  const passes = async (days: number) => {
+    for (const { results, time } of [to, from]) {
+      time.nowMs += days * DAY_MS;
+      time.monotonicMs += DAY_MS;
+      await results.flush();
+    }
+  };
+  await passes(790);
+  t.equal((await olderOf(to))["day"]?.length, 2, "days are kept so long");
+  await passes(11);
+  t.same([await olderOf(to), await recordsIn(storage, "s/"), (await recordsIn(storage, "k/")).size], [{ day: [], hour: [] }, new Map(), 0]);
+  t.equal((await recordsIn(storage, "m/")).size, 1);
+  from.results.append(result(from.time.nowMs));
+  await from.results.flush();
+  await pull(to, from);
+  t.same(await times(to), [from.time.nowMs]);
+  t.same([...to.refusals, ...to.failures], []);
+});

@@ -334,6 +334,24 @@ export class OriginResults {
     for (const tier of TIER_NAMES) await this.pruneTimes(this.key(`u/${tier}`), nowMs - KEPT_MS[tier]);
   }
 
+  /** True if nothing is left of it that is kept: no batch, no result, no finished rollup, and none that is open and young enough. */
+  async isSpent(nowMs: number): Promise<boolean> {
+    if (this.durable !== this.floor) return false;
+    for (const part of ["r/", "u/"]) {
+      for await (const page of this.storage.scan({ from: this.key(part), to: this.key(`${part}${END}`), limit: 1 })) if (page.length > 0) return false;
+    }
+    for await (const page of this.storage.scan({ from: this.key("o/"), to: this.key(`o/${END}`) })) {
+      if (page.some(([, value]) => parse<SavedOpen>(value).tiers.day.start >= nowMs - KEPT_MS.day)) return false;
+    }
+    return true;
+  }
+
+  /** Deletes what is left of one that is spent. */
+  async forget(): Promise<void> {
+    for await (const page of this.storage.scan({ from: this.key("o/"), to: this.key(`o/${END}`) })) await this.storage.write(page.map(([del]) => ({ del })));
+    await this.storage.write([{ del: `${PROGRESS}${this.origin}` }]);
+  }
+
   private async pruneBatches(beforeMs: number): Promise<void> {
     const old: StorageWrite[] = [];
     const flush = async (): Promise<void> => {

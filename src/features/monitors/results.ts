@@ -168,7 +168,12 @@ export class ResultStore implements AsyncDisposable, RecordSource {
     this.savedAtMs = now;
     for (const origin of this.origins.values()) {
       await origin.save();
-      if (isPruning && !isLast) await origin.prune(clock.now());
+      if (!isPruning || isLast) continue;
+      await origin.prune(clock.now());
+      // There is room for so many only, and each disk that was lost has left one.
+      if (origin === this.own || !(await origin.isSpent(clock.now()))) continue;
+      await origin.forget();
+      this.origins.delete(origin.origin);
     }
     if (isPruning && !isLast) this.prunedAtMs = now;
   }
