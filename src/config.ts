@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import path from "node:path";
 import { limits as builtInLimits } from "./core/limits.js";
 import { PURGE_VARIABLES, purgeOf, type PurgeConfig } from "./purge-settings.js";
@@ -53,6 +54,8 @@ export interface Config {
   readonly antiEntropyIntervalMs: number;
   readonly clusterId: string;
   readonly allowPrivateTargets: boolean;
+  /** Ranges that checks may reach although they are not of the public internet. */
+  readonly allowedTargetRanges: readonly string[];
   readonly tls: TlsFiles | "off";
   readonly rateLimit: { readonly perKeyPerSecond: number; readonly perAddressPerSecond: number };
   /** True if a proxy in front names the client's address and the host that was asked for. */
@@ -102,7 +105,7 @@ const INTERVAL_MS_MAX = 24 * 3_600_000;
 
 const SETTINGS = [
   "$schema", "replica", "region", "role", "voter", "http", "mesh", "data", "lastKnown", "peers", "pages", "antiEntropyIntervalMs", "clusterId",
-  "allowPrivateTargets", "tls", "rateLimit", "cors", "canaries", "embeddedRunner", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
+  "allowPrivateTargets", "allowedTargetRanges", "tls", "rateLimit", "cors", "canaries", "embeddedRunner", "limits", "logLevel", "trustProxy", "publicCaching", "purge",
 ] as const;
 
 /** Variables that are no settings of a region file. */
@@ -138,6 +141,8 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   const antiEntropyIntervalMs = reader.integer("antiEntropyIntervalMs", { min: INTERVAL_MS_MIN, max: INTERVAL_MS_MAX, fallback: 300_000 });
   const clusterId = reader.text("clusterId", { pattern: CLUSTER_ID, says: "1 to 64 letters, digits, dots, underscores and hyphens" });
   const allowPrivateTargets = reader.flag("allowPrivateTargets", false);
+  const allowedTargetRanges = reader.texts("allowedTargetRanges");
+  for (const range of allowedTargetRanges) if (!isRange(range)) reader.fault(`allowedTargetRanges: "${range}" is no range such as 10.20.0.0/16 or fd00::/8.`);
   const tls = tlsOf(reader, source);
   const rateLimit = reader.group("rateLimit", ["perKeyPerSecond", "perAddressPerSecond"], (group) => ({
     perKeyPerSecond: group.integer("perKeyPerSecond", { min: 1, max: 1_000_000, fallback: 5_000 }),
@@ -165,8 +170,14 @@ function configOf(reader: SettingReader, source: ConfigSource): Config | undefin
   const voter = votes.has(replica);
   return {
     replica, region, role, voter, http, mesh, data, lastKnown: lastKnown === "off" ? null : path.resolve(data, lastKnown), peers, pages,
-    antiEntropyIntervalMs, clusterId, allowPrivateTargets, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel,
+    antiEntropyIntervalMs, clusterId, allowPrivateTargets, allowedTargetRanges, tls, rateLimit, trustProxy, publicCaching, cors, canaries, embeddedRunner, limits, logLevel,
   };
+}
+
+function isRange(text: string): boolean {
+  const [, base = "", bits] = /^([0-9A-Fa-f:.]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const family = isIP(base);
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
 /** The pages that an edge is told to keep. A region keeps all: what it left out, nobody else would have to have. */

@@ -5,6 +5,7 @@ import type { RunnerResult, RunnerTask } from "./features/monitors/runner.js";
 export interface RunnerSettings {
   readonly region: string;
   readonly allowPrivateTargets: boolean;
+  readonly allowedTargetRanges?: readonly string[];
   readonly canaries: readonly Check[];
 }
 

@@ -14,7 +14,7 @@ const ALIVE_EVERY_MS = 1_000;
 const settings = workerData as RunnerSettings;
 const say = (report: RunnerReport): void => parentPort?.postMessage(report);
 const runner = new Runner({
-  probe: new NetworkProbe({ allowPrivateTargets: settings.allowPrivateTargets, region: settings.region }, systemClock),
+  probe: new NetworkProbe({ allowPrivateTargets: settings.allowPrivateTargets, allowedTargetRanges: settings.allowedTargetRanges ?? [], region: settings.region }, systemClock),
   canaryProbe: new NetworkProbe({ allowPrivateTargets: true, region: settings.region }, systemClock), clock: systemClock, timers: systemTimers, canaries: settings.canaries,
   report: (result) => say({ kind: "result", result }),
 });

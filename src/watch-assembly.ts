@@ -84,7 +84,7 @@ export async function openResults(options: ReplicaOptions): Promise<OpenedResult
 export function startWatch(data: DataPlane, options: ReplicaOptions, incidents: IncidentRoom, results: ResultStore): RunningWatch {
   const { clock, config, log, onDefect, timers } = options;
   const { region, replica } = config;
-  const settings = { region, allowPrivateTargets: config.allowPrivateTargets, canaries: canariesOf(config) };
+  const settings = { region, allowPrivateTargets: config.allowPrivateTargets, allowedTargetRanges: config.allowedTargetRanges, canaries: canariesOf(config) };
   const thread = new RunnerThread({ settings, timers, log: (event, text) => log.warn(event, text) });
   const runner = new RunnerPool({ embedded: thread, mode: config.embeddedRunner, clock, timers, log: (level, event, text) => log[level](event, text) });
   const members = membersOf(config);

@@ -13,7 +13,7 @@ import { ComponentCreate } from "../features/components/component.js";
 import { GroupCreate } from "../features/components/component-group.js";
 import { Rule } from "../features/alerts/rules.js";
 import { WebhookCreate } from "../features/alerts/webhook.js";
-import { DEFAULTS, MonitorCreate } from "../features/monitors/monitor.js";
+import { DEFAULTS, MonitorCreate, plainWindows } from "../features/monitors/monitor.js";
 import { optionFaults, targetFault } from "../features/monitors/options.js";
 import { closed, Identifier, Name } from "../store/resource-schemas.js";
 import { nullable } from "../store/route-schemas.js";
@@ -161,7 +161,7 @@ function wantedOf(file: FileContent, place: (pointer: string) => number): (Wante
   for (const [index, { component, depends_on: dependsOn, ...monitor }] of (file.monitors ?? []).entries()) {
     const given = Object.fromEntries(Object.entries(monitor).filter(([, value]) => value !== null));
     add("monitor", index, monitor.name, [["component", component, "component"], ["monitor", dependsOn, "depends_on"]], (idOf) => ({
-      ...DEFAULTS, ...given, component_id: typeof component === "string" ? idOf("component", component) : null, depends_on: typeof dependsOn === "string" ? idOf("monitor", dependsOn) : null,
+      ...DEFAULTS, ...given, maintenance_windows: plainWindows(monitor.maintenance_windows ?? []), component_id: typeof component === "string" ? idOf("component", component) : null, depends_on: typeof dependsOn === "string" ? idOf("monitor", dependsOn) : null,
     }) as { [field: string]: Json });
   }
   for (const [index, { rules = [], ...webhook }] of (file.webhooks ?? []).entries()) {

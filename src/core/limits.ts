@@ -54,6 +54,8 @@ export const limits = {
   recordBytesMax: 64 * 1024,
   recordOverheadBytes: 256,
   recordOriginsMax: 256,
+  /** Length of a position in what follows from records that are gone. */
+  recordPositionMax: 512,
   // consistency
   sessionWaitMs: 2_000,
   sessionWaitMaxMs: 30_000,
@@ -192,8 +194,8 @@ assert(limits.entriesMessageBytes < limits.linkWindowBytes, "a message must fit 
 assert(limits.changeBytesMax + limits.entriesMessageBytes < limits.messageBytesMax, "a change must fit a message");
 assert(limits.requestBodyBytes < limits.changeBytesMax, "a request must fit a change");
 assert(limits.messageBytesMax <= limits.linkOutboxBytes, "a message must fit the outbox");
-assert(limits.recordsAnswerBytes / limits.recordOverheadBytes + 1 < limits.recordsPerAnswerMax, "who answers keeps to the bound of who asks");
-assert(limits.recordsAnswerBytes + limits.recordBytesMax < limits.messageBytesMax, "an answer of records must fit a message");
+assert(limits.recordsAnswerBytes / limits.recordOverheadBytes + 2 < limits.recordsPerAnswerMax, "who answers keeps to the bound of who asks");
+assert(limits.recordsAnswerBytes + 2 * limits.recordBytesMax < limits.messageBytesMax, "an answer of records must fit a message");
 assert(limits.reconnectMaxMs < limits.introductionMs, "who is there is met in time");
 assert(limits.heartbeatMs < limits.suspectAfterMs && limits.suspectAfterMs < limits.downAfterMs, "suspicion follows silence");
 assert(limits.quorumTimeoutMs <= limits.quorumTimeoutMaxMs && limits.sessionWaitMs <= limits.sessionWaitMaxMs, "defaults lie in range");

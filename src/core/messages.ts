@@ -113,6 +113,13 @@ export interface RecordsRequest {
   request: number;
   /** By origin the highest number that the sender holds without a gap. */
   after: Record<string, number>;
+  /** The sender also lacks what follows from records that are gone. */
+  older: OlderRequest | undefined;
+}
+
+/** Asks for what follows from records that are gone, from just beyond a position of the receiver's. */
+export interface OlderRequest {
+  after: string;
 }
 
 /** Records of each origin in order, without gaps, from just beyond what was asked for, or beyond the floor where that is higher. */
@@ -123,6 +130,23 @@ export interface Records {
   floor: Record<string, number>;
   /** The sender holds more than these. */
   more: boolean;
+  /** Where that was asked for, and there was room. */
+  older: Older | undefined;
+}
+
+/** What follows from records that are gone. */
+export interface Older {
+  records: NamedRecord[];
+  /** `after` of the next request; empty at the end. */
+  next: string;
+  /** The sender lacks nothing itself, as far as it knows. */
+  whole: boolean;
+}
+
+export interface NamedRecord {
+  origin: string;
+  name: string;
+  body: Uint8Array;
 }
 
 /** A record that is never changed; the numbers of an origin have no gaps. */

@@ -19,7 +19,7 @@ const RULES: Readonly<Record<string, Readonly<Record<string, RuleName>>>> = {
   incident: { status: "incident-status", components: "worst", impact_override: "worst", deliver_notifications: "lww" },
   monitor: {
     type: "lww", interval_seconds: "lww", timeout_ms: "lww", retries: "lww", retry_delay_ms: "lww", regions: "lww", quorum: "lww", confirm_seconds: "lww", recover_seconds: "lww",
-    degraded_above_ms: "lww", component_id: "lww", component_status: "lww", open_incident: "lww", depends_on: "lww", paused: "lww",
+    degraded_above_ms: "lww", component_id: "lww", component_status: "lww", open_incident: "lww", depends_on: "lww", paused: "lww", maintenance_windows: "lww",
   },
   watch: { opinion: "lww", verdict: "lww", hears: "lww" },
   webhook: { name: "lww", source: "lww", rules: "lww" },

@@ -6,9 +6,11 @@
  *  1. One request at a time is under way to a peer, and the next goes only when what the last one brought is durable.
  *  2. While a peer has more than fits an answer, only that one is asked: two would send the same.
  *  3. Answers give way to log entries: where the outbox is half full, nothing is sent but the word that there is more.
+ *
+ * Records go some day, and what follows from them stays. Who has missed them asks for that as well, from position to position of one peer.
  */
 import type { Limits } from "../core/limits.js";
-import type { Message, NumberedRecord, Records, RecordsRequest } from "../core/messages.js";
+import type { Message, NumberedRecord, Older, Records, RecordsRequest } from "../core/messages.js";
 import type { Timer } from "../core/ports.js";
 import { parseVector, type Vector } from "../core/vector.js";
 
@@ -20,6 +22,12 @@ export interface RecordSource {
   read(after: Vector, bytesMax: number): Promise<Pick<Records, "records" | "floor" | "more">>;
   /** Keeps what a peer sent. Resolves once it is durable; false where nothing of it was new. */
   keep(records: readonly NumberedRecord[], floor: Vector): Promise<boolean>;
+  /** From which position of a peer on this replica lacks what follows from records that are gone; undefined: it lacks nothing that the peer could give. */
+  olderWanted(peer: string): string | undefined;
+  /** That from beyond a position on, of about so many bytes at most. */
+  readOlder(after: string, bytesMax: number): Promise<Older>;
+  /** Keeps what a peer sent of it. Resolves once it is durable. */
+  keepOlder(peer: string, older: Older): Promise<void>;
 }
 
 export interface RecordExchangePorts {
@@ -79,7 +87,9 @@ export class RecordExchange {
     const timer = this.ports.after(this.limits.recordsTimeoutMs, () => this.settled(peer, link));
     link.asked = { request, timer };
     this.source.cursors().then((after) => {
-      if (link.asked?.request === request && !this.ports.send(peer, { $case: "recordsRequest", value: { request, after: { ...after } } })) this.settled(peer, link);
+      const position = this.source.olderWanted(peer);
+      const value: RecordsRequest = { request, after: { ...after }, older: position === undefined ? undefined : { after: position } };
+      if (link.asked?.request === request && !this.ports.send(peer, { $case: "recordsRequest", value })) this.settled(peer, link);
     }, (error: unknown) => this.ports.fatal(error));
   }
 
@@ -89,34 +99,47 @@ export class RecordExchange {
     if (this.following === peer) this.following = undefined;
   }
 
-  received(peer: string, { request, records, floor, more }: Records): void {
+  received(peer: string, { request, records, floor, more, older }: Records): void {
     const link = this.linked.get(peer);
     if (link?.asked?.request !== request || link.asked.timer === undefined) return;
     link.asked.timer.cancel();
     link.asked.timer = undefined;
     const floors = parseVector(floor, 2 * this.limits.recordOriginsMax);
-    if (floors === undefined || records.length > this.limits.recordsPerAnswerMax) {
+    const isTooMuch = records.length + (older?.records.length ?? 0) > this.limits.recordsPerAnswerMax || (older?.next.length ?? 0) > this.limits.recordPositionMax;
+    if (floors === undefined || isTooMuch) {
       this.ports.warn({ event: "records", peer }, "a peer has sent records in another form than they have");
       this.settled(peer, link);
       return;
     }
-    this.source.keep(records, floors).then((isNew) => {
+    this.keep(peer, records, floors, older).then((isNew) => {
       this.settled(peer, link);
-      if (!more || !isNew || this.linked.get(peer) !== link) return;
+      const hasMore = (more && isNew) || (older !== undefined && older.next !== "");
+      if (!hasMore || this.linked.get(peer) !== link) return;
       this.following = peer;
       this.ask(peer);
     }, (error: unknown) => this.ports.fatal(error));
   }
 
+  /** True if any of the records was new. */
+  private async keep(peer: string, records: readonly NumberedRecord[], floors: Vector, older: Older | undefined): Promise<boolean> {
+    const isNew = await this.source.keep(records, floors);
+    if (older !== undefined) await this.source.keepOlder(peer, older);
+    return isNew;
+  }
+
   /** Answers a peer that asks; passes over what it asks while it is being answered. */
-  async serve(peer: string, { request, after }: RecordsRequest): Promise<void> {
+  async serve(peer: string, { request, after, older }: RecordsRequest): Promise<void> {
     const link = this.linked.get(peer);
     const beyond = parseVector(after, 2 * this.limits.recordOriginsMax);
     if (link === undefined || link.isServed || beyond === undefined) return;
     link.isServed = true;
     const hasRoom = 2 * this.ports.queuedBytes(peer) < this.limits.linkOutboxBytes;
     const found = hasRoom ? await this.source.read(beyond, this.limits.recordsAnswerBytes) : { records: [], floor: {}, more: true };
+    // Records go first: of most of what is older, those who ask have made their own once they have them.
+    const left = found.records.reduce((bytes, { body }) => bytes - body.length - this.limits.recordOverheadBytes, this.limits.recordsAnswerBytes);
+    const isOlderDue = older !== undefined && older.after.length <= this.limits.recordPositionMax && !found.more && left > 0;
+    const answered = isOlderDue ? await this.source.readOlder(older.after, left) : undefined;
     link.isServed = false;
-    this.ports.send(peer, { $case: "records", value: { request, ...found } });
+    this.ports.send(peer, { $case: "records", value: { request, ...found, older: answered } });
   }
 }

@@ -30,6 +30,7 @@ monitors:
     component: API
     interval_seconds: 60
     options: { expected_status: 2xx }
+    maintenance_windows: [{ starts_at: 2026-01-01T02:00:00+02:00, ends_at: 2026-01-01T01:00:00Z }]
 webhooks:
   - name: Alertmanager
     source: alertmanager

@@ -43,7 +43,7 @@ test("a region file becomes a frozen configuration with its defaults filled in",
   const read = config(BASE);
   t.match(read, {
     replica: "us-east-1", voter: true, http: { host: "127.0.0.1", port: 8081 }, data: "/srv/data/us-east-1", antiEntropyIntervalMs: 300_000, allowPrivateTargets: false,
-    tls: "off", rateLimit: { perKeyPerSecond: 5_000 }, cors: [], logLevel: "info", lastKnown: "/srv/data/us-east-1/last-known",
+    allowedTargetRanges: [], tls: "off", rateLimit: { perKeyPerSecond: 5_000 }, cors: [], logLevel: "info", lastKnown: "/srv/data/us-east-1/last-known",
   });
   t.equal(config({ ...BASE, lastKnown: "off" }).lastKnown, null);
   t.equal(config(BASE, { STATUSMESH_LAST_KNOWN: "/var/www" }, "/elsewhere").lastKnown, "/var/www");
@@ -90,6 +90,7 @@ const FAULTS: readonly (readonly [title: string, change: Record<string, unknown>
   ["two peers at one address", { peers: { b: { region: "b", mesh: "h:1", http: "http://h:2" }, c: { region: "c", mesh: "h:1", http: "http://h:2" } } }, {}, /^peers\.c\.mesh: h:1 is already/, /^peers\.c\.http: http:\/\/h:2 is already/],
   ["a number that is text", { antiEntropyIntervalMs: "300000" }, {}, /^antiEntropyIntervalMs must be a whole number/],
   ["a flag that is text", { allowPrivateTargets: "yes" }, {}, /^allowPrivateTargets must be true or false/],
+  ["ranges that are none", { allowedTargetRanges: ["10.0.0.0/33", "10.0.0/8", "fd00::", "::/129", "10.0.0.0/8"] }, {}, /"10\.0\.0\.0\/33" is no range/, /"10\.0\.0\/8" is no range/, /"fd00::" is no range/, /"::\/129" is no range/],
   ["a region that is to keep some pages", { pages: ["shop"] }, {}, /^pages: only an edge keeps some pages; a region keeps all\.$/],
   ["a page that is no page's id", { role: "edge", pages: ["Shop", "a/b"] }, {}, /^pages: "Shop" is no page id\.$/, /^pages: "a\/b" is no page id\.$/],
   ["more pages than an edge may keep", { role: "edge", pages: Array.from({ length: 1_001 }, (_, n) => `page-${n}`) }, {}, /^pages: at most 1000 can be named\.$/],

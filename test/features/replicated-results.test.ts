@@ -8,7 +8,7 @@ import type { State } from "../../src/features/monitors/opinion.js";
 import type { Whose } from "../../src/features/monitors/results.js";
 import { DAY_MS } from "../../src/features/monitors/uptime.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
-import { pull, result, store, T0, type TestStore } from "./result-stores.js";
+import { pull, pullOlder, result, store, T0, type TestStore } from "./result-stores.js";
 
 const HOUR_MS = 3_600_000;
 const ALL = Number.MAX_SAFE_INTEGER;
@@ -257,4 +257,132 @@ t.test("whatever is written, lost, sent twice and out of step: rollups are equal
     const finals = (await at(2).results.query("default/a", 0, ALL, 1_000, us)).filter(({ isFinal }) => isFinal).length;
     return origin === second && origin === third && batches === theirs && found[0] === found[1] && counted === finals && stores.every(({ failures, refusals }) => failures.length + refusals.length === 0);
   }), { numRuns: 150 });
+});
+
+const TIERS_OLDER = ["day", "hour"] as const;
+
+/** A store that has looked at three monitors for days, at one of them only in the beginning, at one until what is kept of the results begins. */
+async function watchedForDays(days: number, storage: Storage = new MemoryStorage(), from = store(storage)): Promise<TestStore> {
+  const hours = 24 * days + 8;
+  for (let hour = 0; hour < hours; hour++) {
+    const at = T0 + hour * HOUR_MS;
+    for (let index = 0; index < 3; index++) from.results.append(result(at + index * 600_000, index === 0 && hour % 5 === 0 ? "down" : "up", 1 + ((hour * 7 + index) % 90)));
+    if (hour < 30) from.results.append(result(at + 1, "degraded", 5, "default/idle"));
+    if (hour < hours - 46) from.results.append(result(at + 2, "up", 6, "default/paused"));
+    from.time.nowMs = at + HOUR_MS;
+    from.time.monotonicMs += HOUR_MS;
+    await from.results.flush();
+  }
+  return from;
+}
+
+const olderOf = async ({ results }: TestStore, key = "default/m", whose = everyone) =>
+  Object.fromEntries(await Promise.all(TIERS_OLDER.map(async (tier) => [tier, await results.rollups(key, tier, 0, ALL, whose)] as const)));
+
+function later(one: TestStore, other: TestStore): TestStore {
+  one.time.nowMs = other.time.nowMs;
+  return one;
+}
+
+t.test("a store that was emptied gets the rollups of hours and days back that nobody has the results of any more, its own too", async (t) => {
+  const from = await watchedForDays(6);
+  const lost = later(store(new MemoryStorage(), { replica: "us-east-1" }), from);
+  await pull(later(store(new MemoryStorage(), { replica: "ap-south-1" }), from), from);
+  const kept = later(store(new MemoryStorage(), { replica: "eu-west-1" }), from);
+  await pull(kept, from);
+  t.not((await olderOf(kept))["day"]?.length, (await olderOf(from))["day"]?.length, "what came after the loss of the results lacks them");
+  t.ok((await pullOlder(kept, from, "ap-south-1")) > 0);
+  t.same(await olderOf(kept), await olderOf(from));
+  for (const key of ["default/idle", "default/paused"]) t.same(await olderOf(kept, key), await olderOf(from, key), "also of what nobody looks at any more");
+  t.equal((await olderOf(from, "default/idle"))["hour"]?.length, 30);
+
+  await pull(lost, kept);
+  t.ok((await pullOlder(lost, kept, "eu-west-1", 2_000)) > 10, "in many answers");
+  t.same(await olderOf(lost, "default/m", us), await olderOf(from, "default/m", us));
+  t.same([...lost.refusals, ...lost.failures, ...kept.refusals, ...kept.failures], []);
+});
+
+t.test("what a replica folded from some of the results never takes the place of what another folded from all, whatever comes first", async (t) => {
+  const from = await watchedForDays(5);
+  for (const order of ["results first", "rollups first"]) {
+    const storage = new MemoryStorage();
+    let to = later(store(storage, { replica: "eu-west-1" }), from);
+    if (order === "results first") await pull(to, from);
+    await pullOlder(to, from, "us-east-1");
+    // Its folding begins within a day that is finished elsewhere.
+    to = later(store(await copyOf(storage), { replica: "eu-west-1" }), from);
+    await pull(to, from);
+    t.same(await olderOf(to), await olderOf(from), order);
+    const again = later(store(await copyOf(storage), { replica: "eu-west-1" }), from);
+    await pull(again, from);
+    t.same(await olderOf(again), await olderOf(from), `${order}, once more from the disk`);
+  }
+});
+
+t.test("who was away for longer than results are kept gets what it has missed, once", async (t) => {
+  const from = await watchedForDays(1);
+  const to = later(store(new MemoryStorage(), { replica: "eu-west-1" }), from);
+  await pull(to, from);
+  await pullOlder(to, from, "us-east-1");
+  t.equal(to.results.olderWanted("ap-south-1"), "", "one that may miss something itself does not make it whole");
+  await pullOlder(to, from, "ap-south-1");
+  t.equal(to.results.olderWanted("ap-south-1"), undefined, "every other one does");
+  await pullOlder(from, to, "eu-west-1");
+  t.equal(from.results.olderWanted("ap-south-1"), undefined, "and so does one that misses nothing");
+  from.time.nowMs += 3 * DAY_MS;
+  await watchedForDays(5, undefined, from);
+  later(to, from);
+  await pull(to, from);
+  t.equal(to.results.olderWanted("us-east-1"), "");
+  await pullOlder(to, from, "us-east-1");
+  t.same(await olderOf(to), await olderOf(from));
+  t.equal(to.results.olderWanted("ap-south-1"), undefined);
+});
+
+t.test("rollups from outside are held against their form, and against the bounds of what is kept", async (t) => {
+  const from = await watchedForDays(4);
+  const { records } = await from.results.readOlder("", 1_000_000);
+  const good = records.find(({ name }) => name.startsWith("day/default/m/"));
+  if (good === undefined) throw new Error("a day");
+  const to = later(store(new MemoryStorage(), { replica: "eu-west-1" }), from);
+  const rollup = JSON.parse(Buffer.from(good.body).toString()) as Record<string, unknown>;
+  const bad = [
+    { ...good, name: "week/default/m/00000000000001" }, { ...good, name: "day/default/../x/00000000000001" }, { ...good, name: good.name.replace("day", "minute") }, { ...good, body: Buffer.from("{") },
+    { ...good, body: Buffer.from("null") }, ...[{ up: -1 }, { sum: "1" }, { min: -1 }, { buckets: [[1]] }, { buckets: [[2, 1], [1, 1]] }, { buckets: [[1, 0]] }].map((wrong) => ({ ...good, body: Buffer.from(JSON.stringify({ ...rollup, ...wrong })) })),
+    { ...good, body: Buffer.concat([good.body, Buffer.alloc(limits.recordBytesMax, " ")]) }, { ...good, origin: "mars-1.0011223344556677" },
+  ];
+  await to.results.keepOlder("us-east-1", { records: bad, next: "more", whole: true });
+  t.same(to.refusals, [...bad.slice(1).map(() => "us-east-1 malformed"), "mars-1 stranger"]);
+  const foreign = { ...good, body: Buffer.from(JSON.stringify({ ...rollup, more: "of it" })) };
+  const early = { ...good, name: "hour/default/m/00000000000001" };
+  await to.results.keepOlder("us-east-1", { records: [foreign, early], next: "more", whole: true });
+  const found = await olderOf(to);
+  t.same(found["hour"], [], "what is too old to be kept is not kept");
+  t.same(found["day"], (await olderOf(from))["day"]?.slice(0, 1));
+});
+
+t.test("an origin of which nothing is kept any more is forgotten, and taken up again where it goes on", async (t) => {
+  const from = store(new MemoryStorage());
+  for (let hour = 0; hour < 3; hour++) from.results.append(result(T0 + hour * HOUR_MS));
+  await from.results.flush();
+  const storage = new MemoryStorage();
+  const to = store(storage, { replica: "eu-west-1" });
+  await pull(to, from);
+  const passes = async (days: number) => {
+    for (const { results, time } of [to, from]) {
+      time.nowMs += days * DAY_MS;
+      time.monotonicMs += DAY_MS;
+      await results.flush();
+    }
+  };
+  await passes(790);
+  t.equal((await olderOf(to))["day"]?.length, 2, "days are kept so long");
+  await passes(11);
+  t.same([await olderOf(to), await recordsIn(storage, "s/"), (await recordsIn(storage, "k/")).size], [{ day: [], hour: [] }, new Map(), 0]);
+  t.equal((await recordsIn(storage, "m/")).size, 1);
+  from.results.append(result(from.time.nowMs));
+  await from.results.flush();
+  await pull(to, from);
+  t.same(await times(to), [from.time.nowMs]);
+  t.same([...to.refusals, ...to.failures], []);
 });

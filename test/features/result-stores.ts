@@ -40,3 +40,12 @@ export async function pull(to: TestStore, from: TestStore, bytesMax = 1_000_000)
     if (!more) return true;
   }
 }
+
+/** Fetches the rollups of what the other one does not hold any more, in answers of so many bytes; how many answers it took. */
+export async function pullOlder(to: TestStore, from: TestStore, peer: string, bytesMax = 1_000_000): Promise<number> {
+  for (let answers = 0; ; answers++) {
+    const position = to.results.olderWanted(peer);
+    if (position === undefined) return answers;
+    await to.results.keepOlder(peer, await from.results.readOlder(position, bytesMax));
+  }
+}

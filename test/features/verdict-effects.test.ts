@@ -195,6 +195,26 @@ t.test("a maintenance of its component keeps the incident away until it is over"
   t.equal(world.incidents(world.a).length, 1);
 });
 
+t.test("a maintenance window keeps the incident away, and the component as it is, until it is over", async (t) => {
+  const start = new World().nowMs;
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  const windows = [{ starts_at: iso(start - 60_000), ends_at: iso(start + 300_000) }, { starts_at: iso(start + 900_000), ends_at: iso(start + 1_000_000) }];
+  const world = watched({ maintenance_windows: windows });
+  for (const region of [world.a, world.b]) world.thinks(region, "degraded");
+  world.settle();
+  t.equal(world.status(world.a), "operational");
+  for (const region of [world.a, world.b]) world.thinks(region, "down");
+  world.settle();
+  t.same(world.incidents(world.a), []);
+  t.match(world.monitor(world.a), { verdict: "down" });
+  const course = courseOf(world.a.snapshot, "default", "m", { incidents, attendance: { present: world.present, unsettled: new Set() } });
+  t.match(course, { dueAtMs: world.a.snapshot.atMs + 10_000 }, "it is looked at again");
+  world.nowMs = start + 301_000;
+  world.settle();
+  t.match(world.incidents(world.a).map(({ status }) => status), ["investigating"]);
+  t.equal(world.status(world.b), "major_outage");
+});
+
 t.test("what a monitor depends on explains its failure", async (t) => {
   const world = watched();
   world.a.body(createMonitor("default", "leaf", "secret", { name: "Leaf", type: "tcp", target: "example.com:81", depends_on: "m", interval_seconds: 5 }, REGIONS));

@@ -1,3 +1,5 @@
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
 import t from "tap";
 import type { Check, CheckType } from "../../src/core/check.js";
 import { probeIcmp } from "../../src/io/probes/icmp-probe.js";
@@ -5,7 +7,7 @@ import { NetworkProbe } from "../../src/io/probes/network-probe.js";
 import { Stopwatch } from "../../src/io/probes/target-connection.js";
 import { systemClock } from "../../src/io/system-clock.js";
 import { TestAuthority } from "./mesh-certificates.js";
-import { closedPort, dnsTarget, grpcTarget, httpTarget, tcpTarget, tlsTarget } from "./targets.js";
+import { closedPort, dnsData, dnsTarget, grpcTarget, httpTarget, tcpTarget, tlsTarget } from "./targets.js";
 
 const open = new NetworkProbe({ allowPrivateTargets: true }, systemClock);
 const guarded = new NetworkProbe({ allowPrivateTargets: false }, systemClock);
@@ -102,6 +104,10 @@ t.test("nothing connects to private addresses unless they were opened, neither b
   t.match(await guarded.run(check("icmp", "127.0.0.1")), { state: "unknown", error: { code: "target-refused" } });
   t.match(await guarded.run(check("dns", "example.com", { server: "127.0.0.1:53" })), { state: "unknown", error: { code: "target-refused" } });
   t.equal(reached, 0);
+  const ranged = new NetworkProbe({ allowPrivateTargets: false, allowedTargetRanges: ["127.0.0.0/30"] }, systemClock);
+  t.match(await ranged.run(check("http", `http://127.0.0.1:${port}/`)), { state: "up" });
+  t.equal(reached, 1);
+  for (const host of ["127.0.0.4", "[::1]", "10.0.0.1"]) t.match(await ranged.run(check("http", `http://${host}:${port}/`)), { state: "unknown", error: { code: "target-refused" } }, host);
 });
 
 t.test("the guard stands before every hop of a redirect", async (t) => {
@@ -156,6 +162,22 @@ t.test("DNS records are asked of the server that is named", async (t) => {
   t.match(await open.run(check("dns", "www.example.test", { server: `127.0.0.1:${await closedPort()}` }, 1_000)), { state: "down" });
 });
 
+t.test("DNS records of every type read as in a zone file", async (t) => {
+  const zone = {
+    ...dnsData.address6("20010db8000000000000000000000001"), ...dnsData.alias("www.example.test"), ...dnsData.mail(10, "mail.example.test"), ...dnsData.nameServer("ns1.example.test"),
+    ...dnsData.text("v=spf1 ", "-all"), ...dnsData.service(1, 2, 443, "srv.example.test"), ...dnsData.authority("issue", "ca.example.test"), ...dnsData.pointer("host.example.test"),
+    ...dnsData.start("ns1.example.test", "admin.example.test", 7, 3_600, 600, 86_400, 300),
+  };
+  const server = `127.0.0.1:${await dnsTarget(t, { "example.test": zone })}`;
+  for (const [record, line] of [
+    ["AAAA", "2001:db8::1"], ["CNAME", "www.example.test"], ["MX", "10 mail.example.test"], ["NS", "ns1.example.test"], ["TXT", "v=spf1 -all"], ["SRV", "1 2 443 srv.example.test"],
+    ["CAA", "0 issue ca.example.test"], ["PTR", "host.example.test"], ["SOA", "ns1.example.test admin.example.test 7 3600 600 86400 300"],
+  ] as const) {
+    t.match(await open.run(check("dns", "example.test", { server, record, expect: line })), { state: "up" }, record);
+    t.match(await open.run(check("dns", "example.test", { server, record, expect: `${line} x` })), { state: "down", error: { code: "answer" } }, record);
+  }
+});
+
 t.test("gRPC services are asked for their health", async (t) => {
   const authority = await TestAuthority.create(400);
   const keys = await authority.issue("target.test", "target.test", 90);
@@ -187,4 +209,9 @@ t.test("an echo comes back from loopback, and where ping is missing nothing is c
     t.comment(`not tried: ${outcome.error.message}`);
   } else t.match(outcome, { state: "up" });
   await t.rejects(probeIcmp(check("icmp", "127.0.0.1"), { allowPrivateTargets: true }, new Stopwatch(1_000), "no-such-ping"), { code: "no-ping", state: "unknown" });
+  const folder = t.testdir({ ping: "#!/bin/sh\necho 'ping: socktype: SOCK_RAW' >&2\necho 'ping: socket: Operation not permitted' >&2\nexit 2\n", mute: "#!/bin/sh\necho '1 packets transmitted, 0 received'\nexit 1\n" });
+  for (const [program, expected] of [["ping", { code: "not-permitted", state: "unknown" }], ["mute", { code: "timeout", state: "down" }]] as const) {
+    chmodSync(join(folder, program), 0o755);
+    await t.rejects(probeIcmp(check("icmp", "127.0.0.1"), { allowPrivateTargets: true }, new Stopwatch(1_000), join(folder, program)), expected, program);
+  }
 });

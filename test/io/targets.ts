@@ -60,8 +60,24 @@ export async function grpcTarget(owner: Owner, serving: Readonly<Record<string, 
   return port;
 }
 
-/** A DNS server that knows A records; a name without any does not exist. */
-export async function dnsTarget(owner: Owner, records: Readonly<Record<string, readonly string[]>>): Promise<number> {
+/** Addresses of A records, or by type what its records hold on the wire. */
+type Zone = Readonly<Record<string, readonly string[] | Readonly<Record<number, readonly Buffer[]>>>>;
+
+const u16 = (...values: number[]): Buffer => Buffer.from(values.flatMap((value) => [value >> 8, value & 0xff]));
+const u32 = (...values: number[]): Buffer => u16(...values.flatMap((value) => [Math.floor(value / 0x10000), value & 0xffff]));
+const wireText = (text: string): Buffer => Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
+const wireName = (name: string): Buffer => Buffer.concat([...name.split(".").map(wireText), Buffer.from([0])]);
+/** What records of each type hold on the wire. Source: RFC 1035, 2782, 3596, 8659. */
+export const dnsData = {
+  address6: (hex: string) => ({ 28: [Buffer.from(hex, "hex")] }), alias: (name: string) => ({ 5: [wireName(name)] }), mail: (priority: number, name: string) => ({ 15: [Buffer.concat([u16(priority), wireName(name)])] }),
+  nameServer: (name: string) => ({ 2: [wireName(name)] }), text: (...texts: string[]) => ({ 16: [Buffer.concat(texts.map(wireText))] }), pointer: (name: string) => ({ 12: [wireName(name)] }),
+  service: (priority: number, weight: number, port: number, name: string) => ({ 33: [Buffer.concat([u16(priority, weight, port), wireName(name)])] }),
+  authority: (tag: string, value: string) => ({ 257: [Buffer.concat([Buffer.from([0]), wireText(tag), Buffer.from(value)])] }),
+  start: (server: string, mail: string, ...numbers: number[]) => ({ 6: [Buffer.concat([wireName(server), wireName(mail), u32(...numbers)])] }),
+};
+
+/** A DNS server; a name without any records does not exist. */
+export async function dnsTarget(owner: Owner, records: Zone): Promise<number> {
   const socket = createSocket("udp4");
   socket.on("message", (query, from) => socket.send(answerTo(query, records), from.port, from.address));
   await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
@@ -70,7 +86,7 @@ export async function dnsTarget(owner: Owner, records: Readonly<Record<string, r
 }
 
 /** Source: RFC 1035, section 4. */
-function answerTo(query: Buffer, records: Readonly<Record<string, readonly string[]>>): Buffer {
+function answerTo(query: Buffer, records: Zone): Buffer {
   const labels: string[] = [];
   let at = 12;
   for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
@@ -79,11 +95,13 @@ function answerTo(query: Buffer, records: Readonly<Record<string, readonly strin
   }
   const question = query.subarray(12, at + 5);
   const known = records[labels.join(".").toLowerCase()];
-  const found = query.readUInt16BE(at + 1) === 1 ? (known ?? []) : [];
+  const type = query.readUInt16BE(at + 1);
+  const isPlain = Array.isArray(known);
+  const found: readonly Buffer[] = isPlain ? (type === 1 ? known.map((address: string) => Buffer.from(address.split(".").map(Number))) : []) : ((known as Readonly<Record<number, readonly Buffer[]>> | undefined)?.[type] ?? []);
   const header = Buffer.from(query.subarray(0, 12));
   header.writeUInt16BE(known === undefined ? 0x8183 : 0x8180, 2);
   header.writeUInt16BE(found.length, 6);
   header.writeUInt32BE(0, 8);
-  const answers = found.map((address) => Buffer.from([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...address.split(".").map(Number)]));
+  const answers = found.map((data) => Buffer.concat([Buffer.from([0xc0, 0x0c]), u16(type, 1), u32(60), u16(data.length), data]));
   return Buffer.concat([header, question, ...answers]);
 }

@@ -31,3 +31,23 @@ t.test("results go to every replica that takes them, past a cut link; one of an 
   t.same(cluster.fatals, []);
   t.same(cluster.logged.filter(({ event }) => event["event"] === "peer-down" && (event["peer"] === "sa-east-1")), []);
 });
+
+t.test("a replica that was emptied has the rollups again whose results nobody has any more", async (t) => {
+  const stores = new Map<string, TestStore>(["us-east-1", "eu-west-1", "ap-south-1"].map((replica) => [replica, store(new MemoryStorage(), { replica })]));
+  const from = stores.get("us-east-1");
+  if (from === undefined) throw new Error("a store");
+  for (let hour = 0; hour < 90; hour++) {
+    from.results.append(result(T0 + hour * 3_600_000));
+    from.time.nowMs = T0 + hour * 3_600_000;
+    from.time.monotonicMs += 3_600_000;
+    await from.results.flush();
+  }
+  for (const { time } of stores.values()) time.nowMs = from.time.nowMs;
+  const days = async (replica: string) => stores.get(replica)?.results.rollups("default/m", "day", 0, ALL, () => true);
+  await using cluster = new Cluster({ replicas: [...stores.keys()], limits: { recordsEveryMs: 30 }, recordsOf: (name) => stores.get(name)?.results });
+  await cluster.start();
+  for (const replica of stores.keys()) await cluster.settled(`${replica} has all days`, async () => (await days(replica))?.reduce((sum, { rollup }) => sum + rollup.up, 0) === 90);
+  t.equal((await days("eu-west-1"))?.length, 5);
+  for (const [name, { results }] of stores) await cluster.settled(`${name} lacks nothing`, async () => [...stores.keys()].every((peer) => peer === name || results.olderWanted(peer) === undefined));
+  t.same([...stores.values()].flatMap(({ failures, refusals }) => [...failures, ...refusals]), []);
+});

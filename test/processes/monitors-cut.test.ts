@@ -55,4 +55,23 @@ t.test("three regions that are cut apart watch a target", { timeout: 600_000 }, 
     target.isDown = false;
     await verdicts(id, "up");
   });
+
+  await t.test("a region that stood still ends no outage with what it thought before", { timeout: 300_000 }, async (t) => {
+    const own = created(await world.us.post(MONITORS, { name: "Two", type: "http", target: target.url, interval_seconds: 5, retries: 0, timeout_ms: 2_000, regions: ["us-east", "ap-south"] }));
+    await verdicts(own, "up");
+    const of = async (node: ReplicaProcess) => (await list(node, INCIDENTS)).filter(({ name }) => name === "Two is down");
+    world.ap.signal("SIGSTOP");
+    t.teardown(() => world.ap.signal("SIGCONT"));
+    target.isDown = true;
+    await verdicts(own, "down", [world.us]);
+    await settled("it is told of", async () => (await of(world.us)).length === 1, PATIENCE_MS);
+    world.ap.signal("SIGCONT");
+    await settled("it sees it too", async () => (await opinions(world.us, own))["ap-south"] === "down", PATIENCE_MS);
+    for (const node of world.all) await settled(`${node.region} has one incident that goes on`, async () => (await of(node)).map(({ status }) => status).join() === "investigating", PATIENCE_MS);
+    const updates = (await of(world.us))[0]?.["incident_updates"] as unknown as readonly { readonly body: string }[];
+    t.notOk(updates.some(({ body }) => body.includes("up again")), JSON.stringify(updates));
+    target.isDown = false;
+    await verdicts(own, "up");
+    for (const node of world.all) t.equal((await of(node)).length, 1);
+  });
 });

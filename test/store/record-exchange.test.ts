@@ -1,7 +1,7 @@
 /** Numbered records between replicas: who asks whom, when, and how much. */
 import t from "tap";
 import { limits } from "../../src/core/limits.js";
-import type { Message, NumberedRecord, RecordsRequest } from "../../src/core/messages.js";
+import type { Message, NumberedRecord, Older, RecordsRequest } from "../../src/core/messages.js";
 import type { Vector } from "../../src/core/vector.js";
 import { RecordExchange, type RecordSource } from "../../src/store/record-exchange.js";
 
@@ -13,18 +13,25 @@ function exchange() {
   const sent: { readonly peer: string; readonly message: Message }[] = [];
   const warnings: unknown[] = [];
   const kept: NumberedRecord[][] = [];
-  const state = { queuedBytes: 0, isNew: true, isUp: true, answers: 0, release: Promise.resolve() };
+  const older: string[] = [];
+  const state = { queuedBytes: 0, isNew: true, isUp: true, answers: 0, release: Promise.resolve(), wanted: undefined as string | undefined, bytes: 1 };
   const source: RecordSource = {
     cursors: async () => ({ "us-east-1.a": 7 }),
     read: async (after: Vector, bytesMax) => {
       state.answers++;
       await state.release;
-      return { records: [record((after["us-east-1.a"] ?? 0) + 1)], floor: {}, more: bytesMax < 1 };
+      return { records: [{ ...record((after["us-east-1.a"] ?? 0) + 1), body: new Uint8Array(state.bytes).fill(1) }], floor: {}, more: bytesMax < 1 };
     },
     keep: async (records) => {
       kept.push([...records]);
       await state.release;
       return state.isNew;
+    },
+    olderWanted: (peer) => (peer === "b" ? state.wanted : undefined),
+    readOlder: async (after, bytesMax) => ({ records: [{ origin: "us-east-1.a", name: `beyond ${after}`, body: new Uint8Array(Math.min(2, bytesMax)) }], next: "", whole: true }),
+    keepOlder: async (peer, { records, next }) => {
+      older.push(`${peer} ${records.map(({ name }) => name).join()}`);
+      state.wanted = next === "" ? undefined : next;
     },
   };
   const made = new RecordExchange(source, limits, {
@@ -52,7 +59,7 @@ function exchange() {
     await turn();
   };
   const asks = () => sent.splice(0).map(({ peer, message }) => ({ peer, request: message.$case === "recordsRequest" ? message.value.request : 0 }));
-  return { made, state, sent, kept, warnings, asks, next: () => elapse(false), timeOut: () => elapse(true), waits: () => timers.map(({ ms }) => ms) };
+  return { made, state, sent, kept, older, warnings, asks, next: () => elapse(false), timeOut: () => elapse(true), waits: () => timers.map(({ ms }) => ms) };
 }
 
 t.test("peers are asked in turn, each once in its time, with what is held", async (t) => {
@@ -62,7 +69,7 @@ t.test("peers are asked in turn, each once in its time, with what is held", asyn
   made.connected("b");
   made.connected("c");
   await next();
-  t.same(sent, [{ peer: "b", message: { $case: "recordsRequest", value: { request: 1, after: { "us-east-1.a": 7 } } } }]);
+  t.same(sent, [{ peer: "b", message: { $case: "recordsRequest", value: { request: 1, after: { "us-east-1.a": 7 }, older: undefined } } }]);
   t.ok(waits().includes(limits.recordsEveryMs / 2));
   asks();
   await next();
@@ -86,10 +93,10 @@ t.test("a peer that has more is asked on as soon as what it sent is durable, and
     durable = resolve;
   });
   const [{ request } = { request: 0 }] = asks();
-  made.received("c", { request, records: [record(1)], floor: {}, more: true });
-  made.received("b", { request: request + 1, records: [record(1)], floor: {}, more: true });
-  made.received("b", { request, records: [record(8)], floor: {}, more: true });
-  made.received("b", { request, records: [record(9)], floor: {}, more: true });
+  made.received("c", { request, records: [record(1)], floor: {}, more: true, older: undefined });
+  made.received("b", { request: request + 1, records: [record(1)], floor: {}, more: true, older: undefined });
+  made.received("b", { request, records: [record(8)], floor: {}, more: true, older: undefined });
+  made.received("b", { request, records: [record(9)], floor: {}, more: true, older: undefined });
   t.same(kept, [[record(8)]], "answers are taken once, of who was asked");
   await turn();
   t.same(asks(), []);
@@ -101,7 +108,7 @@ t.test("a peer that has more is asked on as soon as what it sent is durable, and
   await next();
   t.same(asks(), [], "c waits");
   state.isNew = false;
-  made.received("b", { request: second?.request ?? 0, records: [], floor: {}, more: true });
+  made.received("b", { request: second?.request ?? 0, records: [], floor: {}, more: true, older: undefined });
   await turn();
   t.same(asks(), [], "nothing new is no reason to go on at once");
   await next();
@@ -115,14 +122,14 @@ t.test("an answer that does not come is given up; one of another form ends only 
   await next();
   const [first] = asks();
   await timeOut();
-  made.received("b", { request: first?.request ?? 0, records: [record(8)], floor: {}, more: false });
+  made.received("b", { request: first?.request ?? 0, records: [record(8)], floor: {}, more: false, older: undefined });
   t.same(kept, [], "it is too late");
   await next();
   const [second] = asks();
-  made.received("b", { request: second?.request ?? 0, records: [record(8)], floor: { "no origin": 1 }, more: false });
+  made.received("b", { request: second?.request ?? 0, records: [record(8)], floor: { "no origin": 1 }, more: false, older: undefined });
   await next();
   const [third] = asks();
-  made.received("b", { request: third?.request ?? 0, records: Array.from({ length: limits.recordsPerAnswerMax + 1 }, (_none, index) => record(index)), floor: {}, more: false });
+  made.received("b", { request: third?.request ?? 0, records: Array.from({ length: limits.recordsPerAnswerMax + 1 }, (_none, index) => record(index)), floor: {}, more: false, older: undefined });
   t.same([kept.length, warnings.length], [0, 2]);
   state.isUp = false;
   await next();
@@ -133,16 +140,61 @@ t.test("an answer that does not come is given up; one of another form ends only 
 
 t.test("who is asked answers one request at a time, and only where log entries leave room", async (t) => {
   const { made, state, sent } = exchange();
-  const request = (after: RecordsRequest["after"]): RecordsRequest => ({ request: 5, after });
+  const request = (after: RecordsRequest["after"]): RecordsRequest => ({ request: 5, after, older: undefined });
   await made.serve("b", request({}));
   t.equal(state.answers, 0, "who is not linked is not answered");
   made.connected("b");
   await Promise.all([made.serve("b", request({ "us-east-1.a": 3 })), made.serve("b", request({}))]);
-  t.same(sent.splice(0), [{ peer: "b", message: { $case: "records", value: { request: 5, records: [record(4)], floor: {}, more: false } } }]);
+  t.same(sent.splice(0), [{ peer: "b", message: { $case: "records", value: { request: 5, records: [record(4)], floor: {}, more: false, older: undefined } } }]);
   t.equal(state.answers, 1);
   await made.serve("b", request({ "no origin": 1 }));
   t.same(sent, []);
   state.queuedBytes = limits.linkOutboxBytes / 2;
   await made.serve("b", request({}));
-  t.same(sent, [{ peer: "b", message: { $case: "records", value: { request: 5, records: [], floor: {}, more: true } } }]);
+  t.same(sent, [{ peer: "b", message: { $case: "records", value: { request: 5, records: [], floor: {}, more: true, older: undefined } } }]);
+});
+
+t.test("what follows from records that are gone is asked of one peer, from position to position, and given after the records", async (t) => {
+  const { made, state, sent, kept, older, warnings, next } = exchange();
+  const asked = () => sent.splice(0).map(({ peer, message }) => (message.$case === "recordsRequest" ? { peer, request: message.value.request, older: message.value.older } : undefined));
+  const answer = (request: number, more: Older | undefined) => ({ request, records: [], floor: {}, more: false, older: more });
+  const some = (...names: string[]) => names.map((name) => ({ origin: "us-east-1.a", name, body: new Uint8Array([1]) }));
+  made.connected("b");
+  made.connected("c");
+  state.wanted = "";
+  state.isNew = false;
+  await next();
+  await next();
+  const [first, other] = asked();
+  t.same([first, other], [{ peer: "b", request: 1, older: { after: "" } }, { peer: "c", request: 2, older: undefined }]);
+  made.received("b", answer(1, { records: some("one", "two"), next: "p", whole: true }));
+  await turn();
+  const [second] = asked();
+  t.same([older, second], [["b one,two"], { peer: "b", request: 3, older: { after: "p" } }], "it is asked on at once, although no record was new");
+  made.received("b", answer(3, undefined));
+  await turn();
+  t.same(asked(), [], "an answer without it, as one of an earlier version gives, is no reason to go on at once");
+  await next();
+  await next();
+  const [third] = asked().filter((one) => one?.peer === "b");
+  made.received("b", answer(third?.request ?? 0, { records: some("three"), next: "x".repeat(limits.recordPositionMax + 1), whole: true }));
+  await turn();
+  t.same([older.length, warnings.length], [1, 1], "a position without a bound is refused");
+  await next();
+  await next();
+  const [fourth] = asked().filter((one) => one?.peer === "b");
+  made.received("b", answer(fourth?.request ?? 0, { records: some("three"), next: "", whole: true }));
+  await turn();
+  t.same([older.at(-1), state.wanted, asked()], ["b three", undefined, []]);
+  t.equal(kept.length, 3);
+
+  await made.serve("b", { request: 5, after: {}, older: { after: "q" } });
+  t.match(sent.splice(0), [{ message: { value: { records: [{ number: 1 }], older: { records: [{ name: "beyond q" }] } } } }]);
+  state.bytes = limits.recordsAnswerBytes;
+  await made.serve("b", { request: 6, after: {}, older: { after: "q" } });
+  t.match(sent.splice(0), [{ message: { value: { records: [{ number: 1 }], older: undefined } } }], "records go first");
+  state.bytes = 1;
+  state.queuedBytes = limits.linkOutboxBytes / 2;
+  await made.serve("b", { request: 7, after: {}, older: { after: "q" } });
+  t.match(sent.splice(0), [{ message: { value: { records: [], more: true, older: undefined } } }], "and log entries before all");
 });

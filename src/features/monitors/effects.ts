@@ -91,6 +91,8 @@ function whileDown(snapshot: Snapshot, monitor: Monitor, verdict: Verdict, { inc
   const held = (dueAtMs: number | null): Settled => ({ verdict, changes: [], dueAtMs, isUnsettled: true });
   const component = monitor.componentId === null ? undefined : snapshot.document(keyOf(monitor.page, "component", monitor.componentId));
   if (component !== undefined && underMaintenance(snapshot, component)) return held(null);
+  const windowEndsMs = windowEnd(monitor, snapshot.atMs);
+  if (windowEndsMs !== undefined) return held(windowEndsMs);
   const explanation = explained(snapshot, monitor, verdict);
   if (explanation === "explained") return held(null);
   if (explanation !== undefined && explanation > snapshot.atMs) return held(explanation);
@@ -108,6 +110,12 @@ function whileDown(snapshot: Snapshot, monitor: Monitor, verdict: Verdict, { inc
     ...(component === undefined ? {} : { components: { [component.id]: status } }),
   }).plan(snapshot);
   return isFault(plan) ? plan : { verdict: opened, changes: plan.changes, dueAtMs: null, isUnsettled: false };
+}
+
+/** When the maintenance windows are over that the monitor is in, ms since the epoch. */
+function windowEnd({ windows }: Monitor, nowMs: number): number | undefined {
+  const ends = windows.filter(({ fromMs, untilMs }) => fromMs <= nowMs && nowMs < untilMs).map(({ untilMs }) => untilMs);
+  return ends.length === 0 ? undefined : Math.max(...ends);
 }
 
 /** `explained` while what the monitor depends on fails too; else until when one must wait to know, ms since the epoch. */
@@ -136,14 +144,15 @@ function afterwards(snapshot: Snapshot, monitor: Monitor, verdict: Verdict): Set
   const component = monitor.componentId === null ? undefined : snapshot.document(keyOf(monitor.page, "component", monitor.componentId));
   const wanted = verdict.state === "degraded" ? "degraded_performance" : "operational";
   let { component: set } = verdict;
-  if (changes.length === 0 && component !== undefined && !underMaintenance(snapshot, component)) {
+  const windowEndsMs = verdict.state === "degraded" ? windowEnd(monitor, snapshot.atMs) : undefined;
+  if (changes.length === 0 && component !== undefined && windowEndsMs === undefined && !underMaintenance(snapshot, component)) {
     const isOurs = set !== null && set.id === component.id;
     const isFree = (component.text("status") || "operational") === "operational";
     if (isOurs || (verdict.state === "degraded" && isFree)) changes.push(...follow(snapshot, component, verdict, wanted));
     else changes.push(...mendComponent(snapshot, component));
     set = verdict.state === "degraded" ? { id: component.id, status: wanted } : null;
   }
-  return { verdict: { ...verdict, component: set }, changes, dueAtMs: changes.length > 0 ? snapshot.atMs + 1_000 : null, isUnsettled: false };
+  return { verdict: { ...verdict, component: set }, changes, dueAtMs: changes.length > 0 ? snapshot.atMs + 1_000 : (windowEndsMs ?? null), isUnsettled: false };
 }
 
 /** Sets the component's status, but not below what incidents say, and not where an operator has set it since. */

@@ -6,7 +6,7 @@ import type { Fault, FaultDetail } from "../../core/errors.js";
 import type { Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader, Draft } from "../../store/document-reader.js";
 import { invalidAll, lookUp, stamps, type Resource } from "../../store/resource.js";
-import { closed, ComponentStatus, Name, stampProperties, Text, type ComponentStatusName } from "../../store/resource-schemas.js";
+import { closed, ComponentStatus, Name, stampProperties, Text, Timestamp, type ComponentStatusName } from "../../store/resource-schemas.js";
 import { nullable } from "../../store/route-schemas.js";
 import { MONITOR_TYPES, Options, optionFaults, targetFault, type MonitorType } from "./options.js";
 import { openIncidentOf, verdictOf, VERDICTS } from "./opinion.js";
@@ -21,6 +21,11 @@ const Id = Type.String({ minLength: 1, maxLength: 64 });
 const Seconds = Type.Integer({ minimum: 0, maximum: 86_400 });
 const Target = Type.String({ minLength: 1, maxLength: 2_048, description: "A URL for http and smesh, host:port for tcp, tls and grpc, a host for icmp, a name for dns, none for heartbeat." });
 const Regions = Type.Array(Type.String({ minLength: 1, maxLength: 48 }), { minItems: 1, maxItems: 32, uniqueItems: true });
+
+/** From then, until just before then. */
+const Window = closed({ starts_at: Timestamp, ends_at: Timestamp });
+type Window = Static<typeof Window>;
+const Windows = Type.Array(Window, { maxItems: 50, description: "While one lasts, a failure opens no incident, and the component does not follow." });
 
 const optional = {
   target: Type.Optional(nullable(Target)),
@@ -39,6 +44,7 @@ const optional = {
   incident_name: Type.Optional(nullable(Name)),
   depends_on: Type.Optional(nullable(Id)),
   paused: Type.Optional(nullable(Type.Boolean())),
+  maintenance_windows: Type.Optional(nullable(Windows)),
   options: Type.Optional(nullable(Options)),
 };
 
@@ -52,7 +58,7 @@ export const MonitorResource = Type.Object({
   interval_seconds: Type.Integer(), timeout_ms: Type.Integer(), retries: Type.Integer(), retry_delay_ms: Type.Integer(),
   regions: nullable(Type.Array(Type.String(), { description: "Null: all." })), quorum: nullable(Type.Integer()), confirm_seconds: Type.Integer(), recover_seconds: Type.Integer(),
   degraded_above_ms: nullable(Type.Integer()), component_id: nullable(Type.String()), component_status: ComponentStatus, open_incident: Type.Boolean(),
-  incident_name: nullable(Type.String()), depends_on: nullable(Type.String()), paused: Type.Boolean(), options: Type.Record(Type.String(), Type.Unknown()),
+  incident_name: nullable(Type.String()), depends_on: nullable(Type.String()), paused: Type.Boolean(), maintenance_windows: Windows, options: Type.Record(Type.String(), Type.Unknown()),
   verdict: Type.Enum([...VERDICTS]), verdict_since: nullable(Type.String()), open_incident_id: nullable(Type.String()),
   heartbeat_url: nullable(Type.String({ description: "A path of any region's API that must be called in time; shown to those who may change the monitor." })),
   ...stampProperties,
@@ -63,13 +69,13 @@ export const monitorFields = {
   name: Name, type: Type.Enum([...MONITOR_TYPES]), target: nullable(Target), description: nullable(Text), interval_seconds: Type.Integer({ minimum: 5, maximum: 3_600 }),
   timeout_ms: Type.Integer({ minimum: 100, maximum: 120_000 }), retries: Type.Integer({ minimum: 0, maximum: 10 }), retry_delay_ms: Type.Integer({ minimum: 0, maximum: 60_000 }),
   confirm_seconds: Seconds, recover_seconds: Seconds, degraded_above_ms: nullable(Type.Integer({ minimum: 1, maximum: 120_000 })), component_status: ComponentStatus,
-  open_incident: Type.Boolean(), incident_name: nullable(Name), paused: Type.Boolean(),
+  open_incident: Type.Boolean(), incident_name: nullable(Name), paused: Type.Boolean(), maintenance_windows: Windows,
 };
 
 /** What a field is that no request has set. */
 export const DEFAULTS = {
   target: null, interval_seconds: 30, timeout_ms: 10_000, retries: 1, retry_delay_ms: 0, regions: null, quorum: null, confirm_seconds: 0, recover_seconds: 0,
-  degraded_above_ms: null, component_id: null, component_status: "major_outage", open_incident: true, incident_name: null, depends_on: null, paused: false, options: {},
+  degraded_above_ms: null, component_id: null, component_status: "major_outage", open_incident: true, incident_name: null, depends_on: null, paused: false, maintenance_windows: [], options: {},
 } as const satisfies Readonly<Record<string, Json>>;
 type Field = keyof typeof DEFAULTS;
 const FIELDS = Object.keys(DEFAULTS) as Field[];
@@ -97,6 +103,8 @@ export interface Monitor {
   readonly incidentName: string | null;
   readonly dependsOn: string | null;
   readonly paused: boolean;
+  /** ms since the epoch. */
+  readonly windows: readonly { readonly fromMs: number; readonly untilMs: number }[];
   readonly options: Options;
   /** ms since the epoch. */
   readonly createdAtMs: number;
@@ -114,7 +122,8 @@ export function monitorOf(document: DocumentReader): Monitor {
     intervalMs: value<number>("interval_seconds") * 1_000, timeoutMs: value("timeout_ms"), retries: value("retries"), retryDelayMs: value("retry_delay_ms"),
     regions: value("regions"), quorum: value("quorum"), confirmMs: value<number>("confirm_seconds") * 1_000, recoverMs: value<number>("recover_seconds") * 1_000,
     degradedAboveMs: value("degraded_above_ms"), componentId: value("component_id"), componentStatus: value("component_status"), opensIncident: value("open_incident"),
-    incidentName: value("incident_name"), dependsOn: value("depends_on"), paused: value("paused"), options: value("options"), createdAtMs: Date.parse(document.createdAt),
+    incidentName: value("incident_name"), dependsOn: value("depends_on"), paused: value("paused"),
+    windows: value<readonly Window[]>("maintenance_windows").map(({ starts_at, ends_at }) => ({ fromMs: Date.parse(starts_at), untilMs: Date.parse(ends_at) })), options: value("options"), createdAtMs: Date.parse(document.createdAt),
   };
 }
 
@@ -125,10 +134,15 @@ export function writeMonitor(draft: Draft, document: DocumentReader | undefined,
   if (fields.name !== undefined) draft.set("name", fields.name);
   if (fields.type !== undefined) draft.set("type", fields.type);
   for (const field of FIELDS) {
-    const given = fields[field];
+    const given = field === "maintenance_windows" && fields[field] ? plainWindows(fields[field]) : fields[field];
     if (given !== undefined) draft.set(field, (given ?? DEFAULTS[field]) as Json);
   }
   return undefined;
+}
+
+/** With their times as they are shown. */
+export function plainWindows(windows: readonly Window[]): Window[] {
+  return windows.map(({ starts_at, ends_at }) => ({ starts_at: new Date(starts_at).toISOString(), ends_at: new Date(ends_at).toISOString() }));
 }
 
 function faultsOf(document: DocumentReader | undefined, snapshot: Snapshot, page: string, fields: MonitorPatch, regions: readonly string[]): FaultDetail[] {
@@ -141,6 +155,9 @@ function faultsOf(document: DocumentReader | undefined, snapshot: Snapshot, page
   }
   if (fields.type !== undefined || fields.options !== undefined) faults.push(...optionFaults(type, after("options")));
   for (const [index, region] of (fields.regions ?? []).entries()) if (!regions.includes(region)) faults.push({ pointer: `#/regions/${index}`, message: "there is no such region" });
+  for (const [index, { starts_at, ends_at }] of (fields.maintenance_windows ?? []).entries()) {
+    if (Date.parse(ends_at) <= Date.parse(starts_at)) faults.push({ pointer: `#/maintenance_windows/${index}/ends_at`, message: "must be after starts_at" });
+  }
   if (fields.quorum !== undefined || fields.regions !== undefined) {
     const quorum = after<number | null>("quorum");
     if (quorum !== null && quorum > (after<readonly string[] | null>("regions") ?? regions).length) faults.push({ pointer: "#/quorum", message: "is more than the regions that watch" });

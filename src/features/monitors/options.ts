@@ -38,7 +38,7 @@ const optionProperties = {
   server_name: Type.Optional(Type.String({ minLength: 1, maxLength: 253, pattern: "^[A-Za-z0-9._-]+$" })),
   ca: Type.Optional(Type.String({ maxLength: 64 * 1024, pattern: "-----BEGIN CERTIFICATE-----", description: "PEM of the authorities to trust in place of the usual ones." })),
   send: Type.Optional(Type.String({ maxLength: 4_096, description: "tcp: what is sent once connected." })),
-  expect: Type.Optional(Type.Union([Snippet, Type.Array(Snippet, { minItems: 1, maxItems: 20 })], { description: "tcp: what the answer must contain. dns: what the answers must contain." })),
+  expect: Type.Optional(Type.Union([Snippet, Type.Array(Snippet, { minItems: 1, maxItems: 20 })], { description: "tcp: what the answer must contain. dns: what the answers must contain, written as in a zone file without quotes (`10 mail.example.com`)." })),
   record: Type.Optional(Type.Enum([...DNS_RECORDS], { description: "dns. Default `A`." })),
   server: Type.Optional(Type.String({ minLength: 1, maxLength: 260, description: "dns: `address:port` of the resolver to ask. Default: the system's." })),
   tls: Type.Optional(Type.Boolean({ description: "grpc: whether the port speaks TLS. Default false." })),

@@ -9,12 +9,14 @@
  *  1. Batches are applied in the order of their numbers, each once. All that follows from one goes into the write that stores it.
  *  2. Open rollups hold every batch up to `applied` in memory, and up to their own `until` on the disk; what is on the disk lacks nothing up to
  *     `saved`. After a crash the batches beyond `saved` are folded again, each into those that do not hold it.
+ *  3. A finished rollup of an hour or a day gives way only to one of more rounds: one that was folded from some of its batches never
+ *     takes the place of one that another replica has folded from all.
  */
 import { limits, watchLimits } from "../../core/limits.js";
-import type { NumberedRecord } from "../../core/messages.js";
+import type { NamedRecord, NumberedRecord } from "../../core/messages.js";
 import type { Storage, StorageWrite } from "../../core/ports.js";
 import { batchTime, decodeBatch, type StoredResult } from "./result-batch.js";
-import { EMPTY_ROLLUP, isEmpty, withResult, type Rollup } from "./rollup.js";
+import { EMPTY_ROLLUP, isEmpty, rollupIn, roundsOf, withResult, type Rollup } from "./rollup.js";
 
 export const TIERS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
 export type Tier = keyof typeof TIERS;
@@ -39,6 +41,18 @@ interface Progress {
   readonly number: number;
   readonly saved: number;
   readonly floor: number;
+  /** When the latest of the rollups begins that others have folded, ms since the epoch. */
+  readonly given?: number;
+}
+/** Rollups that outlive their batches by so much that replicas which have missed those get them from others. */
+const OLDER_TIERS = ["day", "hour"] as const satisfies readonly Tier[];
+const OLDER_NAME = /^(day|hour)\/([a-z0-9-]{1,63}\/[A-Za-z0-9_-]{1,64})\/(\d{14})$/;
+
+/** Rollups that begin before a time, by position; at the end of what was looked at, `next` is empty. */
+export interface OlderRollups {
+  readonly records: NamedRecord[];
+  readonly bytes: number;
+  readonly next: string;
 }
 
 /** Batches that are read at once where many are. */
@@ -60,12 +74,21 @@ export function sizeOf(body: Uint8Array): number {
   return body.length + limits.recordOverheadBytes;
 }
 
+function rollupOf(body: Uint8Array): Rollup | undefined {
+  try {
+    return rollupIn(parse<unknown>(body));
+  } catch {
+    return undefined;
+  }
+}
+
 export class OriginResults {
   /** The last batch that is on the disk, and the last that is gone from it. */
   private durable = 0;
   private floor = 0;
   private applied = 0;
   private saved = 0;
+  private given = -1;
   private readonly open = new Map<string, Open>();
 
   private constructor(
@@ -78,11 +101,12 @@ export class OriginResults {
     const loaded = new OriginResults(storage, origin);
     const known = await storage.get(`${PROGRESS}${origin}`);
     if (known === undefined) return loaded;
-    const { number, saved, floor } = parse<Progress>(known);
+    const { number, saved, floor, given = -1 } = parse<Progress>(known);
     loaded.durable = number;
     loaded.applied = number;
     loaded.saved = saved;
     loaded.floor = floor;
+    loaded.given = given;
     for await (const batch of loaded.batches(saved, number)) await loaded.foldAll(batch.number, decodeBatch(batch.body) ?? [], []);
     return loaded;
   }
@@ -121,7 +145,7 @@ export class OriginResults {
 
   /** How far it has come: belongs into every write that holds what `apply` gave. */
   progress(): StorageWrite {
-    const progress: Progress = { number: this.applied, saved: this.saved, floor: this.floor };
+    const progress: Progress = { number: this.applied, saved: this.saved, floor: this.floor, ...(this.given < 0 ? {} : { given: this.given }) };
     return { put: `${PROGRESS}${this.origin}`, value: json(progress) };
   }
 
@@ -149,20 +173,27 @@ export class OriginResults {
     for (const result of results) {
       if (!result.isFinal) continue;
       const open = this.open.get(result.key) ?? (await this.restore(result.key));
-      if (number > open.until) this.fold(open, result, writes);
+      if (number > open.until) await this.fold(open, result, writes);
     }
   }
 
-  private fold(open: Open, { key, at, state, latency_ms }: StoredResult, writes: StorageWrite[]): void {
+  private async fold(open: Open, { key, at, state, latency_ms }: StoredResult, writes: StorageWrite[]): Promise<void> {
     open.isDirty = true;
     for (const tier of TIER_NAMES) {
       const current = open.tiers[tier];
       const start = Math.floor(at / TIERS[tier]) * TIERS[tier];
       if (start > current.start) {
-        if (!isEmpty(current.rollup)) writes.push({ put: this.key(`u/${tier}/${key}/${time(current.start)}`), value: json(current.rollup) });
+        if (!isEmpty(current.rollup)) writes.push(...(await this.finished(tier, key, current)));
         open.tiers[tier] = { start, rollup: withResult(EMPTY_ROLLUP, state, latency_ms) };
       } else open.tiers[tier] = { start: current.start, rollup: withResult(current.rollup, state, latency_ms) };
     }
+  }
+
+  /** What a rollup makes of the store that is complete, or that another replica has folded. */
+  private async finished(tier: Tier, key: string, { start, rollup }: TimedRollup): Promise<StorageWrite[]> {
+    const put = this.key(`u/${tier}/${key}/${time(start)}`);
+    const bytes = start > this.given ? undefined : await this.storage.get(put);
+    return bytes !== undefined && roundsOf(parse<Rollup>(bytes)) >= roundsOf(rollup) ? [] : [{ put, value: json(rollup) }];
   }
 
   private async restore(key: string): Promise<Open> {
@@ -239,8 +270,59 @@ export class OriginResults {
       for (const [storageKey, value] of page) found.set(Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), parse<Rollup>(value));
     }
     const { start, rollup: current } = (this.open.get(key) ?? (await this.savedOpen(key))).tiers[tier];
-    if (start >= fromMs && start < toMs && !isEmpty(current)) found.set(start, current);
+    if (start >= fromMs && start < toMs && roundsOf(current) > roundsOf(found.get(start) ?? EMPTY_ROLLUP)) found.set(start, current);
     return [...found].map(([from, rollup]) => ({ start: from, rollup }));
+  }
+
+  /**
+   * Rollups of hours and days that begin before a time, those that are open and will be for ever among them, from beyond a position on, of about
+   * so many bytes at most. What is looked at counts, not only what is found.
+   */
+  async older(after: string, beforeMs: number, bytesMax: number): Promise<OlderRollups> {
+    const records: NamedRecord[] = [];
+    let bytes = 0;
+    for await (const { position, rollups } of this.olderFrom(after)) {
+      bytes += limits.recordOverheadBytes;
+      for (const { tier, key, start, rollup } of rollups) {
+        if (start >= beforeMs || isEmpty(rollup)) continue;
+        const body = json(rollup);
+        bytes += body.length;
+        records.push({ origin: this.origin, name: `${tier}/${key}/${time(start)}`, body });
+      }
+      if (bytes >= bytesMax) return { records, bytes, next: position };
+    }
+    return { records, bytes, next: "" };
+  }
+
+  private async *olderFrom(after: string): AsyncGenerator<{ readonly position: string; readonly rollups: readonly (TimedRollup & { readonly tier: Tier; readonly key: string })[] }> {
+    const scan = (part: string) => this.storage.scan({ from: after > part ? this.key(`${after}!`) : this.key(part), to: this.key(`${part}${END}`) });
+    for await (const page of after < `o/${END}` ? scan("o/") : []) {
+      for (const [storageKey, value] of page) {
+        const key = storageKey.slice(this.key("o/").length);
+        const { tiers } = this.open.get(key) ?? parse<SavedOpen>(value);
+        yield { position: `o/${key}`, rollups: OLDER_TIERS.map((tier) => ({ ...tiers[tier], tier, key })) };
+      }
+    }
+    for (const tier of OLDER_TIERS) {
+      for await (const page of after < `u/${tier}/${END}` ? scan(`u/${tier}/`) : []) {
+        for (const [storageKey, value] of page) {
+          const key = storageKey.slice(this.key(`u/${tier}/`).length, storageKey.lastIndexOf("/"));
+          yield { position: storageKey.slice(this.key("").length), rollups: [{ tier, key, start: Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)), rollup: parse<Rollup>(value) }] };
+        }
+      }
+    }
+  }
+
+  /** What a rollup that another replica has folded makes of the store; undefined for what is none. */
+  async takeOlder({ name, body }: NamedRecord, nowMs: number): Promise<readonly StorageWrite[] | undefined> {
+    const [, tier, key, from] = OLDER_NAME.exec(name) ?? [];
+    const rollup = rollupOf(body);
+    if (tier === undefined || key === undefined || rollup === undefined) return undefined;
+    const start = Number(from);
+    if (start < nowMs - KEPT_MS[tier as Tier] || start > nowMs || isEmpty(rollup)) return [];
+    
+    this.given = Math.max(this.given, start);
+    return this.finished(tier as Tier, key, { start, rollup });
   }
 
   /** Deletes what is older than it is kept. Nothing may be unsaved. */
@@ -250,6 +332,24 @@ export class OriginResults {
     await this.pruneBatches(nowMs - watchLimits.resultsKeptMs);
     await this.pruneTimes(this.key("r"), nowMs - watchLimits.resultsKeptMs);
     for (const tier of TIER_NAMES) await this.pruneTimes(this.key(`u/${tier}`), nowMs - KEPT_MS[tier]);
+  }
+
+  /** True if nothing is left of it that is kept: no batch, no result, no finished rollup, and none that is open and young enough. */
+  async isSpent(nowMs: number): Promise<boolean> {
+    if (this.durable !== this.floor) return false;
+    for (const part of ["r/", "u/"]) {
+      for await (const page of this.storage.scan({ from: this.key(part), to: this.key(`${part}${END}`), limit: 1 })) if (page.length > 0) return false;
+    }
+    for await (const page of this.storage.scan({ from: this.key("o/"), to: this.key(`o/${END}`) })) {
+      if (page.some(([, value]) => parse<SavedOpen>(value).tiers.day.start >= nowMs - KEPT_MS.day)) return false;
+    }
+    return true;
+  }
+
+  /** Deletes what is left of one that is spent. */
+  async forget(): Promise<void> {
+    for await (const page of this.storage.scan({ from: this.key("o/"), to: this.key(`o/${END}`) })) await this.storage.write(page.map(([del]) => ({ del })));
+    await this.storage.write([{ del: `${PROGRESS}${this.origin}` }]);
   }
 
   private async pruneBatches(beforeMs: number): Promise<void> {

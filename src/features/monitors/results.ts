@@ -7,9 +7,11 @@
  *  1. Numbers of an origin have no gaps and are used once: a store that may be the copy of another, or that has lost its end, takes a new origin.
  *  2. A batch that is held is passed over when it comes again; one beyond the next is refused, unless nobody has what lies before it.
  *  3. Everything that writes runs in turn.
+ *  4. A store that is new, or has gone on beyond batches that nobody had any more, says so of itself until it has been given the rollups that
+ *     follow from what it missed: by one that misses nothing, or by every other.
  */
 import { limits, watchLimits } from "../../core/limits.js";
-import type { NumberedRecord, Records } from "../../core/messages.js";
+import type { NumberedRecord, Older, Records } from "../../core/messages.js";
 import type { Clock, Random, Storage, StorageWrite, Timer, Timers } from "../../core/ports.js";
 import { ownerOf } from "../../core/replica.js";
 import { copyVector, EMPTY_VECTOR, isOrigin, type Vector } from "../../core/vector.js";
@@ -43,6 +45,10 @@ export interface SeenResult extends StoredResult {
 export type Whose = (replica: string) => boolean;
 
 const OWN = "m/own";
+/** Says that nothing is missed; not there: something may be. */
+const WHOLE = "m/whole";
+/** After all positions. */
+const PASSED = "~";
 const SAVE_MS = 300_000;
 const PRUNE_MS = 3_600_000;
 /** What others sent is made durable in parts of about so many bytes: what a reader waits for at most. */
@@ -59,6 +65,9 @@ export class ResultStore implements AsyncDisposable, RecordSource {
   private turn: Promise<void>;
   private savedAtMs: number;
   private prunedAtMs = Number.NEGATIVE_INFINITY;
+  private isWhole = false;
+  /** How far this replica has come in the rollups of peers; empty: it has been given all that they hold. */
+  private readonly positions = new Map<string, string>();
   private isBroken = false;
   private isClosed = false;
 
@@ -96,6 +105,7 @@ export class ResultStore implements AsyncDisposable, RecordSource {
     for await (const page of storage.scan({ from: PROGRESS, to: `${PROGRESS}~` })) {
       for (const [key] of page) await this.originOf(key.slice(PROGRESS.length));
     }
+    this.isWhole = (await storage.get(WHOLE)) !== undefined;
     if (known?.witness === witness) this.own = await this.originOf(known.origin);
     else await this.takeNewOrigin();
   }
@@ -158,7 +168,12 @@ export class ResultStore implements AsyncDisposable, RecordSource {
     this.savedAtMs = now;
     for (const origin of this.origins.values()) {
       await origin.save();
-      if (isPruning && !isLast) await origin.prune(clock.now());
+      if (!isPruning || isLast) continue;
+      await origin.prune(clock.now());
+      // There is room for so many only, and each disk that was lost has left one.
+      if (origin === this.own || !(await origin.isSpent(clock.now()))) continue;
+      await origin.forget();
+      this.origins.delete(origin.origin);
     }
     if (isPruning && !isLast) this.prunedAtMs = now;
   }
@@ -198,10 +213,15 @@ export class ResultStore implements AsyncDisposable, RecordSource {
       for (let next = 0; next < records.length; ) {
         const touched = new Set<OriginResults>();
         const writes: StorageWrite[] = [];
+        let hasSkipped = false;
         for (let bytes = 0; next < records.length && bytes < PART_BYTES; next++) {
           const record = records[next];
           const origin = record === undefined ? undefined : await this.takerOf(record, floor);
           if (record === undefined || origin === undefined) continue;
+          if (record.number !== origin.next) {
+            origin.skipTo(record.number - 1);
+            hasSkipped = true;
+          }
           const applied = await origin.apply(record.body);
           if (!applied.isWhole) this.parts.refused(record.origin, "malformed");
           writes.push(...applied.writes);
@@ -210,6 +230,7 @@ export class ResultStore implements AsyncDisposable, RecordSource {
         }
         if (touched.size === 0) continue;
         isNew = true;
+        if (hasSkipped) writes.push(...this.missSomething());
         await this.parts.storage.write([...writes, ...[...touched].map((origin) => origin.progress())]);
         for (const origin of touched) origin.written();
       }
@@ -226,14 +247,79 @@ export class ResultStore implements AsyncDisposable, RecordSource {
     };
     const known = this.origins.get(origin);
     if (known !== undefined && number < known.next) return undefined;
-    if (known === undefined && (!isOrigin(origin) || !this.parts.members.has(ownerOf(origin)) || this.origins.size >= limits.recordOriginsMax)) return refuse("stranger");
+    if (!this.isTakeable(origin)) return refuse("stranger");
     if (body.length > limits.recordBytesMax || number > NUMBER_MAX) return refuse("oversized");
     if (number !== (known?.next ?? 1) && floor[origin] !== number - 1) return refuse("gap");
     // Somebody holds more of this store than the store itself.
     if (known !== undefined && known === this.own) await this.takeNewOrigin();
-    const taker = known ?? (await this.originOf(origin));
-    if (number !== taker.next) taker.skipTo(number - 1);
-    return taker;
+    return known ?? (await this.originOf(origin));
+  }
+
+  private missSomething(): StorageWrite[] {
+    this.isWhole = false;
+    this.positions.clear();
+    return [{ del: WHOLE }];
+  }
+
+  olderWanted(peer: string): string | undefined {
+    const position = this.positions.get(peer);
+    return this.isWhole || this.isBroken || position === PASSED ? undefined : (position ?? "");
+  }
+
+  async readOlder(after: string, bytesMax: number): Promise<Older> {
+    const records: Older["records"] = [];
+    const [first = "", ...name] = after.split("/");
+    let next = "";
+    await this.inTurn(async () => {
+      let left = bytesMax;
+      for (const origin of this.of((replica) => this.parts.members.has(replica)).filter(({ origin }) => origin >= first)) {
+        const found = await origin.older(origin.origin === first ? name.join("/") : "", this.parts.clock.now() - watchLimits.resultsKeptMs, left);
+        records.push(...found.records);
+        left -= found.bytes;
+        if (found.next === "" && left > 0) continue;
+        next = `${origin.origin}/${found.next === "" ? "~" : found.next}`;
+        return;
+      }
+    });
+    return { records, next, whole: this.isWhole };
+  }
+
+  async keepOlder(peer: string, { records, next, whole }: Older): Promise<void> {
+    if (this.olderWanted(peer) === undefined) return;
+    await this.inTurn(async () => {
+      for (let from = 0; from < records.length; from += watchLimits.slice) await this.keepOlderSlice(records.slice(from, from + watchLimits.slice));
+      this.positions.set(peer, next === "" ? PASSED : next);
+      const others = [...this.parts.members].filter((member) => member !== this.parts.replica);
+      if (next !== "" || (!whole && !others.every((member) => this.positions.get(member) === PASSED))) return;
+      await this.parts.storage.write([{ put: WHOLE, value: Buffer.from("1") }]);
+      this.isWhole = true;
+      this.positions.clear();
+    });
+  }
+
+  private async keepOlderSlice(records: Older["records"]): Promise<void> {
+    const writes: StorageWrite[] = [];
+    const touched = new Set<OriginResults>();
+    for (const record of records) {
+      const origin = record.origin === this.own?.origin ? undefined : await this.olderTakerOf(record.origin);
+      const taken = record.body.length > limits.recordBytesMax ? undefined : await origin?.takeOlder(record, this.parts.clock.now());
+      if (origin !== undefined && taken === undefined) this.parts.refused(record.origin, "malformed");
+      if (origin === undefined || taken === undefined || taken.length === 0) continue;
+      writes.push(...taken);
+      touched.add(origin);
+    }
+    if (writes.length > 0) await this.parts.storage.write([...writes, ...[...touched].map((origin) => origin.progress())]);
+  }
+
+  /** The origin of which a peer has rollups; undefined: it is refused. */
+  private async olderTakerOf(origin: string): Promise<OriginResults | undefined> {
+    if (this.isTakeable(origin)) return this.originOf(origin);
+    this.parts.refused(origin, "stranger");
+    return undefined;
+  }
+
+  private isTakeable(origin: string): boolean {
+    return this.origins.has(origin) || (isOrigin(origin) && this.parts.members.has(ownerOf(origin)) && this.origins.size < limits.recordOriginsMax);
   }
 
   // What is told of results.

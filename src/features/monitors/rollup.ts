@@ -1,4 +1,5 @@
 /** What many results come to: counts, latencies, a sketch. Pure; merging is commutative and associative. */
+import { watchLimits } from "../../core/limits.js";
 import type { State } from "./opinion.js";
 import { Sketch, withValue, type SketchBuckets } from "./sketch.js";
 
@@ -17,8 +18,35 @@ export interface Rollup {
 
 export const EMPTY_ROLLUP: Rollup = { up: 0, degraded: 0, down: 0, unknown: 0, sum: 0, min: null, max: null, buckets: [] };
 
-export function isEmpty({ up, degraded, down, unknown }: Rollup): boolean {
-  return up + degraded + down + unknown === 0;
+/** Of how many rounds it is. */
+export function roundsOf({ up, degraded, down, unknown }: Rollup): number {
+  return up + degraded + down + unknown;
+}
+
+export function isEmpty(rollup: Rollup): boolean {
+  return roundsOf(rollup) === 0;
+}
+
+const isAmount = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value) && value >= 0;
+const isCount = (value: unknown): value is number => isAmount(value) && Number.isSafeInteger(value);
+
+function isBuckets(value: unknown): value is SketchBuckets {
+  if (!Array.isArray(value) || value.length > watchLimits.sketchBucketsMax) return false;
+  let before = Number.NEGATIVE_INFINITY;
+  return value.every((pair: unknown) => {
+    const [bucket, count] = Array.isArray(pair) && pair.length === 2 ? (pair as unknown[]) : [];
+    const isNext = typeof bucket === "number" && Number.isSafeInteger(bucket) && bucket > before && isCount(count) && count > 0;
+    before = isNext ? bucket : before;
+    return isNext;
+  });
+}
+
+/** A rollup that was read from outside, as it is written here; undefined for what is none. */
+export function rollupIn(value: unknown): Rollup | undefined {
+  const { up, degraded, down, unknown, sum, min, max, buckets } = (value ?? {}) as Partial<Record<keyof Rollup, unknown>>;
+  if (!isCount(up) || !isCount(degraded) || !isCount(down) || !isCount(unknown) || !isAmount(sum) || !isBuckets(buckets)) return undefined;
+  if ((min !== null && !isAmount(min)) || (max !== null && !isAmount(max))) return undefined;
+  return { up, degraded, down, unknown, sum, min, max, buckets };
 }
 
 const least = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));

@@ -32,7 +32,7 @@ const Task = Type.Object({ key: Type.String(), intervalMs: Type.Integer(), retri
 const OrdersBody = Type.Object({
   leaseMs: Type.Integer(), beatMs: Type.Integer(), revision: Type.Integer(), reset: Type.Boolean(), tasks: Type.Array(Task), dropped: Type.Array(Type.String()),
   runs: Type.Array(Type.Object({ id: Type.Integer(), task: Task })),
-  settings: Type.Object({ region: Type.String(), allowPrivateTargets: Type.Boolean(), canaries: Type.Array(Check) }),
+  settings: Type.Object({ region: Type.String(), allowPrivateTargets: Type.Boolean(), allowedTargetRanges: Type.Array(Type.String()), canaries: Type.Array(Check) }),
 });
 const RunnerItem = Type.Object({ name: Type.String(), monitors: Type.Integer(), results: Type.Integer({ description: "Looks at targets since it joined." }), silent_ms: Type.Number() });
 const params = () => Type.Object({ name: Type.String({ pattern: "^[a-z0-9][a-z0-9-]{0,47}$", description: "Of the runner; unique beside its replica." }) });
@@ -41,6 +41,7 @@ const params = () => Type.Object({ name: Type.String({ pattern: "^[a-z0-9][a-z0-
 export interface RunnerSurroundings {
   readonly region: string;
   readonly allowPrivateTargets: boolean;
+  readonly allowedTargetRanges: readonly string[];
   readonly canaries: readonly unknown[];
 }
 

@@ -61,6 +61,8 @@ interface Watched {
   noticedAtMs: number | undefined;
   /** The latest state that this region came to. */
   own: State | undefined;
+  /** It has looked since this replica is there. */
+  hasLooked: boolean;
 }
 
 /** After a change of what regions think, what it did elsewhere may still be on its way. */
@@ -73,8 +75,9 @@ export class Watch {
   private readonly wanted = new Map<string, OwnOpinion>();
   private readonly writing = new Set<string>();
   private readonly heartbeats: HeartbeatWatch;
-  private readonly presence: Presence;
+  private presence: Presence;
   private attendance: Attendance;
+  private roundAtMs: number;
   private rank = 0;
   /** Other replicas of this region that are there. */
   private siblings: readonly string[] = [];
@@ -85,7 +88,8 @@ export class Watch {
   private stopped = false;
 
   constructor(private readonly parts: WatchParts) {
-    this.presence = new Presence(parts.replica, parts.members, parts.clock.monotonic());
+    this.roundAtMs = parts.clock.monotonic();
+    this.presence = new Presence(parts.replica, parts.members, this.roundAtMs);
     this.attendance = { present: new Set(parts.members.values()), unsettled: new Set() };
     this.heartbeats = new HeartbeatWatch(parts.results, parts.clock.now());
     parts.runner.onResult((result) => this.hear(result));
@@ -119,6 +123,8 @@ export class Watch {
     const cluster = data.cluster();
     const vector = JSON.stringify(cluster.vector);
     const now = clock.monotonic();
+    if (now - this.roundAtMs > watchLimits.presenceSettlesMs) this.wake(now);
+    this.roundAtMs = now;
     if (vector !== this.seenVector || now - this.syncedMs > watchLimits.opinionAgesOutMs) {
       if (await this.sync()) {
         this.seenVector = vector;
@@ -134,6 +140,13 @@ export class Watch {
     const nowMs = clock.now();
     const due = [...this.watched].filter(([, { dueAtMs, noticedAtMs }]) => noticedAtMs !== undefined || (dueAtMs !== null && dueAtMs <= nowMs)).map(([key]) => key);
     await this.evaluate(due);
+  }
+
+  /** This process stood still (a machine that was suspended), and knows no more than one that has just started. */
+  private wake(now: number): void {
+    this.parts.log("warn", { event: "watch", ms: now - this.roundAtMs }, "watching stood still: what others do and how targets are is looked at anew");
+    this.presence = new Presence(this.parts.replica, this.parts.members, now);
+    for (const entry of this.watched.values()) entry.hasLooked = false;
   }
 
   /** Reads what has changed of monitors and opinions. False if it could not be read. */
@@ -166,7 +179,7 @@ export class Watch {
           const watch = snapshot.document(watchKey(page, id));
           let entry = this.watched.get(key);
           if (entry === undefined) {
-            entry = { monitor: monitorOf(document), etag: "", watchEtag: "", opinions: [], assigned: false, soon: false, lastResultMs: clock.monotonic(), dueAtMs: nowMs, noticedAtMs: undefined, own: undefined };
+            entry = { monitor: monitorOf(document), etag: "", watchEtag: "", opinions: [], assigned: false, soon: false, lastResultMs: clock.monotonic(), dueAtMs: nowMs, noticedAtMs: undefined, own: undefined, hasLooked: false };
             entry.soon = nowMs - entry.monitor.createdAtMs < watchLimits.firstCheckWithinMs;
             this.watched.set(key, entry);
           }
@@ -243,6 +256,7 @@ export class Watch {
     const entry = this.watched.get(result.key);
     if (entry === undefined || this.stopped) return;
     entry.lastResultMs = this.parts.clock.monotonic();
+    entry.hasLooked ||= result.isFinal;
     const state = stateOf(entry.monitor, result);
     const { at, attempt, error, isFinal, latencyMs, phases } = result;
     this.parts.results.append({ key: result.key, at, state, latency_ms: latencyMs, phases, error, attempt, isFinal });
@@ -285,8 +299,9 @@ export class Watch {
   private async evaluate(keys: readonly string[]): Promise<void> {
     const { clock, data, incidents } = this.parts;
     const surroundings: Surroundings = { incidents, attendance: this.attendance };
-    for (let from = 0; from < keys.length; from += watchLimits.slice) {
-      const slice = keys.slice(from, from + watchLimits.slice);
+    const settled = keys.filter((key) => !this.takesBack(key));
+    for (let from = 0; from < settled.length; from += watchLimits.slice) {
+      const slice = settled.slice(from, from + watchLimits.slice);
       const courses = await data.read({
         documents: [],
         render: (snapshot) => slice.map((key) => {
@@ -312,6 +327,20 @@ export class Watch {
         if (clock.monotonic() - entry.noticedAtMs >= this.rank * watchLimits.regionStaggerMs) await this.act(entry, surroundings, course.untold);
       }
     }
+  }
+
+  /**
+   * What this region thought before its replica was away is not held against what others saw meanwhile: it cannot tell, until it has looked again.
+   * True where that is being written.
+   */
+  private takesBack(key: string): boolean {
+    const entry = this.watched.get(key);
+    if (entry === undefined || entry.hasLooked || entry.monitor.type === "heartbeat" || entry.own === undefined || entry.own === "unknown" || !this.isMine(entry, key)) return false;
+    const { own, opinions } = entry;
+    if (opinions.every(({ region, state }) => region === this.parts.region || state === "unknown" || state === own || !this.attendance.present.has(region))) return false;
+    const nowMs = this.parts.clock.now();
+    this.opine(key, { state: "unknown", since: nowMs, checkedAt: nowMs, evidence: { error: { code: "away", message: "the region has not looked since it was away" }, latency_ms: null, phases: NO_PHASES } });
+    return true;
   }
 
   private async act(entry: Watched, surroundings: Surroundings, untold: readonly StampedOpinion[]): Promise<void> {

@@ -60,11 +60,18 @@ export interface RecordsRequest {
   request: number;
   /** By origin the highest number that the sender holds without a gap. */
   after: { [key: string]: number };
+  /** The sender also lacks what follows from records that are gone. Who does not know this field answers without. */
+  older: OlderRequest | undefined;
 }
 
 export interface RecordsRequest_AfterEntry {
   key: string;
   value: number;
+}
+
+/** Asks for what follows from records that are gone, from just beyond a position of the receiver's. */
+export interface OlderRequest {
+  after: string;
 }
 
 export interface Records {
@@ -75,11 +82,27 @@ export interface Records {
   floor: { [key: string]: number };
   /** The sender holds more than these. */
   more: boolean;
+  /** Where that was asked for, and there was room. */
+  older: Older | undefined;
 }
 
 export interface Records_FloorEntry {
   key: string;
   value: number;
+}
+
+export interface Older {
+  records: NamedRecord[];
+  /** `after` of the next request; empty at the end. */
+  next: string;
+  /** The sender lacks nothing itself, as far as it knows. */
+  whole: boolean;
+}
+
+export interface NamedRecord {
+  origin: string;
+  name: string;
+  body: Uint8Array;
 }
 
 export interface NumberedRecord {
@@ -618,7 +641,7 @@ export const Message: MessageFns<Message> = {
 };
 
 function createBaseRecordsRequest(): RecordsRequest {
-  return { request: 0, after: {} };
+  return { request: 0, after: {}, older: undefined };
 }
 
 export const RecordsRequest: MessageFns<RecordsRequest> = {
@@ -629,6 +652,9 @@ export const RecordsRequest: MessageFns<RecordsRequest> = {
     globalThis.Object.entries(message.after).forEach(([key, value]: [string, number]) => {
       RecordsRequest_AfterEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
+    if (message.older !== undefined) {
+      OlderRequest.encode(message.older, writer.uint32(26).fork()).join();
+    }
     return writer;
   },
 
@@ -662,6 +688,14 @@ export const RecordsRequest: MessageFns<RecordsRequest> = {
             if (entry2.value !== undefined) {
               message.after[entry2.key] = entry2.value;
             }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.older = OlderRequest.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -734,8 +768,54 @@ export const RecordsRequest_AfterEntry: MessageFns<RecordsRequest_AfterEntry> = 
   },
 };
 
+function createBaseOlderRequest(): OlderRequest {
+  return { after: "" };
+}
+
+export const OlderRequest: MessageFns<OlderRequest> = {
+  encode(message: OlderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== "") {
+      writer.uint32(10).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OlderRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOlderRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseRecords(): Records {
-  return { request: 0, records: [], floor: {}, more: false };
+  return { request: 0, records: [], floor: {}, more: false, older: undefined };
 }
 
 export const Records: MessageFns<Records> = {
@@ -751,6 +831,9 @@ export const Records: MessageFns<Records> = {
     });
     if (message.more !== false) {
       writer.uint32(32).bool(message.more);
+    }
+    if (message.older !== undefined) {
+      Older.encode(message.older, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -801,6 +884,14 @@ export const Records: MessageFns<Records> = {
             }
 
             message.more = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.older = Older.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -858,6 +949,142 @@ export const Records_FloorEntry: MessageFns<Records_FloorEntry> = {
             }
 
             message.value = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOlder(): Older {
+  return { records: [], next: "", whole: false };
+}
+
+export const Older: MessageFns<Older> = {
+  encode(message: Older, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.records) {
+      NamedRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next !== "") {
+      writer.uint32(18).string(message.next);
+    }
+    if (message.whole !== false) {
+      writer.uint32(24).bool(message.whole);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Older {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOlder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.records.push(NamedRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.whole = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNamedRecord(): NamedRecord {
+  return { origin: "", name: "", body: new Uint8Array(0) };
+}
+
+export const NamedRecord: MessageFns<NamedRecord> = {
+  encode(message: NamedRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.origin !== "") {
+      writer.uint32(10).string(message.origin);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.body.length !== 0) {
+      writer.uint32(26).bytes(message.body);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NamedRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNamedRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.body = reader.bytes();
             continue;
           }
         }

@@ -59,6 +59,24 @@ export function specialKind(address: string): string | undefined {
   if (bytes.length === 4) return V4_RANGES.find(([base, bits]) => isWithin(bytes, base, bits))?.[2];
   const kind = V6_RANGES.find(([base, bits]) => isWithin(bytes, base, bits))?.[2];
   if (kind !== undefined) return kind;
-  for (const [base, bits, at] of V4_WITHIN) if (isWithin(bytes, base, bits)) return specialKind(bytes.slice(at, at + 4).join("."));
-  return undefined;
+  const embedded = embeddedV4(bytes);
+  return embedded === undefined ? undefined : specialKind(embedded.join("."));
+}
+
+function embeddedV4(bytes: readonly number[]): readonly number[] | undefined {
+  const isOther = bytes.length !== 16 || V6_RANGES.some(([base, bits]) => isWithin(bytes, base, bits));
+  const found = !isOther ? V4_WITHIN.find(([base, bits]) => isWithin(bytes, base, bits)) : undefined;
+  return found === undefined ? undefined : bytes.slice(found[2], found[2] + 4);
+}
+
+/** True if an address lies in one of these ranges (`10.20.0.0/16`, `fd00::/8`), also where it is written within IPv6. */
+export function isInRanges(address: string, ranges: readonly string[]): boolean {
+  const bytes = addressBytes(address);
+  if (bytes === undefined) return false;
+  const embedded = embeddedV4(bytes);
+  return ranges.some((range) => {
+    const [base = "", bits] = range.split("/");
+    const length = addressBytes(base)?.length;
+    return [bytes, embedded].some((candidate) => candidate?.length === length && candidate !== undefined && isWithin(candidate, base, Number(bits)));
+  });
 }

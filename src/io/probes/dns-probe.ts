@@ -10,11 +10,20 @@ import { addressesOf, type ProbeSettings, type Stopwatch } from "./target-connec
 const DNS_PORT = 53;
 const ANSWERS_MAX = 50;
 
-/** One line a record, its parts in the order of the zone file. */
-function lineOf(record: unknown): string {
+/** The parts of a record in the order of the zone file, as Node names them. */
+const PARTS: Readonly<Record<string, readonly string[]>> = {
+  MX: ["priority", "exchange"], SRV: ["priority", "weight", "port", "name"], SOA: ["nsname", "hostmaster", "serial", "refresh", "retry", "expire", "minttl"],
+};
+
+/** One line a record, without the quotes of the zone file: `10 mail.example.com`, `0 issue ca.example.net`. */
+function lineOf(type: string, record: unknown): string {
   if (typeof record === "string") return record;
   if (Array.isArray(record)) return record.map(String).join("");
-  return Object.entries(record as Record<string, unknown>).filter(([name]) => name !== "type").map(([, value]) => String(value)).join(" ");
+  const parts = record as Readonly<Record<string, unknown>>;
+  const names = PARTS[type];
+  if (names !== undefined) return names.map((name) => String(parts[name])).join(" ");
+  const { critical, type: _type, ...tags } = parts;
+  return [critical, ...Object.entries(tags).flat()].map(String).join(" ");
 }
 
 export async function probeDns({ target, options }: Check, settings: ProbeSettings, watch: Stopwatch): Promise<{ readonly [name: string]: Json }> {
@@ -27,9 +36,10 @@ export async function probeDns({ target, options }: Check, settings: ProbeSettin
   const overdue = setTimeout(() => resolver.cancel(), watch.leftMs);
   const since = watch.elapsedMs;
   try {
-    const found: unknown = await resolver.resolve(target, options.record ?? "A");
+    const type = options.record ?? "A";
+    const found: unknown = await resolver.resolve(target, type);
     watch.add("dns", since);
-    const answers = [found].flat().slice(0, ANSWERS_MAX).map(lineOf);
+    const answers = [found].flat().slice(0, ANSWERS_MAX).map((record) => lineOf(type, record));
     for (const expected of [options.expect ?? []].flat()) {
       if (!answers.some((answer) => answer.toLowerCase().includes(expected.toLowerCase()))) throw new CheckFailure("answer", "the answers do not contain what is expected");
     }

@@ -8,12 +8,14 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { CheckOptions, Phases } from "../../core/check.js";
-import { specialKind } from "./address-guard.js";
+import { isInRanges, specialKind } from "./address-guard.js";
 import { CheckFailure } from "./check-failure.js";
 
 export interface ProbeSettings {
   /** Lets checks reach addresses that are not of the public internet. */
   readonly allowPrivateTargets: boolean;
+  /** Ranges of those that they may reach all the same, such as `10.20.0.0/16`. */
+  readonly allowedTargetRanges?: readonly string[];
   /** Told to targets in `User-Agent`, so that who runs one knows where a check came from. */
   readonly region?: string;
 }
@@ -55,7 +57,7 @@ export async function addressesOf(host: string, settings: ProbeSettings, watch: 
   const since = watch.elapsedMs;
   const found = isIP(name) === 0 ? await resolve(name, watch) : [name];
   if (isIP(name) === 0) watch.add("dns", since);
-  const allowed = settings.allowPrivateTargets ? found : found.filter((address) => specialKind(address) === undefined);
+  const allowed = settings.allowPrivateTargets ? found : found.filter((address) => specialKind(address) === undefined || isInRanges(address, settings.allowedTargetRanges ?? []));
   if (allowed.length > 0) return allowed;
   throw new CheckFailure("target-refused", `the target is at a ${specialKind(found[0] ?? "") ?? "refused"} address, which this region does not allow`, "unknown");
 }
