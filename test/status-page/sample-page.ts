@@ -22,7 +22,7 @@ export const component = (id: string, name: string, position: number, more: Part
 export const update = (id: string, status: string, body: string, hoursAgo: number): PublicUpdate => ({ id, status, body, affected: [], createdAt: AGO(hoursAgo), displayAt: AGO(hoursAgo), updatedAt: AGO(hoursAgo), deliverNotifications: true });
 export const incident = (id: string, name: string, more: Partial<PublicEvent> = {}): PublicEvent => ({
   kind: "incident", id, name, status: "investigating", impact: "minor", createdAt: AGO(1), updatedAt: AGO(1), startedAt: AGO(1), monitoringAt: null, endedAt: null, scheduledFor: null, scheduledUntil: null,
-  shortlink: `https://status.example.com/incidents/${id}`, components: [], updates: [], postmortem: null, ...more,
+  shortlink: `https://status.example.com/incidents/${id}`, components: [], updates: [], updateCount: more.updates?.length ?? 0, postmortem: null, ...more,
 });
 
 export const sampleModel: PublicModel = {
@@ -50,7 +50,7 @@ export const sampleModel: PublicModel = {
     kind: "maintenance", status: "scheduled", impact: "maintenance", scheduledFor: AGO(-50), scheduledUntil: AGO(-52), components: [{ id: "us", name: "North America", status: "under_maintenance" }],
     updates: [update("s1", "scheduled", "Writes pause for up to two minutes.", 30)],
   })],
-  updatedAt: AGO(0.3), atMs: Date.parse(NOW),
+  updatedAt: AGO(0.3), isUntouched: false, atMs: Date.parse(NOW),
 };
 
 export const samplePast: readonly PublicEvent[] = [

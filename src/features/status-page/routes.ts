@@ -14,7 +14,7 @@ import { pageHeaders } from "./html-document.js";
 import { isLanguage, Language, negotiated, type LanguageCode } from "./language.js";
 import type { LatencyLine } from "./latency-graph.js";
 import { notFoundDocument } from "./not-found-view.js";
-import { cancelledOf, deletedMaintenances, readPage, type CancelledMaintenance, type Presenters } from "./public-page.js";
+import { cancelledOf, deletedMaintenances, readPage, unreadTimelines, type CancelledMaintenance, type Presenters } from "./public-page.js";
 import { historyRange, isHtml, NO_LATENCIES, represent, type Prepared, type ShownLatencies, type Surroundings, type Variant, type View } from "./representations.js";
 import { BadgeAnswer, ComponentsAnswer, IncidentsAnswer, MaintenancesAnswer, StatusAnswer, SummaryAnswer } from "./statuspage-schemas.js";
 
@@ -29,6 +29,7 @@ const month = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX, descriptio
 // Links to a page carry parameters of others, which change nothing.
 const anyQuery = Type.Object({ consistency });
 const htmlQuery = Type.Object({ consistency, lang });
+const eventQuery = Type.Object({ consistency, lang, after: Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX, description: "Id of an update: the page shows those before it." })) });
 const monthQuery = Type.Object({ consistency, lang, month });
 const badgeQuery = Type.Object({ consistency, component: Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX, description: "Id of a component; without it, the whole page." })) });
 
@@ -89,6 +90,7 @@ class StatusPages {
   }
 
   private async prepare(preparation: Preparation, page: string, view: View): Promise<Prepared> {
+    await preparation.readAhead((snapshot) => unreadTimelines(snapshot, page));
     const range = await preparation.look((snapshot) => historyRange(snapshot, page, view, this.surroundings.presenters));
     const days: Prepared["days"] = range === undefined ? new Map() : await preparation.uptimeOfAll(range.from, range.to, range.timeZone);
     const cancelled: CancelledMaintenance[] = [];
@@ -153,7 +155,7 @@ function languageOf(request: RouteRequest): LanguageCode {
 /** Everything that the bytes depend on beside the documents. */
 function nameOf(view: View, variant: Variant, forPeople: boolean): string {
   const parameter = "month" in view ? view.month : "id" in view ? view.id : "component" in view ? view.component : null;
-  const parts = [view.name, parameter?.slice(0, limits.publicNameLengthMax) ?? ""];
+  const parts = [view.name, parameter?.slice(0, limits.publicNameLengthMax) ?? "", ...("after" in view ? [view.after] : [])];
   if (!forPeople) parts.push(variant.origin);
   else parts.push(variant.base === "" ? "host" : "path", variant.language, variant.cutOffSince ?? "");
   return parts.join(" ");
@@ -174,8 +176,8 @@ export function statusPageRoutes(presenters: Presenters, latencies?: LatencySour
     app.get(`${base}/uptime`, { config: open, schema: { tags, summary: "Calendar of uptime", params: PageParams, querystring: monthQuery, response: html } },
       (request, reply) => pages.answer(request, reply, request.params.page, { name: "uptime", month: request.query.month ?? null }));
     for (const [path, kind] of [["incidents", "incident"], ["maintenances", "maintenance"]] as const) {
-      app.get(`${base}/${path}/:id`, { config: open, schema: { tags, summary: `The page of one ${kind}`, params: ResourceParams, querystring: htmlQuery, response: html } },
-        (request, reply) => pages.answer(request, reply, request.params.page, { name: kind, id: request.params.id }));
+      app.get(`${base}/${path}/:id`, { config: open, schema: { tags, summary: `The page of one ${kind}`, params: ResourceParams, querystring: eventQuery, response: html } },
+        (request, reply) => pages.answer(request, reply, request.params.page, { name: kind, id: request.params.id, after: request.query.after ?? "" }));
     }
     for (const [path, name, summary, answer] of JSON_ROUTES) {
       app.get(`${base}/api/v2/${path}.json`, { config: open, schema: { tags, summary: `${summary}, as Statuspage tells it`, params: PageParams, querystring: anyQuery, response: sent("application/json", answer, summary) } },
