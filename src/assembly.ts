@@ -87,7 +87,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const alerts = isEdge ? undefined : startAlerts(node, options, { open: createIncident });
   return {
     data: node,
-    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes]), statusPageRoutes(presenters, latencies.board)],
+    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes]), latencies.routes, statusPageRoutes(presenters, latencies.board)],
     close: async () => {
       await latencies.close();
       await alerts?.close();
