@@ -12,7 +12,7 @@ const AGO = (hours: number) => new Date(Date.parse(NOW) - hours * 3_600_000).toI
 
 export const samplePage: PublicPage = {
   id: "sample", name: "Sample Cloud", url: "https://status.example.com", timeZone: "UTC", description: "How the services of the sample cloud are doing, and what we do about it.",
-  supportUrl: "https://example.com/support", theme: { brand_color: "#5b3df5" },
+  supportUrl: "https://example.com/support", theme: { brand_color: "#5b3df5" }, language: "en",
 };
 
 export const group = (id: string, name: string, position: number, more: Partial<PublicGroup> = {}): PublicGroup => ({ id, name, description: null, position, collapsed: false, createdAt: AGO(5_000), updatedAt: AGO(5_000), ...more });

@@ -5,6 +5,7 @@
 import type { Json } from "../../core/change.js";
 import { keyOf } from "../../core/document.js";
 import { limits } from "../../core/limits.js";
+import { isLanguage, type LanguageCode } from "./language.js";
 import { hlcTime } from "../../core/hlc.js";
 import type { DocumentChange, Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
@@ -37,6 +38,8 @@ export interface PublicPage {
   readonly description: string | null;
   readonly supportUrl: string | null;
   readonly theme: { readonly [key: string]: Json };
+  /** For visitors who ask for no language that there is. */
+  readonly language: LanguageCode;
 }
 
 export interface PublicGroup {
@@ -135,12 +138,14 @@ export function readPage(snapshot: Snapshot, presenters: Presenters, page: strin
   if (document === undefined) return undefined;
   const resource = presenters.page(document);
   const theme = resource["theme"];
+  const language = typeof theme === "object" && theme !== null && !Array.isArray(theme) ? text((theme as { readonly [key: string]: Json })["language"]) : "";
   const domain = Array.isArray(resource["custom_domains"]) ? text(resource["custom_domains"][0]) : "";
   return {
     page: {
       id: document.id, name: text(resource["name"]) || document.id, url: textOrNull(resource["url"])?.replace(/\/+$/, "") ?? (domain === "" ? null : `https://${domain}`), timeZone: text(resource["time_zone"]) || "UTC",
       description: textOrNull(resource["description"]), supportUrl: textOrNull(resource["support_url"]),
       theme: typeof theme === "object" && theme !== null && !Array.isArray(theme) ? theme as { readonly [key: string]: Json } : {},
+      language: isLanguage(language) ? language : "en",
     },
     updatedAt: document.updatedAt, isUntouched: document.updatedRegion === GENESIS_REGION,
   };

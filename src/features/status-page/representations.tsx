@@ -35,7 +35,8 @@ export interface Variant {
   readonly origin: string;
   /** What stands before the page's paths: empty on a host of its own. */
   readonly base: string;
-  readonly language: LanguageCode;
+  /** Null: none that the visitor asked for is there. The page's own, then. */
+  readonly language: LanguageCode | null;
   readonly region: string;
   readonly cutOffSince: string | null;
 }
@@ -161,9 +162,9 @@ class Rendering {
 
   private context(): ViewContext {
     const { page } = this.model;
-    const { base, language, region, cutOffSince } = this.variant;
+    const { base, region, cutOffSince } = this.variant;
     const { assets, subscribing } = this.surroundings;
-    return { page, theme: themeOf(page.theme), language: new Language(language, page.timeZone), base, region, cutOffSince, assets, subscribing };
+    return { page, theme: themeOf(page.theme), language: new Language(this.variant.language ?? page.language, page.timeZone), base, region, cutOffSince, assets, subscribing };
   }
 
   private text(contentType: string, body: string, headers: Readonly<Record<string, string>> = {}): Publication {
@@ -175,7 +176,7 @@ class Rendering {
   }
 
   private html(context: ViewContext, body: string): Publication {
-    return { ...this.text(HTML, body, { ...pageHeaders(context.theme), "content-language": this.variant.language }), vary: "Accept-Language" };
+    return { ...this.text(HTML, body, { ...pageHeaders(context.theme), "content-language": context.language.code }), vary: "Accept-Language" };
   }
 
   private daysOf(): DaysOfComponent {

@@ -11,7 +11,7 @@ import type { RouteContext, RouteOptions, RouteReply, RouteRequest } from "../..
 import { shownMonitors } from "../../store/shown-monitors.js";
 import { loadAssets, type Assets } from "./assets.js";
 import { pageHeaders } from "./html-document.js";
-import { isLanguage, Language, negotiated, type LanguageCode } from "./language.js";
+import { accepted, isLanguage, Language, type LanguageCode } from "./language.js";
 import type { LatencyLine } from "./latency-graph.js";
 import { notFoundDocument } from "./not-found-view.js";
 import { cancelledOf, deletedMaintenances, readPage, unreadTimelines, type CancelledMaintenance, type Presenters } from "./public-page.js";
@@ -77,7 +77,7 @@ class StatusPages {
 
   answer(request: PublicRequest, reply: RouteReply, page: string, view: View): Promise<never> {
     const forPeople = isHtml(view);
-    const language = forPeople ? languageOf(request) : "en";
+    const language = forPeople ? languageOf(request) : null;
     const variant: Variant = {
       origin: forPeople ? "" : loopbackOrigin(request), base: request.originalUrl.startsWith(`/pages/${page}`) ? `/pages/${page}` : "", language, region: forPeople ? this.ownRegion() : "", cutOffSince: forPeople ? this.context.cutOffSince() : null,
     };
@@ -85,7 +85,7 @@ class StatusPages {
       page, name: nameOf(view, variant, forPeople),
       prepare: (preparation) => this.prepare(preparation, page, view),
       render: (snapshot, prepared) => represent(snapshot, page, view, variant, this.surroundings, prepared),
-      ...(forPeople ? { missing: () => this.missing(language, view.name === "status" ? null : variant.base || "/") } : {}),
+      ...(forPeople ? { missing: () => this.missing(language ?? "en", view.name === "status" ? null : variant.base || "/") } : {}),
     });
   }
 
@@ -127,7 +127,7 @@ class StatusPages {
     const path = request.originalUrl.split("?", 1)[0] ?? "";
     if (!accept.includes("text/html") || /\/(?:api|v\d+)(?:\/|$)/.test(path)) return this.context.fail(request, reply, new Fault("not-found", "There is no such route."));
     const language = languageOf(request);
-    return this.context.publish(request, reply, { page: "", name: "lost", render: () => notFound("page"), missing: () => this.missing(language, null) });
+    return this.context.publish(request, reply, { page: "", name: "lost", render: () => notFound("page"), missing: () => this.missing(language ?? "en", null) });
   }
 
   private missing(code: LanguageCode, home: string | null): Publication {
@@ -141,15 +141,22 @@ class StatusPages {
   }
 }
 
+/** Where a folder of a static copy is found, whose visitors come back when a replica answers again; undefined if the path is none's. */
+function liveAddressOf(url: string): string | undefined {
+  const [, base = "", language, view] = /^((?:\/pages\/[^/?]+)?)\/(?:([a-z]{2})|(history|uptime|(?:incidents|maintenances)\/[\w-]+))\/(?:\?|$)/.exec(url) ?? [];
+  if (view !== undefined) return `${base}/${view}`;
+  return language !== undefined && isLanguage(language) ? `${base || "/"}?lang=${language}` : undefined;
+}
+
 function loopbackOrigin({ headers: { host } }: RouteRequest): string {
   return typeof host === "string" && /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/.test(host) ? `http://${host}` : "";
 }
 
-function languageOf(request: RouteRequest): LanguageCode {
+function languageOf(request: RouteRequest): LanguageCode | null {
   const asked = (request.query as { readonly lang?: string }).lang;
   if (asked !== undefined && isLanguage(asked)) return asked;
-  const accepted = request.headers["accept-language"];
-  return negotiated(Array.isArray(accepted) ? accepted.join() : accepted);
+  const header = request.headers["accept-language"];
+  return accepted(Array.isArray(header) ? header.join() : header);
 }
 
 /** Everything that the bytes depend on beside the documents. */
@@ -157,7 +164,7 @@ function nameOf(view: View, variant: Variant, forPeople: boolean): string {
   const parameter = "month" in view ? view.month : "id" in view ? view.id : "component" in view ? view.component : null;
   const parts = [view.name, parameter?.slice(0, limits.publicNameLengthMax) ?? "", ...("after" in view ? [view.after] : [])];
   if (!forPeople) parts.push(variant.origin);
-  else parts.push(variant.base === "" ? "host" : "path", variant.language, variant.cutOffSince ?? "");
+  else parts.push(variant.base === "" ? "host" : "path", variant.language ?? "", variant.cutOffSince ?? "");
   return parts.join(" ");
 }
 
@@ -196,7 +203,10 @@ export function statusPageRoutes(presenters: Presenters, latencies?: LatencySour
     }
     app.get(`${base}/embed.js`, { config: open, schema: { tags, summary: "A widget for other sites", params: PageParams, querystring: anyQuery, response: sent("text/javascript", { type: "string" }, "The script.") } },
       (request, reply) => pages.embed(request, reply, request.params.page));
-    app.get(`${base}/*`, { config: open, schema: { hide: true, querystring: htmlQuery } }, (request, reply) => pages.lost(request, reply));
+    app.get(`${base}/*`, { config: open, schema: { hide: true, querystring: htmlQuery } }, (request, reply) => {
+      const address = liveAddressOf(request.originalUrl);
+      return address === undefined ? pages.lost(request, reply) : reply.redirect(address, 302);
+    });
 
     app.get("/assets/:file", { config: { ...open, unreplicated: true }, schema: { tags, summary: "A file that pages load; its name changes with its content", params: Type.Object({ file: Type.String() }), response: sent("*/*", { type: "string" }, "The file.") } },
       (request, reply) => {
