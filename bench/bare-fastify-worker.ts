@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import Fastify from "fastify";
 
 const [, , bytesFile = ""] = process.argv;
-const bytes = readFileSync(bytesFile, "utf8");
+// Not a text, which would be encoded anew for each answer.
+const bytes = readFileSync(bytesFile);
 const app = Fastify();
 app.get("/bytes", (_request, reply) => {
   reply.header("content-type", "application/json; charset=utf-8").send(bytes);

@@ -9,6 +9,8 @@ import { sampleOf } from "./measurement.js";
 
 const NGINX = "/usr/sbin/nginx";
 const COMPONENTS = 50;
+/** Updates of an incident that are far more than a page shows. */
+const LONG_TIMELINE = 10_000;
 const COLD_RENDERINGS = 25;
 
 /** nginx, serving one file. */
@@ -63,8 +65,8 @@ async function measure(world: BenchWorld, region: RegionProcess, name: string, r
   if (nginx !== undefined) found({ metric: `${name}, beside nginx`, unit: "requests/s", value, beside: { name: "nginx, same bytes from a file", value: sampleOf(nginx.map(({ perSecond }) => perSecond)) }, goal: { text: "≥ 0.5 ×", of: "ratio", atLeast: 0.5 }, note });
 }
 
-/** What one visitor waits for the whole page right after a change, and when nothing has changed since. */
-async function rendering({ found }: BenchWorld, region: RegionProcess): Promise<void> {
+/** What one visitor waits for the whole page right after a change, and when nothing has changed since; each time a component's status was changed. */
+async function waits(region: RegionProcess, rounds: number): Promise<{ readonly anew: number[]; readonly kept: number[] }> {
   const { body } = await region.call<{ data: { id: string }[] }>("GET", "/v1/pages/default/components?limit=100");
   const timed = async (): Promise<number> => {
     const started = performance.now();
@@ -75,12 +77,26 @@ async function rendering({ found }: BenchWorld, region: RegionProcess): Promise<
   };
   const [anew, kept]: [number[], number[]] = [[], []];
   for (const [index, { id }] of body.data.slice(0, COLD_RENDERINGS).entries()) {
-    const { status } = await region.call("PATCH", `/v1/pages/default/components/${id}`, { body: { status: index % 2 === 0 ? "partial_outage" : "degraded_performance" } });
+    const { status } = await region.call("PATCH", `/v1/pages/default/components/${id}`, { body: { status: (index + rounds) % 2 === 0 ? "partial_outage" : "degraded_performance" } });
     if (status !== 200) throw new Error(`a change was answered ${status}`);
     anew.push(await timed());
     kept.push(await timed());
   }
-  found({ metric: `status page of ${COMPONENTS} components, rendered anew, whole answer`, unit: "ms", value: sampleOf(anew), beside: { name: "not changed since", value: sampleOf(kept) } });
+  return { anew, kept };
+}
+
+async function rendering({ found, quick }: BenchWorld, region: RegionProcess): Promise<void> {
+  const few = await waits(region, 0);
+  found({ metric: `status page of ${COMPONENTS} components, rendered anew, whole answer`, unit: "ms", value: sampleOf(few.anew), beside: { name: "not changed since", value: sampleOf(few.kept) } });
+  const [incident = ""] = await region.openIncidents(1);
+  const updates = quick ? 500 : LONG_TIMELINE;
+  for (let n = 0; n < updates; n += CONNECTIONS) {
+    const answers = await Promise.all(Array.from({ length: CONNECTIONS }, (_none, at) => region.call("POST", `/v1/pages/default/incidents/${incident}/updates`, { body: { body: `Update ${n + at}` } })));
+    const failed = answers.find(({ status }) => status !== 201);
+    if (failed !== undefined) throw new Error(`an update was answered ${failed.status}`);
+  }
+  const many = await waits(region, 1);
+  found({ metric: `the same, with an incident of ${updates.toLocaleString("en")} updates open`, unit: "ms", value: sampleOf(many.anew), beside: { name: "with incidents of one update", value: sampleOf(few.anew) } });
 }
 
 export async function publicRead(world: BenchWorld): Promise<void> {

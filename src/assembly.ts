@@ -13,11 +13,11 @@ import { presentComponent } from "./features/components/component.js";
 import { presentGroup } from "./features/components/component-group.js";
 import { routes as componentRoutes } from "./features/components/routes.js";
 import { eventRoutes } from "./features/events/routes.js";
-import { presentIncident } from "./features/incidents/incident.js";
+import { summarizeIncident } from "./features/incidents/incident.js";
 import { routes as incidentRoutes } from "./features/incidents/routes.js";
 import { createIncident } from "./features/incidents/commands.js";
 import { dueTransitions } from "./features/maintenances/commands.js";
-import { presentMaintenance } from "./features/maintenances/maintenance.js";
+import { summarizeMaintenance } from "./features/maintenances/maintenance.js";
 import { routes as maintenanceRoutes } from "./features/maintenances/routes.js";
 import { routes as monitorRoutes } from "./features/monitors/routes.js";
 import { defaultPage } from "./features/pages/commands.js";
@@ -87,7 +87,7 @@ async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const alerts = isEdge ? undefined : startAlerts(node, options, { open: createIncident });
   return {
     data: node,
-    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes]), statusPageRoutes(presenters, latencies.board)],
+    features: [...(watch?.routes ?? []), ...(alerts === undefined ? [] : [alerts.routes]), latencies.routes, statusPageRoutes(presenters, latencies.board)],
     close: async () => {
       await latencies.close();
       await alerts?.close();
@@ -158,7 +158,7 @@ function startSchedule(node: DataPlane, config: Config, options: ReplicaOptions)
 }
 
 /** How each room shows its documents, for rooms that show those of others. */
-const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance };
+const presenters = { page: presentPage, component: presentComponent, group: presentGroup, incident: summarizeIncident, maintenance: summarizeMaintenance };
 
 const features: readonly FeatureRoutes[] = [accessRoutes, pageRoutes, componentRoutes, incidentRoutes, maintenanceRoutes, monitorRoutes, alertRoutes, eventRoutes({ ...presenters, overall: (snapshot, page) => readOverallStatus(snapshot, presenters, page) })];
 

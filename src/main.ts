@@ -10,7 +10,7 @@ import { buildServer } from "./api/server.js";
 import { addressText, ROOT_KEY_LENGTH_SAFE, type Config } from "./config.js";
 import type { Clock, HighWaterMark, Random, Storage, Timers, Transport } from "./core/ports.js";
 import { keepLastKnown } from "./features/status-page/last-known.js";
-import { INDEX } from "./features/status-page/static-copy.js";
+import { EVENT_FOLDERS, INDEX } from "./features/status-page/static-copy.js";
 import { CopyFolder } from "./io/copy-folder.js";
 import { DESCRIPTORS_FEW, descriptorPlan, descriptorsMax, type DescriptorPlan } from "./io/descriptors.js";
 import { GrpcMesh } from "./io/grpc-mesh.js";
@@ -206,7 +206,7 @@ function purgesOf(purge: PurgeConfig, replica: RunningReplica, log: Logger, metr
 /** Keeps static copies of the pages from now on, as this replica answers; the returned call ends it. */
 function lastKnownOf(folder: string, pages: readonly string[], app: FastifyInstance, { data, clock, log, metrics }: Pick<ReplicaOptions, "clock" | "log" | "metrics"> & Pick<RunningReplica, "data">): () => Promise<void> {
   return keepLastKnown({
-    data, clock, timers: systemTimers, metrics, folders: new CopyFolder(folder, INDEX),
+    data, clock, timers: systemTimers, metrics, folders: new CopyFolder(folder, INDEX, EVENT_FOLDERS),
     keeps: (page) => pages.length === 0 || pages.includes(page),
     ask: async (url) => {
       // No client's address: nobody's limit is used up.

@@ -8,7 +8,7 @@ import type { Storage } from "./core/ports.js";
 import type { IncidentRoom } from "./features/monitors/effects.js";
 import type { RunnerResult } from "./features/monitors/runner.js";
 import { askedLatencies, LatencyBoard, storedLatencies } from "./features/monitors/latency-board.js";
-import { latencyRoutes } from "./features/monitors/latency-routes.js";
+import { latenciesInStore, latencyRoutes } from "./features/monitors/latency-routes.js";
 import { RunnerPool } from "./features/monitors/runner-pool.js";
 import { runnerRoutes } from "./features/monitors/runner-routes.js";
 import { ResultStore } from "./features/monitors/results.js";
@@ -100,7 +100,7 @@ export function startWatch(data: DataPlane, options: ReplicaOptions, incidents: 
   sealer.start();
   log.debug({ event: "watching", http: addressText(config.http) }, "watching");
   return {
-    routes: [watchRoutes({ watch, results, clock, region, members }), sealRoutes(clock), runnerRoutes(runner, settings), latencyRoutes(results, members)],
+    routes: [watchRoutes({ watch, results, clock, region, members }), sealRoutes(clock), runnerRoutes(runner, settings)],
     close: async () => {
       await sealer.stop();
       await watch.stop();
@@ -110,10 +110,13 @@ export function startWatch(data: DataPlane, options: ReplicaOptions, incidents: 
   };
 }
 
-/** What pages show of latencies. `results`: of an edge, none. */
-export function startLatencies({ clock, config }: ReplicaOptions, results: ResultStore | undefined): { readonly board: LatencyBoard; close(): Promise<void> } {
+/** What pages show of latencies, and the route that tells them. `results`: of an edge, none. */
+export function startLatencies({ clock, config }: ReplicaOptions, results: ResultStore | undefined): { readonly board: LatencyBoard; readonly routes: FeatureRoutes; close(): Promise<void> } {
   const members = membersOf(config);
-  if (results !== undefined) return { board: new LatencyBoard({ clock, members, source: storedLatencies(results, members) }), close: async () => undefined };
+  if (results !== undefined) {
+    return { board: new LatencyBoard({ clock, members, source: storedLatencies(results, members) }), routes: latencyRoutes(latenciesInStore(results, members)), close: async () => undefined };
+  }
   const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
-  return { board: new LatencyBoard({ clock, members, source: askedLatencies(forwarder, members) }), close: () => forwarder.close() };
+  const board = new LatencyBoard({ clock, members, source: askedLatencies(forwarder, members) });
+  return { board, routes: latencyRoutes(async (page, monitors) => board.hours(page, monitors)), close: () => forwarder.close() };
 }

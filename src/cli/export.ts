@@ -2,7 +2,7 @@
 import path from "node:path";
 import type { Command } from "commander";
 import { Agent, request } from "undici";
-import { staticCopyOf, type CopyAnswer } from "../features/status-page/static-copy.js";
+import { EVENT_FOLDERS, staticCopyOf, type CopyAnswer } from "../features/status-page/static-copy.js";
 import { writeCopy } from "../io/copy-folder.js";
 import { systemClock } from "../io/system-clock.js";
 import { asFault, CommandFault, EXIT_CONFIG, say } from "./terminal.js";
@@ -24,7 +24,7 @@ export function exportCommand(program: Command): void {
     .description("Writes a page as static files, as it is now, for a CDN or a bucket: what shows it when nothing else answers. Every replica keeps the same in its data folder.")
     .requiredOption("--url <url>", "address of a replica, or of the page")
     .option("--page <id>", "the page", "default")
-    .requiredOption("--out <folder>", "where to; files of earlier exports are replaced, others left alone")
+    .requiredOption("--out <folder>", "where to; files of earlier exports are replaced or, of incidents that are not shown any more, removed; others are left alone")
     .addHelpText("after", "\nExit codes: 0 all files are there; 1 they could not be had or written, and those of before are as they were; 78 an option is wrong.")
     .action(exportPage);
 }
@@ -37,7 +37,7 @@ async function exportPage({ url, page, out }: ExportOptions): Promise<void> {
   try {
     const copy = await staticCopyOf((asked) => answerOf(agent, base + asked), page, systemClock.now());
     if ("status" in copy) throw new CommandFault([copy.status === 200 ? `${base}${copy.path} shows no status page.` : `${base}${copy.path} answers with ${copy.status}: nothing was written.`]);
-    await writeCopy(path.resolve(out), copy).catch(asFault);
+    await writeCopy(path.resolve(out), copy, EVENT_FOLDERS).catch(asFault);
     say(`${copy.length} files of page ${page} are in ${out}.`);
   } finally {
     await agent.close();

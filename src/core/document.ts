@@ -66,6 +66,26 @@ export function keyOf(partition: string, type: string, id: string): string {
  */
 export class Sections {
   private readonly held = new Map<string, Section | Uint8Array>();
+  private unseen: Set<string> | undefined;
+
+  /**
+   * Ids of sections that may differ from when they were last taken out of here; all, when it is first asked for. For one reader, which keeps what it
+   * derives of the sections (`store/timeline-index.ts`) and takes out what it has looked at.
+   */
+  get changed(): Set<string> {
+    this.unseen ??= new Set(this.held.keys());
+    return this.unseen;
+  }
+
+  /** How many of them there are, without beginning to note them. */
+  get changedCount(): number {
+    return this.unseen?.size ?? this.held.size;
+  }
+
+  /** To be called before a section is changed in its place. */
+  note(id: string): void {
+    this.unseen?.add(id);
+  }
 
   get size(): number {
     return this.held.size;
@@ -80,13 +100,21 @@ export class Sections {
     return found instanceof Uint8Array ? this.unpack(id, found) : found;
   }
 
+  /** As `get`; the section stays in the form in which it is held, and must not be changed. */
+  peek(id: string): Section | undefined {
+    const found = this.held.get(id);
+    return found instanceof Uint8Array ? decodeSection(decoder.decode(found)) : found;
+  }
+
   set(id: string, section: Section): this {
     this.held.set(id, section);
+    this.note(id);
     return this;
   }
 
   /** Takes a section in, or puts it back, in its stored form (`encodeSection`). The bytes must not change afterwards. */
   pack(id: string, stored: Uint8Array): void {
+    if (!this.held.has(id)) this.note(id);
     this.held.set(id, stored);
   }
 
@@ -185,6 +213,7 @@ export class DocumentState {
       section = { born: null, dead: null, touched: null, creations: [], registers: new Map(), sets: new Map(), counters: new Map() };
       this.sections.set(id, section);
     }
+    this.sections.note(id);
     return section;
   }
 

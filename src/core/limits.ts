@@ -73,6 +73,19 @@ export const limits = {
   publicBarDays: 90,
   publicPastDays: 14,
   publicTroubledFreshMs: 60_000,
+  /** Updates of one incident or maintenance: on the page, on a page of its own, in feeds, in Statuspage's API, in an event of a stream. */
+  publicUpdatesOnPageMax: 50,
+  publicUpdatesOnOwnPageMax: 100,
+  publicUpdatesInFeedMax: 25,
+  publicUpdatesInListMax: 100,
+  publicUpdatesInEventMax: 20,
+  /** Updates of all that one answer shows, and characters of their bodies: rendered as Markdown, and as they are. */
+  publicUpdatesRenderedMax: 300,
+  publicCharactersRenderedMax: 128 * 1024,
+  publicUpdatesListedMax: 2_000,
+  publicCharactersListedMax: 1024 * 1024,
+  /** Updates that are looked at in one turn where a timeline is looked at for the first time. */
+  timelineSliceUpdates: 500,
   publicNameLengthMax: 128,
   publicCancelledKeptMs: 30 * 86_400_000,
   publicCancelledMax: 50,

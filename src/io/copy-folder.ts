@@ -10,10 +10,11 @@ interface NamedFile {
 }
 
 /**
- * Writes all files beside those that are there, then puts them in place in their order; what is equal stays untouched, and what is of no concern too.
+ * Writes all files beside those that are there, then puts them in place in their order; what is equal stays untouched, and what is of no concern too. `whole`: folders
+ * of which at the end nothing is left but what is among the files.
  * Rejects with the error of the file system; then what was there is there.
  */
-export async function writeCopy(folder: string, files: readonly NamedFile[]): Promise<void> {
+export async function writeCopy(folder: string, files: readonly NamedFile[], whole: readonly string[] = []): Promise<void> {
   const staged: string[] = [];
   try {
     for (const { name, body } of files) {
@@ -24,6 +25,10 @@ export async function writeCopy(folder: string, files: readonly NamedFile[]): Pr
       await writeFile(`${file}.new`, body);
     }
     for (const file of staged) await rename(`${file}.new`, file);
+    for (const name of whole) {
+      const kept = new Set(files.filter((file) => file.name.startsWith(`${name}/`)).map((file) => file.name.split("/")[1]));
+      for (const entry of await readdir(path.join(folder, name)).catch(ifAbsent<string[]>([]))) if (!kept.has(entry)) await rm(path.join(folder, name, entry), { recursive: true, force: true });
+    }
   } catch (error) {
     for (const file of staged) await rm(`${file}.new`, { force: true }).catch(() => undefined);
     throw error;
@@ -32,10 +37,11 @@ export async function writeCopy(folder: string, files: readonly NamedFile[]): Pr
 
 /** A folder with a folder for each page. */
 export class CopyFolder {
-  /** `index`: the file whose time is that of a copy. */
+  /** `index`: the file whose time is that of a copy. `whole`: as for `writeCopy`. */
   constructor(
     private readonly folder: string,
     private readonly index: string,
+    private readonly whole: readonly string[] = [],
   ) {}
 
   async pages(): Promise<readonly string[]> {
@@ -48,7 +54,7 @@ export class CopyFolder {
   }
 
   write(page: string, files: readonly NamedFile[]): Promise<void> {
-    return writeCopy(path.join(this.folder, page), files);
+    return writeCopy(path.join(this.folder, page), files, this.whole);
   }
 
   /** The page itself first. */

@@ -14,6 +14,15 @@ export interface Conflict {
   readonly values: readonly { readonly value: Json; readonly hlc: Hlc; readonly region: string; readonly actor: string }[];
 }
 
+/** An element as it is looked at in passing. */
+export interface Glance {
+  readonly born: Stamp;
+  /** True if concurrent values of one of the fields that were asked for meet: which is shown may change with the page's rules. */
+  readonly isContested: boolean;
+  /** The values that are shown, of the fields that were asked for; null where a field was never written. */
+  readonly values: readonly Json[];
+}
+
 export class DocumentReader {
   /** `rules`: what the document's page has chosen; asked for only where concurrent values meet. */
   constructor(private readonly state: DocumentState, private readonly rules: () => PageRules | undefined = () => undefined) {}
@@ -118,6 +127,30 @@ export class DocumentReader {
   section(id: string): { id: string; born: Stamp; touched: Stamp } | undefined {
     const section = this.state.sections.get(id);
     return section !== undefined && isAlive(section) ? { id, born: section.born, touched: section.touched ?? section.born } : undefined;
+  }
+
+  /** Of the document in memory: what is derived of its elements may be kept by it. */
+  get elementsHolder(): object {
+    return this.state.sections;
+  }
+
+  /** See `Sections.changed`. */
+  get changedElements(): Set<string> {
+    return this.state.sections.changed;
+  }
+
+  get changedElementCount(): number {
+    return this.state.sections.changedCount;
+  }
+
+  /** An element without keeping it parsed in memory; undefined if it does not exist or was deleted. */
+  glance(id: string, fields: readonly string[]): Glance | undefined {
+    const section = id === "" ? undefined : this.state.sections.peek(id);
+    if (section === undefined || !isAlive(section)) return undefined;
+    return {
+      born: section.born, isContested: fields.some((field) => (section.registers.get(field)?.length ?? 0) > 1),
+      values: fields.map((field) => shownIn(this.state.type, section, field, this.rules)?.value ?? null),
+    };
   }
 
   /** True if an element of this id exists or ever did. */

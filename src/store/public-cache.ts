@@ -13,12 +13,15 @@ import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
 import { isFault, type Fault } from "../core/errors.js";
+import { limits } from "../core/limits.js";
+import type { Timers } from "../core/ports.js";
 import type { ComponentHistory, DayUptime } from "./component-history.js";
 import type { DataPlane, Snapshot } from "./data-plane.js";
 import { DependencySnapshot } from "./dependency-snapshot.js";
 import type { FeedBatch } from "./feed.js";
 import type { Preparation, Publication, Representation } from "./representation.js";
 import { surrogateKeys } from "./surrogate-keys.js";
+import { readTimelineAhead } from "./timeline-index.js";
 
 export type Coding = "identity" | "gzip" | "br";
 
@@ -83,6 +86,7 @@ export class PublicCache {
     private readonly data: DataPlane,
     private readonly history: ComponentHistory,
     private readonly bounds: { readonly bytesMax: number },
+    private readonly timers: Timers,
   ) {
     this.leave = data.feed.follow({
       changed: (batch) => this.changed(batch),
@@ -211,6 +215,13 @@ export class PublicCache {
     };
     return {
       atMs, look, uptimeOf,
+      readAhead: async (which) => {
+        const found = await this.data.read({ documents: [], render: (snapshot) => ({ documents: which(snapshot) }) }, { level: "LOCAL" });
+        if (isFault(found)) throw found;
+        for (const document of found.value.documents) {
+          while (readTimelineAhead(document, limits.timelineSliceUpdates)) await new Promise<void>((resolve) => void this.timers.after(0, resolve));
+        }
+      },
       uptimeOfAll: async (fromDay, toDay, timeZone) => {
         const ids = await look((snapshot) => snapshot.list(page, "component").map(({ id }) => id));
         const all = new Map<string, readonly DayUptime[]>();

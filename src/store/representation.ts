@@ -2,6 +2,7 @@
 import type { Fault } from "../core/errors.js";
 import type { DayUptime } from "./component-history.js";
 import type { Snapshot } from "./data-plane.js";
+import type { DocumentReader } from "./document-reader.js";
 
 /** What a rendering gives. */
 export interface Publication {
@@ -21,6 +22,8 @@ export interface Preparation {
   readonly atMs: number;
   /** Reads what decides which questions to ask. Synchronous look at the documents, as in `render`. */
   look<T>(look: (snapshot: Snapshot) => T): Promise<T>;
+  /** Looks at long timelines for the first time, a part a turn of the event loop. Which they are does not count as looked at. */
+  readAhead(which: (snapshot: Snapshot) => readonly DocumentReader[]): Promise<void>;
   /** `ComponentHistory.uptimeOf`. */
   uptimeOf(component: string, fromDay: string, toDay: string, timeZone: string): Promise<readonly DayUptime[]>;
   /** The same of every component of the page, by id. */

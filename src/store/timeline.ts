@@ -9,6 +9,7 @@ import type { Snapshot } from "./data-plane.js";
 import { invalid, lookUp, pointerPart, type Resource } from "./resource.js";
 import { closed, ComponentStatusesPatch, TEXT_MAX, Timestamp } from "./resource-schemas.js";
 import { nullable } from "./route-schemas.js";
+import { timelineOf } from "./timeline-index.js";
 
 type Update = { readonly id: string; readonly born: { readonly hlc: string; readonly region: string }; readonly touched: { readonly hlc: string; readonly region: string } };
 
@@ -140,16 +141,23 @@ export function newestFirst(document: DocumentReader): Update[] {
   return document.sections().reverse();
 }
 
+/** A page of updates as they are shown: the latest first by the time that they show. Undefined if there is none of the id `after`. */
+export function shownUpdates(document: DocumentReader, countMax: number, after?: string): Resource[] | undefined {
+  return timelineOf(document).shown(countMax, after)?.flatMap((id) => {
+    const update = document.section(id);
+    return update === undefined ? [] : [presentUpdate(document, update)];
+  });
+}
+
 /**
  * Since when a subject has a status: the oldest of the latest run of updates whose status is one of `statuses`. Null if
- * the run before the later ones in `skipped` is another.
+ * the run before the later ones in `skipped` is another. `updates`: newest first.
  */
-export function since(document: DocumentReader, updates: readonly Update[], statuses: readonly string[], skipped: readonly string[] = []): string | null {
+export function since(updates: Iterable<{ readonly hlc: string; readonly status: string }>, statuses: readonly string[], skipped: readonly string[] = []): string | null {
   let found: string | null = null;
-  for (const update of updates) {
-    const status = document.text("status", update.id);
-    if (statuses.includes(status)) found = hlcTime(update.born.hlc);
+  for (const { hlc, status } of updates) {
+    if (statuses.includes(status)) found = hlc;
     else if (found !== null || !skipped.includes(status)) break;
   }
-  return found;
+  return found === null ? null : hlcTime(found);
 }

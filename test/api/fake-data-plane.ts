@@ -96,7 +96,7 @@ export class FakeDataPlane implements DataPlane {
     const refused = this.refusal(options);
     if (refused !== undefined) return refused;
     const entries = this.histories.get(key);
-    return entries === undefined ? new Fault("not-found", "There is no such document.") : { value: entries, token: this.token() };
+    return entries === undefined ? new Fault("not-found", "There is no such document.") : { value: [...entries].reverse(), token: this.token() };
   }
 
   async changes(key: string): Promise<readonly DocumentChange[] | Fault> {
@@ -178,7 +178,7 @@ export class FakeDataPlane implements DataPlane {
     for (const operation of operations) {
       const field = "field" in operation ? (operation.section === "" ? operation.field : `${operation.section}.${operation.field}`) : operation.op;
       const [from, to] = operation.op === "set" ? [operation.was, operation.value] : [null, null];
-      entries.unshift({ hlc, at: hlcTime(hlc), region: REGION, replica: "us-east-1", actor, field, from, to });
+      entries.push({ hlc, at: hlcTime(hlc), region: REGION, replica: "us-east-1", actor, field, from, to });
     }
   }
 

@@ -9,13 +9,13 @@ import { routes as monitors } from "../../src/features/monitors/routes.js";
 import { routes as pages } from "../../src/features/pages/routes.js";
 import { presentGroup } from "../../src/features/components/component-group.js";
 import { presentComponent } from "../../src/features/components/component.js";
-import { presentIncident } from "../../src/features/incidents/incident.js";
-import { presentMaintenance } from "../../src/features/maintenances/maintenance.js";
+import { summarizeIncident } from "../../src/features/incidents/incident.js";
+import { summarizeMaintenance } from "../../src/features/maintenances/maintenance.js";
 import { presentPage } from "../../src/features/pages/page.js";
 import { statusPageRoutes } from "../../src/features/status-page/routes.js";
 import { ROOT_KEY, testServer, type TestServer } from "../api/test-server.js";
 
-const statusPages = statusPageRoutes({ page: presentPage, component: presentComponent, group: presentGroup, incident: presentIncident, maintenance: presentMaintenance });
+const statusPages = statusPageRoutes({ page: presentPage, component: presentComponent, group: presentGroup, incident: summarizeIncident, maintenance: summarizeMaintenance });
 
 export interface Reply {
   readonly status: number;

@@ -14,7 +14,7 @@ const KEY = "a-root-key-for-process-tests";
 async function filesServer(t: Pick<Test, "teardown">, folder: string): Promise<string> {
   const server = createHttpServer((request, response) => {
     const name = (request.url ?? "/").replace(/\?.*$/, "");
-    readFile(path.join(folder, path.normalize(name === "/" ? "/index.html" : name))).then((bytes) => response.end(bytes), () => response.writeHead(404).end());
+    readFile(path.join(folder, path.normalize(name.endsWith("/") ? `${name}index.html` : name))).then((bytes) => response.end(bytes), () => response.writeHead(404).end());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.teardown(() => void server.close());
@@ -38,7 +38,7 @@ http {
     location @last_known {
       root ${copies}/default;
       rewrite ^/$ /index.html break;
-      try_files $uri @home;
+      try_files $uri $uri/index.html @home;
       add_header Cache-Control no-cache;
     }
     location @home { return 302 /; }
@@ -68,11 +68,21 @@ test("a change is in the static copy within seconds; with every replica killed a
   const send = (method: string, route: string, body: object) => fetch(`${http}/v1/pages/default${route}`, { method, headers, body: JSON.stringify(body) });
   t.equal((await send("PATCH", "", { url: "https://status.example.com" })).status, 200);
   t.equal((await send("POST", "/components", { name: "Search", status: "partial_outage" })).status, 201);
+  const incident = await send("POST", "/incidents", { name: "Search is slow", body: "We are looking into it." });
+  const { id } = (await incident.json()) as { id: string };
+  const gone = (await (await send("POST", "/incidents", { name: "Posted by mistake", body: "A secret." })).json()) as { id: string };
   const copies = path.join(folder, "data", "r0-1", "last-known");
   const copy = path.join(copies, "default");
   const changedAt = performance.now();
-  await settled("the copy shows the change", async () => (await readFile(path.join(copy, "index.html"), "utf8")).includes("Search"));
+  await settled("the copy shows the change", async () => (await readFile(path.join(copy, "index.html"), "utf8")).includes("A secret"));
   t.comment(`after ${Math.round(performance.now() - changedAt)} ms`);
+  t.same((await readdir(path.join(copy, "incidents"))).sort(), [id, gone.id].sort());
+  t.equal((await fetch(`${http}/v1/pages/default/incidents/${gone.id}`, { method: "DELETE", headers })).status, 204);
+  await settled("what was deleted is nowhere in it", async () => {
+    const names = (await readdir(copy, { recursive: true })).filter((name) => /\.(?:html|json|atom|rss)$/.test(name));
+    const texts = await Promise.all(names.map((name) => readFile(path.join(copy, name), "utf8")));
+    return !names.some((name) => name.includes(gone.id)) && !texts.some((text) => text.includes("A secret"));
+  });
   const served = await (await fetch(`${http}/pages/default/api/v2/summary.json`)).text();
   t.equal(await readFile(path.join(copy, "api", "v2", "summary.json"), "utf8"), served);
 
@@ -106,12 +116,17 @@ test("a change is in the static copy within seconds; with every replica killed a
   t.match(html, "Search");
   if (nginx !== undefined) {
     t.equal(await shownAt(t, proxy, "nginx before the killed replica"), html);
-    t.equal((await fetch(`${proxy}/history`, { redirect: "manual" })).headers.get("location")?.replace(proxy, ""), "/");
+    for (const [below, text] of [["history", "Search is slow"], [`incidents/${id}`, "We are looking into it."], ["de", `<html lang="de"`]] as const) {
+      const answer = await fetch(`${proxy}/${below}`);
+      t.equal(answer.status, 200, below);
+      t.match(await answer.text(), text);
+    }
+    t.equal((await fetch(`${proxy}/incidents/older`, { redirect: "manual" })).headers.get("location")?.replace(proxy, ""), "/");
     t.equal((await fetch(`${proxy}/v1/pages`)).status, 502, "the API is not there, and says so");
   }
-  const gone = statusmesh(["export", "--url", http, "--out", out], folder);
-  t.equal(await gone.ended, 1);
-  t.match(gone.stderr, /^[^\n]+ does not answer: [^\n]+\n$/);
+  const late = statusmesh(["export", "--url", http, "--out", out], folder);
+  t.equal(await late.ended, 1);
+  t.match(late.stderr, /^[^\n]+ does not answer: [^\n]+\n$/);
   t.ok((await readFile(path.join(out, "index.html"), "utf8")).includes("Search"), "what was exported before is there");
 
   await rm(path.join(folder, "data", "r0-1", "store", "CURRENT"));

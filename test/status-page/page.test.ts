@@ -5,7 +5,9 @@ import { HtmlValidate } from "html-validate";
 import { h } from "preact";
 import t from "tap";
 import { htmlDocument } from "../../src/features/status-page/html-document.js";
-import { isLanguage, LANGUAGES, Language, negotiated } from "../../src/features/status-page/language.js";
+import { isLanguage, LANGUAGES, Language, accepted } from "../../src/features/status-page/language.js";
+import { HistoryView } from "../../src/features/status-page/history-view.js";
+import { UptimeView } from "../../src/features/status-page/uptime-view.js";
 import { overallIndicator } from "../../src/features/status-page/overall-status.js";
 import { pathOf, topOf } from "../../src/features/status-page/latency-graph.js";
 import { StatusView, type LatencyOfComponent } from "../../src/features/status-page/status-view.js";
@@ -131,6 +133,56 @@ t.test("what shows only when degraded, groups, order and bars follow their setti
   t.match(after, />Shy</, "now it is shown");
 });
 
+t.test("history tells month by month what began in it, the latest first, with a word on how it ended, and leads to earlier and later months", async (t) => {
+  const html = htmlDocument(h(HistoryView, {
+    context: sampleContext(), indicator: "none", months: [{ month: "2026-11", events: samplePast }, { month: "2026-10", events: [] }], earlier: "2026-07", later: "2026-12",
+  }) as never);
+  const text = html.replaceAll(/<[^>]*>/g, " ");
+  t.match(text, /November 2026\s+November 22, 2026\s+Log-in failed for some users.*Critical impact.*Resolved.*Lasted\s+1 hour, 48 minutes.*A certificate had run out\..*November 17, 2026\s+Delayed e-mail.*October 2026\s+No incidents were reported in this month/s);
+  t.match(html, /<a class="button quiet" rel="prev" href="\/pages\/sample\/history\?month=2026-07">Earlier <span class="month-name">July 2026/);
+  t.match(html, /rel="next" href="\/pages\/sample\/history\?month=2026-12">/);
+  t.same(await complaintsOf(html), []);
+});
+
+t.test("months of history and calendar end where the page begins, and none is yet to come", async (t) => {
+  const { app, done } = await ready(await featureServer(t));
+  await done("POST", "/incidents", { name: "Began this month", body: "Now" });
+  const now = new Date().toISOString().slice(0, 7);
+  for (const path of ["/history", "/uptime"]) {
+    const html = (await app.inject(`/pages/default${path}?month=${now}`)).body;
+    t.equal((await app.inject(`/pages/default${path}`)).body.match(/<main.*<\/main>/s)?.[0], html.match(/<main.*<\/main>/s)?.[0], "this month is what is shown unless told");
+    t.notMatch(html, /rel="(?:prev|next)"/, "there is nothing before, and nothing after");
+    for (const month of [monthAfter(now, 1), monthAfter(now, -4), "2026-13", "x"]) t.equal((await app.inject(`/pages/default${path}?month=${month}`)).statusCode, 404, `${path} ${month}`);
+  }
+});
+
+t.test("the calendar says of each day, also in words, what it saw, and tells days that are yet to come from those that nobody knows of", async (t) => {
+  const html = htmlDocument(h(UptimeView, { context: sampleContext(), model: sampleModel, indicator: "none", daysOf: sampleDays, months: ["2026-10", "2026-11"], earlier: "2026-08", later: null }) as never);
+  const calendar = /aria-labelledby="u-api">.*?<\/section>/s.exec(html)?.[0] ?? "";
+  const days = sampleDays("api", "2026-11-01", "2026-11-25");
+  const bad = days.find((day) => (day.seconds.major_outage ?? 0) > 0);
+  if (bad === undefined) throw new Error("the sample has a bad day");
+  t.match(calendar, new RegExp(`<li class="m[^>]*title="[^"]*Major outage[^"]*">${Number(bad.day.slice(-2))}<span class="vh">: [^<]*Major outage`));
+  t.match(calendar, /<li class="f">26<\/li>/, "a day that is yet to come");
+  t.equal(calendar.match(/<li /g)?.length, 61, "every day of both months");
+  t.match(calendar, /<h3>November 2026 <span class="share">\d\d(?:\.\d\d)?%/);
+  t.notMatch(html, /aria-labelledby="u-docs"/, "nothing of a component that shows none");
+  t.match(html, /rel="prev" href="\/pages\/sample\/uptime\?month=2026-08"/);
+  t.same(await complaintsOf(html), []);
+});
+
+t.test("a link to the page is shown elsewhere with its name, its state and its picture", async (t) => {
+  const meta = Object.fromEntries([...view().matchAll(/<meta property="og:([a-z:_]+)" content="([^"]*)"/g)].map(([, name = "", content]) => [name, content]));
+  t.match(meta, { type: "website", site_name: "Sample Cloud", title: "Sample Cloud", url: "https://status.example.com", locale: "en", "image:alt": "Partial outage" });
+  t.match(meta["image"], /^https:\/\/status\.example\.com\/assets\/preview/);
+  t.match(meta["description"], /^How the services/);
+});
+
+t.test("subscribing is offered where there is something to subscribe to", async (t) => {
+  t.match(view({ context: sampleContext("en", { subscribing: true }) }), /<a class="button" href="\/pages\/sample\/subscribe">Subscribe<\/a>/);
+  t.notMatch(view(), /subscribe/i);
+});
+
 t.test("updates stand at the time that they are said to be from", async (t) => {
   const { done, app } = await ready(await featureServer(t));
   const id = at(await done("POST", "/incidents", { name: "Late report", body: "Now" }), "id");
@@ -193,17 +245,25 @@ t.test("files that pages load are kept for ever, and are small", async (t) => {
 });
 
 t.test("a visitor is answered in the best language that the page has", async (t) => {
-  t.equal(negotiated("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5"), "fr");
-  t.equal(negotiated("nl, de;q=0.2, en;q=0.1"), "de");
-  t.equal(negotiated("en;q=0.1, ja"), "ja");
-  t.equal(negotiated("*"), "en");
-  t.equal(negotiated(undefined), "en");
-  t.equal(negotiated(`${"x,".repeat(10_000)}de`), "en", "a list without an end is cut");
+  t.equal(accepted("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5"), "fr");
+  t.equal(accepted("nl, de;q=0.2, en;q=0.1"), "de");
+  t.equal(accepted("en;q=0.1, ja"), "ja");
+  t.equal(accepted("*"), null);
+  t.equal(accepted(undefined), null);
+  t.equal(accepted(`${"x,".repeat(10_000)}de`), null, "a list without an end is cut");
   t.equal(isLanguage("__proto__"), false);
   const arabic = new Language("ar", "UTC");
   t.equal(arabic.counted(arabic.texts.hours, 2), "ساعتان");
   t.equal(new Language("en", "UTC").percent(0.99999), "99.99%", "a share is never rounded up to a whole");
-  const { app } = await ready(await featureServer(t));
+  const { app, done } = await ready(await featureServer(t));
+  const languageAt = async (url: string, accept = "nl") => /<html lang="([a-z]+)"/.exec((await app.inject({ url, headers: { "accept-language": accept } })).body)?.[1];
+  t.equal(await languageAt("/pages/default"), "en");
+  await done("PATCH", "", { theme: { language: "de" } });
+  t.equal(await languageAt("/pages/default"), "de", "who asks for none that there is is answered in the page's own");
+  t.equal(await languageAt("/pages/default/history"), "de");
+  t.equal(await languageAt("/pages/default", "en"), "en");
+  await done("PATCH", "", { theme: { language: "tlh" } });
+  t.equal(await languageAt("/pages/default"), "en");
   t.match((await app.inject({ url: "/pages/default?lang=ja", headers: { "accept-language": "de" } })).body, /<html lang="ja"/, "who asks for one gets it");
 });
 

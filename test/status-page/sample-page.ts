@@ -12,7 +12,7 @@ const AGO = (hours: number) => new Date(Date.parse(NOW) - hours * 3_600_000).toI
 
 export const samplePage: PublicPage = {
   id: "sample", name: "Sample Cloud", url: "https://status.example.com", timeZone: "UTC", description: "How the services of the sample cloud are doing, and what we do about it.",
-  supportUrl: "https://example.com/support", theme: { brand_color: "#5b3df5" },
+  supportUrl: "https://example.com/support", theme: { brand_color: "#5b3df5" }, language: "en",
 };
 
 export const group = (id: string, name: string, position: number, more: Partial<PublicGroup> = {}): PublicGroup => ({ id, name, description: null, position, collapsed: false, createdAt: AGO(5_000), updatedAt: AGO(5_000), ...more });
@@ -22,7 +22,7 @@ export const component = (id: string, name: string, position: number, more: Part
 export const update = (id: string, status: string, body: string, hoursAgo: number): PublicUpdate => ({ id, status, body, affected: [], createdAt: AGO(hoursAgo), displayAt: AGO(hoursAgo), updatedAt: AGO(hoursAgo), deliverNotifications: true });
 export const incident = (id: string, name: string, more: Partial<PublicEvent> = {}): PublicEvent => ({
   kind: "incident", id, name, status: "investigating", impact: "minor", createdAt: AGO(1), updatedAt: AGO(1), startedAt: AGO(1), monitoringAt: null, endedAt: null, scheduledFor: null, scheduledUntil: null,
-  shortlink: `https://status.example.com/incidents/${id}`, components: [], updates: [], postmortem: null, ...more,
+  shortlink: `https://status.example.com/incidents/${id}`, components: [], updates: [], updateCount: more.updates?.length ?? 0, postmortem: null, ...more,
 });
 
 export const sampleModel: PublicModel = {
@@ -50,7 +50,7 @@ export const sampleModel: PublicModel = {
     kind: "maintenance", status: "scheduled", impact: "maintenance", scheduledFor: AGO(-50), scheduledUntil: AGO(-52), components: [{ id: "us", name: "North America", status: "under_maintenance" }],
     updates: [update("s1", "scheduled", "Writes pause for up to two minutes.", 30)],
   })],
-  updatedAt: AGO(0.3), atMs: Date.parse(NOW),
+  updatedAt: AGO(0.3), isUntouched: false, atMs: Date.parse(NOW),
 };
 
 export const samplePast: readonly PublicEvent[] = [

@@ -1,4 +1,5 @@
 /** A page as static files: what they are, what the HTML says in a folder, and when a replica writes and removes them. */
+import path from "node:path";
 import { HtmlValidate } from "html-validate";
 import { h } from "preact";
 import t from "tap";
@@ -12,7 +13,7 @@ import { themeOf } from "../../src/features/status-page/theme.js";
 import { noMetrics } from "../../src/store/metrics.js";
 import { settled } from "../../chaos/waiting.js";
 import { testClock } from "../api/fake-data-plane.js";
-import { featureServer, type Client } from "../features/feature-server.js";
+import { at, featureServer, type Client } from "../features/feature-server.js";
 import { sampleContext, sampleDays, sampleLatency, sampleModel, samplePage, samplePast } from "./sample-page.js";
 
 const AT = Date.parse("2026-11-26T15:04:05.678Z");
@@ -53,13 +54,14 @@ t.test("in a copy, what the folder holds is named from there, and the rest where
   const seen = hrefs(copiedHtml(original, "sample", AT));
   t.same(seen.filter((href) => href.startsWith("/")), [], "nothing is looked for at the root of whoever shows the copy");
   for (const name of ["assets/page.css", "assets/page.js", "assets/icon.svg", "feed.atom", "feed.rss", "calendar.ics"]) t.ok(seen.includes(name), name);
-  for (const below of ["", "/history", "/uptime", "/incidents/slow", "?lang=de"]) t.ok(seen.includes(`https://status.example.com${below}`), below);
+  t.ok(seen.includes("./"), "the page itself");
+  for (const below of ["/history", "/uptime", "/incidents/slow", "?lang=de"]) t.ok(seen.includes(`https://status.example.com${below}`), below);
   t.ok(seen.includes("https://example.com/plan"), "links of others stay");
   t.same(assetsOf(original), ["assets/icon.svg", "assets/page.css", "assets/page.js", "assets/preview.png"]);
   const { canonical, without } = { canonical: /rel="canonical"/, without: view(sampleContext("en", { page: { ...samplePage, url: null } })) };
   t.notMatch(without, canonical);
   const kept = hrefs(copiedHtml(without, "sample", AT)).filter((href) => href.startsWith("/"));
-  t.ok(kept.includes("/pages/sample/history") && kept.includes("/pages/sample"), "without an address of its own, other pages are where they were");
+  t.ok(kept.includes("/pages/sample/history") && kept.includes("/pages/sample?lang=de"), "without an address of its own, other pages are where they were");
   t.same(kept.filter((href) => href.startsWith("/assets/")), []);
 });
 
@@ -82,12 +84,50 @@ t.test("a copy holds every route of the public API v2, feeds, calendar, badge an
   const names = copy.map(({ name }) => name);
   const { paths } = (await server.app.inject("/openapi.json")).json() as { paths: Record<string, unknown> };
   for (const path of Object.keys(paths)) if (/^\/pages\/\{page\}\/(?:api|feed|calendar|badge|embed)/.test(path)) shown.push(path.slice("/pages/{page}/".length));
-  t.same(names.filter((name) => !name.startsWith("assets/") && name !== INDEX).sort(), shown.sort());
+  t.same(names.filter((name) => !name.startsWith("assets/") && !name.endsWith(INDEX)).sort(), shown.sort());
   t.equal(names.at(-1), INDEX, "the page comes last");
   const html = Buffer.from(copy.at(-1)?.body ?? []).toString();
-  for (const href of hrefs(html).filter((name) => !/^(?:https?:|mailto:|#)/.test(name))) t.ok(names.includes(href), href);
+  for (const href of hrefs(html).filter((name) => !/^(?:https?:|mailto:|#)/.test(name))) t.ok(names.includes(href.endsWith("/") ? path.posix.join(href, INDEX) : href), href);
   t.ok(names.some((name) => name.startsWith("assets/preview-critical")), "the picture for links too");
   for (const name of COPIED_PATHS) t.ok(Buffer.from((await server.app.inject(`/pages/default/${name}`)).rawPayload).equals(copy.find((file) => file.name === name)?.body ?? Buffer.of()), name);
+});
+
+t.test("a copy holds the page in every language, its history, its calendar and what it shows of incidents and maintenances; all of it leads to what is in it", async (t) => {
+  const server = await featureServer(t);
+  await server.done("PATCH", "", { theme: { language: "de" } });
+  const open = String(at(await server.done("POST", "/incidents", { name: "Still open", body: "Looking" }), "id"));
+  const over = String(at(await server.done("POST", "/incidents", { name: "Over", body: "Was so" }), "id"));
+  await server.done("PATCH", `/incidents/${over}`, { status: "resolved" });
+  const planned = String(at(await server.done("POST", "/maintenances", { name: "Planned", scheduled_for: "2040-01-01T10:00:00Z", scheduled_until: "2040-01-01T11:00:00Z" }), "id"));
+  const copy = await staticCopyOf(askOf(server), "default", AT);
+  if ("status" in copy) throw new Error(`${copy.path}: ${copy.status}`);
+  const names = copy.map(({ name }) => name);
+  const views = names.filter((name) => name.endsWith(INDEX));
+  t.same([...views].sort(), [INDEX, ...["ar", "en", "es", "fr", "ja", "pt", "history", "uptime", `incidents/${open}`, `incidents/${over}`, `maintenances/${planned}`].map((folder) => `${folder}/${INDEX}`)].sort());
+  const htmlOf = (name: string) => Buffer.from(copy.find((file) => file.name === name)?.body ?? []).toString();
+  t.match(htmlOf(INDEX), /<html lang="de"/, "the page is in its own language");
+  t.match(htmlOf(`ar/${INDEX}`), /<html lang="ar" dir="rtl"/);
+  t.match(htmlOf(`incidents/${open}/${INDEX}`), "Still open");
+  for (const name of views) {
+    const html = htmlOf(name);
+    t.match(html, /id="copied"/, `${name} says of when it is`);
+    const outside: string[] = [];
+    for (const href of hrefs(html).filter((one) => !/^(?:https?:|mailto:|#)/.test(one))) {
+      if (href.startsWith("/")) outside.push(href);
+      else t.ok(names.includes(path.posix.join(path.posix.dirname(name), href, ...(href.endsWith("/") ? [INDEX] : []))), `${name}: ${href}`);
+    }
+    const isOfPage = /^(?:[a-z]{2}\/)?index\.html$/.test(name);
+    t.same(outside.filter((href) => isOfPage || !href.includes("?lang=")), [], `${name}: everything that it leads to is there, but for other languages of what is not the page`);
+  }
+});
+
+t.test("what the folders of a copy are called leads to the live page once it answers again", async (t) => {
+  const { app, done } = await featureServer(t);
+  await done("PATCH", "", { custom_domains: ["status.example.com"] });
+  for (const [url, to] of [["/pages/default/history/", "/pages/default/history"], ["/pages/default/incidents/abc/", "/pages/default/incidents/abc"], ["/pages/default/de/", "/pages/default?lang=de"]]) t.equal((await app.inject(url ?? "")).headers["location"], to);
+  const byHost = (url: string) => app.inject({ url, headers: { host: "status.example.com" } });
+  for (const [url, to] of [["/uptime/", "/uptime"], ["/de/", "/?lang=de"]]) t.equal((await byHost(url ?? "")).headers["location"], to);
+  t.equal((await byHost("/xx/")).statusCode, 404);
 });
 
 t.test("no copy is made of a page that is not there, of what is no status page, and where one file is missing", async (t) => {

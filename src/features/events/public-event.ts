@@ -1,17 +1,20 @@
 /** What a stream tells of an event: the document's public form, as it is now, and the state of the whole page. */
 import type { Json } from "../../core/change.js";
+import { limits } from "../../core/limits.js";
 import { hlcTime } from "../../core/hlc.js";
 import { keyOf, parseKey } from "../../core/document.js";
 import type { Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader } from "../../store/document-reader.js";
 import type { PageEvent } from "../../store/page-events.js";
 import { lookUp, type Resource } from "../../store/resource.js";
+import { presentUpdate, shownUpdates } from "../../store/timeline.js";
 
 /** How the other rooms show their documents; handed in, since rooms do not import each other. */
 export interface Presenters {
   page(document: DocumentReader): Resource;
   component(document: DocumentReader, snapshot: Snapshot): Resource;
   group(document: DocumentReader): Resource;
+  /** Both without their updates. */
   incident(document: DocumentReader, snapshot: Snapshot): Resource;
   maintenance(document: DocumentReader, snapshot: Snapshot): Resource;
   /** How the whole page is doing; null if it is gone. */
@@ -24,18 +27,13 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   page: [...COMMON, "url", "time_zone", "description", "support_url", "theme"],
   component: [...COMMON, "description", "group_id", "position", "status", "show_uptime", "show_latency", "only_show_if_degraded"],
   "component-group": [...COMMON, "description", "position", "collapsed"],
-  incident: [...COMMON, "status", "impact", "started_at", "monitoring_at", "resolved_at", "shortlink", "components", "incident_updates"],
-  maintenance: [...COMMON, "status", "impact", "scheduled_for", "scheduled_until", "started_at", "completed_at", "shortlink", "components", "incident_updates"],
+  incident: [...COMMON, "status", "impact", "started_at", "monitoring_at", "resolved_at", "shortlink", "components"],
+  maintenance: [...COMMON, "status", "impact", "scheduled_for", "scheduled_until", "started_at", "completed_at", "shortlink", "components"],
 };
 const PUBLIC_UPDATE = ["id", "incident_id", "status", "body", "affected_components", "created_at", "display_at", "updated_at"] as const;
 
 function only(resource: Resource, names: readonly string[]): Resource {
   return Object.fromEntries(names.filter((name) => resource[name] !== undefined).map((name) => [name, resource[name] ?? null]));
-}
-
-function publicUpdates(resource: Resource): Resource[] {
-  const updates = resource["incident_updates"];
-  return Array.isArray(updates) ? updates.map((update) => only(update as Resource, PUBLIC_UPDATE)) : [];
 }
 
 function publicForm(presenters: Presenters, document: DocumentReader, snapshot: Snapshot): Resource {
@@ -46,7 +44,7 @@ function publicForm(presenters: Presenters, document: DocumentReader, snapshot: 
   if (type !== "incident" && type !== "maintenance") return shown;
   const postmortem = resource["postmortem"] as Resource | null | undefined;
   const published = postmortem != null && postmortem["status"] === "published" ? { postmortem: { body: postmortem["body"] ?? "", published_at: postmortem["published_at"] ?? null } } : {};
-  return { ...shown, incident_updates: publicUpdates(resource), ...published };
+  return { ...shown, incident_updates: (shownUpdates(document, limits.publicUpdatesInEventMax) ?? []).map((update) => only(update, PUBLIC_UPDATE)), ...published };
 }
 
 /** Of one sight of the documents: all events of a batch tell the same. */
@@ -69,8 +67,8 @@ export function presentEvent(presenters: Presenters, event: PageEvent, snapshot:
   const document = lookUp(snapshot, event.document);
   const resource = document === undefined ? null : publicForm(presenters, document, snapshot);
   const name = type.replace("-", "_");
-  const update = event.section === "" || resource === null ? null
-    : ((resource["incident_updates"] as readonly Resource[]).find((one) => one["id"] === event.section) ?? null);
+  const section = event.section === "" ? undefined : document?.section(event.section);
+  const update = document === undefined || section === undefined ? null : only(presentUpdate(document, section), PUBLIC_UPDATE);
   return {
     event_id: event.id, type: event.type, page_id: event.page, at: hlcTime(event.hlc), id: event.section === "" ? id : event.section,
     [name]: resource, ...(event.section === "" ? {} : { [`${name}_id`]: id, update }),

@@ -10,7 +10,8 @@ import { presentComponents } from "../../store/component-effects.js";
 import { pageKey, stamps, type Resource } from "../../store/resource.js";
 import { closed, ComponentStatus, ComponentStatuses, ComponentStatusesPatch, Name, stampProperties, Text } from "../../store/resource-schemas.js";
 import { nullable } from "../../store/route-schemas.js";
-import { affectedBy, newestFirst, presentUpdate, since, updateCreate, UpdateInTimeline, updatePatch } from "../../store/timeline.js";
+import { newestFirst, presentUpdate, since, updateCreate, UpdateInTimeline, updatePatch } from "../../store/timeline.js";
+import { timelineOf, type TimelineIndex } from "../../store/timeline-index.js";
 import { postmortemSummary } from "./postmortem.js";
 
 export const INCIDENT_STATUSES = ["investigating", "identified", "monitoring", "resolved", "postmortem"] as const;
@@ -76,11 +77,9 @@ const IMPACT_OF: Readonly<Record<string, (typeof IMPACTS)[number]>> = {
 };
 
 /** The impact of the worst status that the incident ever stated of a component. */
-function derivedImpact(document: DocumentReader, updates: readonly { id: string }[]): string {
-  const stated: string[] = presentComponents(document).map(({ status }) => status);
-  for (const update of updates) for (const affected of affectedBy(document, update.id)) if (affected.restored !== true) stated.push(affected.new_status);
-  const worst = Math.max(0, ...new Set(stated.map((status) => (COMPONENT_STATUSES as readonly string[]).indexOf(status))));
-  return IMPACT_OF[COMPONENT_STATUSES[worst] ?? "operational"] ?? "none";
+function derivedImpact(document: DocumentReader, stated: string | undefined): string {
+  const places = [...presentComponents(document).map(({ status }) => status), stated ?? "operational"].map((status) => (COMPONENT_STATUSES as readonly string[]).indexOf(status));
+  return IMPACT_OF[COMPONENT_STATUSES[Math.max(0, ...places)] ?? "operational"] ?? "none";
 }
 
 /** Built from the page's `url`, or a path if it has none. */
@@ -89,30 +88,33 @@ function shortlink(document: DocumentReader, snapshot: Snapshot): string {
   return url === "" ? `/pages/${document.partition}/incidents/${document.id}` : `${url.replace(/\/+$/, "")}/incidents/${document.id}`;
 }
 
-function statusTimes(document: DocumentReader, updates: ReturnType<typeof newestFirst>): { monitoring_at: string | null; resolved_at: string | null } {
+function statusTimes(document: DocumentReader, timeline: TimelineIndex): { monitoring_at: string | null; resolved_at: string | null } {
   const status = document.value("status");
   const author = document.author("status");
   const shownSince = author === undefined ? document.createdAt : hlcTime(author.hlc);
   const closedStatuses = CLOSED_STATUSES.map(String);
   if (isClosed(status)) {
-    const found = since(document, updates, closedStatuses);
-    return { monitoring_at: since(document, updates, ["monitoring"], closedStatuses), resolved_at: found ?? shownSince };
+    const found = since(timeline.newestFirst(), closedStatuses);
+    return { monitoring_at: since(timeline.newestFirst(), ["monitoring"], closedStatuses), resolved_at: found ?? shownSince };
   }
-  return { monitoring_at: status === "monitoring" ? (since(document, updates, ["monitoring"]) ?? shownSince) : null, resolved_at: null };
+  return { monitoring_at: status === "monitoring" ? (since(timeline.newestFirst(), ["monitoring"]) ?? shownSince) : null, resolved_at: null };
+}
+
+/** An incident without its updates. What it costs does not grow with its updates. */
+export function summarizeIncident(document: DocumentReader, snapshot: Snapshot): Resource {
+  const timeline = timelineOf(document);
+  const override = document.value("impact_override");
+  return {
+    id: document.id, page_id: document.partition, name: document.text("name"), status: document.value("status"),
+    impact: override ?? derivedImpact(document, timeline.worstStated), impact_override: override,
+    started_at: document.createdAt, ...statusTimes(document, timeline), shortlink: shortlink(document, snapshot),
+    labels: document.elements("labels"), deliver_notifications: document.value("deliver_notifications") ?? true,
+    components: presentComponents(document), created_at: document.createdAt, updated_at: document.updatedAt,
+    postmortem: postmortemSummary(document),
+  };
 }
 
 /** An incident as it is returned. Source: the contract's "An incident as returned". */
 export function presentIncident(document: DocumentReader, snapshot: Snapshot): Resource {
-  const updates = newestFirst(document);
-  const override = document.value("impact_override");
-  return {
-    id: document.id, page_id: document.partition, name: document.text("name"), status: document.value("status"),
-    impact: override ?? derivedImpact(document, updates), impact_override: override,
-    started_at: document.createdAt, ...statusTimes(document, updates), shortlink: shortlink(document, snapshot),
-    labels: document.elements("labels"), deliver_notifications: document.value("deliver_notifications") ?? true,
-    components: presentComponents(document),
-    incident_updates: updates.map((update) => presentUpdate(document, update)),
-    postmortem: postmortemSummary(document),
-    ...stamps(document),
-  };
+  return { ...summarizeIncident(document, snapshot), incident_updates: newestFirst(document).map((update) => presentUpdate(document, update)), ...stamps(document) };
 }

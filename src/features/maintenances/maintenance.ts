@@ -8,6 +8,7 @@ import { invalid, pageKey, stamps, type Resource } from "../../store/resource.js
 import { closed, ComponentStatus, ComponentStatuses, ComponentStatusesPatch, Name, stampProperties, Text, Timestamp } from "../../store/resource-schemas.js";
 import { nullable } from "../../store/route-schemas.js";
 import { newestFirst, normalTime, presentUpdate, since, updateCreate, UpdateInTimeline, updatePatch } from "../../store/timeline.js";
+import { timelineOf } from "../../store/timeline-index.js";
 
 export const MAINTENANCE_STATUSES = ["scheduled", "in_progress", "verifying", "completed"] as const;
 export type MaintenanceStatusName = (typeof MAINTENANCE_STATUSES)[number];
@@ -86,21 +87,24 @@ function shortlink(document: DocumentReader, snapshot: Snapshot): string {
   return `${url === "" ? `/pages/${document.partition}` : url.replace(/\/+$/, "")}/maintenances/${document.id}`;
 }
 
-/** A maintenance as it is returned. */
-export function presentMaintenance(document: DocumentReader, snapshot: Snapshot): Resource {
-  const updates = newestFirst(document);
+/** A maintenance without its updates. What it costs does not grow with them. */
+export function summarizeMaintenance(document: DocumentReader, snapshot: Snapshot): Resource {
+  const timeline = timelineOf(document);
   const status = document.text("status");
-  const begun = since(document, updates, ["in_progress", "verifying"], ["completed"]);
+  const begun = since(timeline.newestFirst(), ["in_progress", "verifying"], ["completed"]);
   return {
     id: document.id, page_id: document.partition, name: document.text("name"), status, impact: "maintenance",
     scheduled_for: document.value("scheduled_for"), scheduled_until: document.value("scheduled_until"),
     auto_in_progress: document.value("auto_in_progress") ?? false, auto_completed: document.value("auto_completed") ?? false,
     remind_minutes: document.value("remind_minutes"),
-    started_at: status === "scheduled" ? null : begun, completed_at: status === "completed" ? (since(document, updates, ["completed"]) ?? document.updatedAt) : null,
-    shortlink: shortlink(document, snapshot), components: presentComponents(document),
-    incident_updates: updates.map((update) => presentUpdate(document, update)),
-    ...stamps(document),
+    started_at: status === "scheduled" ? null : begun, completed_at: status === "completed" ? (since(timeline.newestFirst(), ["completed"]) ?? document.updatedAt) : null,
+    shortlink: shortlink(document, snapshot), components: presentComponents(document), created_at: document.createdAt, updated_at: document.updatedAt,
   };
+}
+
+/** A maintenance as it is returned. */
+export function presentMaintenance(document: DocumentReader, snapshot: Snapshot): Resource {
+  return { ...summarizeMaintenance(document, snapshot), incident_updates: newestFirst(document).map((update) => presentUpdate(document, update)), ...stamps(document) };
 }
 
 export interface Transition {

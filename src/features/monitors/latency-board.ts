@@ -116,6 +116,12 @@ export class LatencyBoard {
     return { lines: linesOf(asked.hours, monitors, nowMs), freshUntilMs: asked.isAsking ? nowMs + ASKING_MS : asked.dueAtMs };
   }
 
+  /** The same as it was told, of an edge's own `latency.json`. */
+  hours(page: string, monitors: readonly string[]): { readonly hours: readonly LatencyHour[]; readonly freshUntilMs: number } {
+    const { freshUntilMs } = this.of(page, monitors);
+    return { hours: (this.pages.get(page)?.hours ?? []).filter(({ monitor }) => monitors.includes(monitor)), freshUntilMs };
+  }
+
   /** Never rejects. */
   private async ask(page: string, monitors: readonly string[], asked: Asked): Promise<void> {
     const { clock, members, source } = this.parts;

@@ -17,7 +17,15 @@ const Hours = Type.Object({
   })),
 });
 
-export function latencyRoutes(results: ResultStore, members: Members): FastifyPluginAsyncTypebox<RouteOptions> {
+/** What is known of the latencies of a page's monitors, and until when that is worth to be told, ms since the epoch. */
+export type KnownLatencies = (page: string, monitors: readonly string[], atMs: number) => Promise<{ readonly hours: readonly LatencyHour[]; readonly freshUntilMs: number }>;
+
+/** Of a region: what is in its store. */
+export function latenciesInStore(results: ResultStore, members: Members): KnownLatencies {
+  return async (page, monitors, atMs) => ({ hours: await latencyHours(results, members, page, monitors, atMs), freshUntilMs: atMs + FRESH_MS });
+}
+
+export function latencyRoutes(known: KnownLatencies): FastifyPluginAsyncTypebox<RouteOptions> {
   return async (app, { context }) => {
     app.get(latencyPath(":page"), {
       config: { public: true },
@@ -27,14 +35,14 @@ export function latencyRoutes(results: ResultStore, members: Members): FastifyPl
       },
     }, (request, reply) => {
       const { page } = request.params;
-      return context.publish<{ readonly hours: readonly LatencyHour[]; readonly atMs: number }>(request, reply, {
+      return context.publish<Awaited<ReturnType<KnownLatencies>>>(request, reply, {
         page, name: "latency",
         prepare: async (preparation) => {
           const monitors = await preparation.look((snapshot) => shownMonitors(snapshot, page));
-          return { hours: await latencyHours(results, members, page, monitors.map(({ id }) => id), preparation.atMs), atMs: preparation.atMs };
+          return known(page, monitors.map(({ id }) => id), preparation.atMs);
         },
-        render: (snapshot, { hours, atMs }) => (lookUp(snapshot, pageKey(page)) === undefined
-          ? notFound("page") : { contentType: "application/json; charset=utf-8", body: JSON.stringify({ data: hours }), freshUntilMs: atMs + FRESH_MS }),
+        render: (snapshot, { hours, freshUntilMs }) => (lookUp(snapshot, pageKey(page)) === undefined
+          ? notFound("page") : { contentType: "application/json; charset=utf-8", body: JSON.stringify({ data: hours }), freshUntilMs }),
       });
     });
   };

@@ -55,13 +55,16 @@ export function Timeline({ event, language }: { event: PublicEvent; language: La
   return <ol class="timeline">{event.updates.map((update) => <Update key={update.id} event={event} update={update} language={language} />)}</ol>;
 }
 
-/** With the whole timeline: what is going on, or about to. */
+/** With its timeline: what is going on, or about to. */
 export function EventCard({ event, context }: EventProps) {
+  const more = event.updateCount - event.updates.length;
+  const last = event.updates.at(-1);
   return (
     <article class={`card event e-${event.impact}`} id={`${event.kind}-${event.id}`}>
       <h3 dir="auto"><a href={`${context.base}${pathOfEvent(event)}`}>{event.name}</a></h3>
       <EventFacts event={event} context={context} />
       <Timeline event={event} language={context.language} />
+      {more > 0 && <p class="more"><a href={`${context.base}${pathOfEvent(event)}${last === undefined ? "" : `?after=${encodeURIComponent(last.id)}`}`}>{context.language.counted(context.language.texts.moreUpdates, more)}</a></p>}
     </article>
   );
 }

@@ -10,14 +10,25 @@ import { pathOfEvent } from "./event-card.js";
 
 const DESCRIPTION_LENGTH_MAX = 200;
 
-export function EventView({ event, indicator, context }: { event: PublicEvent; indicator: Indicator; context: ViewContext }) {
+export interface EventViewProps {
+  readonly event: PublicEvent;
+  readonly indicator: Indicator;
+  readonly context: ViewContext;
+  /** False on a page of earlier updates. */
+  readonly isLatest: boolean;
+  /** The id of the update that the page of earlier ones goes on from; null where there are none. */
+  readonly earlier: string | null;
+}
+
+export function EventView({ event, indicator, context, isLatest, earlier }: EventViewProps) {
   const { language, base } = context;
   const { texts } = language;
   const last = event.updates[0];
   const lasted = event.endedAt === null ? 0 : (Date.parse(event.endedAt) - Date.parse(event.startedAt)) / 1_000;
   const status = statusInWords(event, event.status, language);
+  const path = pathOfEvent(event);
   return (
-    <Shell context={context} title={event.name} description={last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`} path={pathOfEvent(event)} indicator={indicator} live>
+    <Shell context={context} title={event.name} description={last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`} path={path} indicator={indicator} live>
       <p class="back"><a href={base === "" ? "/" : base}>{texts.backToPage}</a></p>
       <article id="event" class={`event-page e-${event.impact}`}>
         <h1 dir="auto">{event.name}</h1>
@@ -34,6 +45,12 @@ export function EventView({ event, indicator, context }: { event: PublicEvent; i
           </section>
         )}
         <div class="card"><Timeline event={event} language={language} /></div>
+        {(earlier !== null || !isLatest) && (
+          <nav class="pager" aria-label={`${texts.earlierUpdates}, ${texts.latestUpdates}`}>
+            {earlier !== null && <a class="button quiet" rel="prev" href={`${base}${path}?after=${encodeURIComponent(earlier)}`}>{texts.earlierUpdates}</a>}
+            {!isLatest && <a class="button quiet" rel="next" href={`${base}${path}`}>{texts.latestUpdates}</a>}
+          </nav>
+        )}
       </article>
     </Shell>
   );

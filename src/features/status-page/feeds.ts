@@ -21,8 +21,10 @@ function xmlSafe(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "");
 }
 
-function contentOf(event: PublicEvent, language: Language): string {
+function contentOf(event: PublicEvent, language: Language, address: string): string {
+  const more = event.updateCount - event.updates.length;
   const parts = event.updates.map((update) => `<p><strong>${statusInWords(event, update.status, language)}</strong> · <time datetime="${update.displayAt}">${language.moment(update.displayAt)}</time></p>${htmlOfMarkdown(update.body)}`);
+  if (more > 0) parts.push(`<p><a href="${asHtml(address).replaceAll('"', "&quot;")}">${language.counted(language.texts.moreUpdates, more)}</a></p>`);
   return event.postmortem === null ? parts.join("\n") : `<p><strong>${language.texts.postmortem}</strong></p>${htmlOfMarkdown(event.postmortem.body)}\n${parts.join("\n")}`;
 }
 
@@ -60,7 +62,7 @@ function feedOf({ model, events, url }: FeedInput, written: (text: string) => st
     feed.addItem({
       id: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, guid: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, title: written(xmlSafe(event.name)), link: `${url}${pathOfEvent(event)}`,
       date: new Date(event.updatedAt), published: new Date(event.createdAt), category: [...new Set<string>([event.kind, event.impact])].map((name) => ({ name })),
-      description: written(xmlSafe(last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`)), content: xmlSafe(contentOf(event, language)),
+      description: written(xmlSafe(last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`)), content: xmlSafe(contentOf(event, language, `${url}${pathOfEvent(event)}`)),
     });
   }
   return feed;

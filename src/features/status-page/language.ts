@@ -22,11 +22,11 @@ export function isLanguage(code: string): code is LanguageCode {
   return Object.hasOwn(TEXTS, code);
 }
 
-const negotiations = new Map<string, LanguageCode>();
+const negotiations = new Map<string, LanguageCode | null>();
 
-/** The best of `Accept-Language`, English if it names none of ours. Source: RFC 9110, RFC 4647 (lookup). */
-export function negotiated(header: string | undefined): LanguageCode {
-  if (header === undefined || header === "") return "en";
+/** The best of `Accept-Language`; null if it names none of ours. Source: RFC 9110, RFC 4647 (lookup). */
+export function accepted(header: string | undefined): LanguageCode | null {
+  if (header === undefined || header === "") return null;
   let known = negotiations.get(header);
   if (known === undefined) {
     // Browsers send few different ones; a cached page is found faster than one of them is read.
@@ -37,8 +37,8 @@ export function negotiated(header: string | undefined): LanguageCode {
   return known;
 }
 
-function bestOf(header: string): LanguageCode {
-  let best: LanguageCode = "en";
+function bestOf(header: string): LanguageCode | null {
+  let best: LanguageCode | null = null;
   let bestQuality = 0;
   for (const part of header.slice(0, HEADER_LENGTH_MAX).split(",")) {
     const [range = "", ...parameters] = part.trim().toLowerCase().split(";");

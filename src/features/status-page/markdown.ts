@@ -45,9 +45,12 @@ export function htmlOfMarkdown(text: string): string {
   return html;
 }
 
+/** Marks and addresses that a text may have for each of its words, so that a text is not read to its end for its first words. */
+const SOURCE_FACTOR = 8;
+
 /** The words of a Markdown text on one line, `lengthMax` characters at most. */
 export function plainOfMarkdown(text: string, lengthMax: number): string {
-  const words = sanitizeHtml(htmlOfMarkdown(text).replace(/<\/(?:p|li|tr|pre)>|<br \/>/g, " "), { allowedTags: [], allowedAttributes: {}, textFilter: decoded }).replace(/\s+/g, " ").trim();
+  const words = sanitizeHtml(htmlOfMarkdown(text.slice(0, SOURCE_FACTOR * lengthMax)).replace(/<\/(?:p|li|tr|pre)>|<br \/>/g, " "), { allowedTags: [], allowedAttributes: {}, textFilter: decoded }).replace(/\s+/g, " ").trim();
   return words.length <= lengthMax ? words : `${words.slice(0, lengthMax - 1).trimEnd()}…`;
 }
 

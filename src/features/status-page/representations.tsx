@@ -18,7 +18,8 @@ import type { LatencyLine } from "./latency-graph.js";
 import { calendarOf } from "./maintenance-calendar.js";
 import { overallIndicator } from "./overall-status.js";
 import {
-  firstEventMs, readEventOfId, readEvents, readEventsBetween, readModel, readPage, type CancelledMaintenance, type EventKind, type Presenters, type PublicModel,
+  firstEventMs, LATEST_UPDATE, NO_UPDATES, readEventOfId, readEvents, readEventsOf, readModel, readPage, UPDATES_IN_FEED, UPDATES_IN_LIST, UPDATES_ON_OWN_PAGE, UPDATES_ON_PAGE,
+  type CancelledMaintenance, type EventKind, type Presenters, type PublicModel, type UpdateBounds,
 } from "./public-page.js";
 import { STATUSPAGE_LIST_MAX, StatuspageFormat } from "./statuspage-format.js";
 import { StatusView } from "./status-view.js";
@@ -34,7 +35,8 @@ export interface Variant {
   readonly origin: string;
   /** What stands before the page's paths: empty on a host of its own. */
   readonly base: string;
-  readonly language: LanguageCode;
+  /** Null: none that the visitor asked for is there. The page's own, then. */
+  readonly language: LanguageCode | null;
   readonly region: string;
   readonly cutOffSince: string | null;
 }
@@ -70,7 +72,8 @@ const UNPREPARED: Prepared = { days: new Map(), latencies: NO_LATENCIES, cancell
 export type View =
   | { readonly name: "status" | "summary" | "status.json" | "components" | "incidents" | "unresolved" | "maintenances" | "upcoming" | "active" | "atom" | "rss" | "calendar" | "robots" | "sitemap" }
   | { readonly name: "history" | "uptime"; readonly month: string | null }
-  | { readonly name: EventKind; readonly id: string }
+  /** `after`: the id of the update that the page goes on from; empty for the latest. */
+  | { readonly name: EventKind; readonly id: string; readonly after: string }
   | { readonly name: "badge.svg" | "badge.json"; readonly component: string | null };
 
 /** Views in a language; the others are the same in all. */
@@ -100,9 +103,21 @@ export function historyRange(snapshot: Snapshot, pageId: string, view: View, pre
   return { from: `${monthAfter(month, 1 - MONTHS_SHOWN)}-01`, to: dayAfter(`${monthAfter(month, 1)}-01`, -1), timeZone };
 }
 
+/** What of updates a view shows of what is open or to come. */
+function boundsOf(name: View["name"]): UpdateBounds {
+  switch (name) {
+    case "status": return UPDATES_ON_PAGE;
+    case "summary":
+    case "unresolved":
+    case "upcoming":
+    case "active": return UPDATES_IN_LIST;
+    default: return NO_UPDATES;
+  }
+}
+
 /** Makes a representation; Fault `not-found` where there is nothing to show. */
 export function represent(snapshot: Snapshot, pageId: string, view: View, variant: Variant, surroundings: Surroundings, prepared: Prepared = UNPREPARED): Publication | Fault {
-  const model = readModel(snapshot, surroundings.presenters, pageId);
+  const model = readModel(snapshot, surroundings.presenters, pageId, boundsOf(view.name));
   if (model === undefined) return noPage();
   return new Rendering(snapshot, model, variant, surroundings, prepared).of(view);
 }
@@ -128,7 +143,7 @@ class Rendering {
       case "history": return this.history(view.month);
       case "uptime": return this.uptime(view.month);
       case "incident":
-      case "maintenance": return this.event(view.name, view.id);
+      case "maintenance": return this.event(view.name, view.id, view.after);
       case "atom": return this.text("application/atom+xml; charset=utf-8", atomOf(this.feedInput()));
       case "rss": return this.text("application/rss+xml; charset=utf-8", rssOf(this.feedInput()));
       case "calendar": return this.calendar();
@@ -147,9 +162,9 @@ class Rendering {
 
   private context(): ViewContext {
     const { page } = this.model;
-    const { base, language, region, cutOffSince } = this.variant;
+    const { base, region, cutOffSince } = this.variant;
     const { assets, subscribing } = this.surroundings;
-    return { page, theme: themeOf(page.theme), language: new Language(language, page.timeZone), base, region, cutOffSince, assets, subscribing };
+    return { page, theme: themeOf(page.theme), language: new Language(this.variant.language ?? page.language, page.timeZone), base, region, cutOffSince, assets, subscribing };
   }
 
   private text(contentType: string, body: string, headers: Readonly<Record<string, string>> = {}): Publication {
@@ -161,11 +176,7 @@ class Rendering {
   }
 
   private html(context: ViewContext, body: string): Publication {
-    return { ...this.text(HTML, body, { ...pageHeaders(context.theme), "content-language": this.variant.language }), vary: "Accept-Language" };
-  }
-
-  private between(fromMs: number, untilMs: number) {
-    return readEventsBetween(this.snapshot, this.surroundings.presenters, this.model.page.id, fromMs, untilMs);
+    return { ...this.text(HTML, body, { ...pageHeaders(context.theme), "content-language": context.language.code }), vary: "Accept-Language" };
   }
 
   private daysOf(): DaysOfComponent {
@@ -176,17 +187,20 @@ class Rendering {
     const context = this.context();
     const { publicPastDays: pastDays, publicBarDays: barDays } = limits;
     const open = new Set(this.model.openIncidents.map(({ id }) => id));
-    const past = this.between(startOfDay(dayAfter(this.today, 1 - pastDays), this.zone), Number.POSITIVE_INFINITY).filter(({ kind, id }) => kind !== "incident" || !open.has(id));
+    const [began = []] = readEventsOf(this.snapshot, this.surroundings.presenters, this.model.page.id, [{ fromMs: startOfDay(dayAfter(this.today, 1 - pastDays), this.zone), untilMs: Number.POSITIVE_INFINITY }]);
+    const past = began.filter(({ kind, id }) => kind !== "incident" || !open.has(id));
     const { ofComponent, freshUntilMs } = this.prepared.latencies;
     const page = this.html(context, htmlDocument(<StatusView context={context} model={this.model} past={past} daysOf={this.daysOf()} latencyOf={(component) => ofComponent.get(component) ?? []} barDays={barDays} pastDays={pastDays} />));
     return { ...page, freshUntilMs: Math.min(page.freshUntilMs ?? freshUntilMs, freshUntilMs) };
   }
 
-  private event(kind: EventKind, id: string): Publication | Fault {
-    const event = readEventOfId(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, id);
+  private event(kind: EventKind, id: string, after: string): Publication | Fault {
+    const event = readEventOfId(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, id, after, UPDATES_ON_OWN_PAGE);
     if (event === undefined) return nothing(kind);
+    const last = event.updates.at(-1)?.id;
+    const earlier = last !== undefined && readEventOfId(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, id, last, LATEST_UPDATE)?.updates.length === 1 ? last : null;
     const context = this.context();
-    return this.html(context, htmlDocument(<EventView context={context} event={event} indicator={overallIndicator(this.model)} />));
+    return this.html(context, htmlDocument(<EventView context={context} event={event} indicator={overallIndicator(this.model)} isLatest={after === ""} earlier={earlier} />));
   }
 
   /** Three months up to one, the latest unless told; a month that the page has nothing of, because it was before or is yet to come, is not found. */
@@ -207,7 +221,9 @@ class Rendering {
     const range = this.months(month);
     if (range instanceof Fault) return range;
     const context = this.context();
-    const months = range.months.map((each) => ({ month: each, events: this.between(startOfDay(`${each}-01`, this.zone), startOfDay(`${monthAfter(each, 1)}-01`, this.zone)) }));
+    const spans = range.months.map((each) => ({ fromMs: startOfDay(`${each}-01`, this.zone), untilMs: startOfDay(`${monthAfter(each, 1)}-01`, this.zone) }));
+    const events = readEventsOf(this.snapshot, this.surroundings.presenters, this.model.page.id, spans);
+    const months = range.months.map((each, at) => ({ month: each, events: events[at] ?? [] }));
     return this.html(context, htmlDocument(<HistoryView context={context} indicator={overallIndicator(this.model)} months={months} earlier={range.earlier} later={range.later} />));
   }
 
@@ -218,18 +234,18 @@ class Rendering {
     return this.html(context, htmlDocument(<UptimeView context={context} model={this.model} indicator={overallIndicator(this.model)} daysOf={this.daysOf()} months={[...range.months].reverse()} earlier={range.earlier} later={range.later} />));
   }
 
-  private latest(kind: EventKind) {
-    return readEvents(this.snapshot, this.surroundings.presenters, this.model.page.id, kind, STATUSPAGE_LIST_MAX);
+  private latest(bounds: UpdateBounds, ...kinds: readonly EventKind[]) {
+    return readEvents(this.snapshot, this.surroundings.presenters, this.model.page.id, kinds, STATUSPAGE_LIST_MAX, bounds);
   }
 
   private feedInput() {
-    return { model: this.model, events: [...this.latest("incident"), ...this.latest("maintenance")], url: this.url };
+    return { model: this.model, events: this.latest(UPDATES_IN_FEED, "incident", "maintenance"), url: this.url };
   }
 
   private calendar(): Publication {
     const { model, snapshot, surroundings } = this;
     return this.text("text/calendar; charset=utf-8", calendarOf({
-      model, maintenances: readEvents(snapshot, surroundings.presenters, model.page.id, "maintenance", limits.publicEventsShownMax), cancelled: this.prepared.cancelled, url: this.url,
+      model, maintenances: readEvents(snapshot, surroundings.presenters, model.page.id, ["maintenance"], limits.publicEventsShownMax, LATEST_UPDATE), cancelled: this.prepared.cancelled, url: this.url,
     }));
   }
 
@@ -241,9 +257,9 @@ class Rendering {
         case "summary": return format.summary();
         case "status.json": return format.status();
         case "components": return format.components();
-        case "incidents": return format.incidents(this.latest("incident"));
+        case "incidents": return format.incidents(this.latest(UPDATES_IN_LIST, "incident"));
         case "unresolved": return format.incidents(model.openIncidents);
-        case "maintenances": return format.maintenances(this.latest("maintenance"));
+        case "maintenances": return format.maintenances(this.latest(UPDATES_IN_LIST, "maintenance"));
         case "upcoming": return format.maintenances(model.upcomingMaintenances);
         case "active": return format.maintenances(model.activeMaintenances);
       }
@@ -261,7 +277,7 @@ class Rendering {
   private sitemap(): Publication {
     const entries = [
       { path: "", at: this.model.updatedAt }, { path: "/history", at: this.model.updatedAt }, { path: "/uptime", at: null },
-      ...this.latest("incident").map(({ id, updatedAt }) => ({ path: `/incidents/${id}`, at: updatedAt })), ...this.latest("maintenance").map(({ id, updatedAt }) => ({ path: `/maintenances/${id}`, at: updatedAt })),
+      ...this.latest(NO_UPDATES, "incident").map(({ id, updatedAt }) => ({ path: `/incidents/${id}`, at: updatedAt })), ...this.latest(NO_UPDATES, "maintenance").map(({ id, updatedAt }) => ({ path: `/maintenances/${id}`, at: updatedAt })),
     ];
     const escaped = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
     const body = entries.map(({ path, at }) => `<url><loc>${escaped(this.url + path)}</loc>${at === null ? "" : `<lastmod>${at}</lastmod>`}</url>`).join("");

@@ -11,10 +11,10 @@ import type { RouteContext, RouteOptions, RouteReply, RouteRequest } from "../..
 import { shownMonitors } from "../../store/shown-monitors.js";
 import { loadAssets, type Assets } from "./assets.js";
 import { pageHeaders } from "./html-document.js";
-import { isLanguage, Language, negotiated, type LanguageCode } from "./language.js";
+import { accepted, isLanguage, Language, type LanguageCode } from "./language.js";
 import type { LatencyLine } from "./latency-graph.js";
 import { notFoundDocument } from "./not-found-view.js";
-import { cancelledOf, deletedMaintenances, readPage, type CancelledMaintenance, type Presenters } from "./public-page.js";
+import { cancelledOf, deletedMaintenances, readPage, unreadTimelines, type CancelledMaintenance, type Presenters } from "./public-page.js";
 import { historyRange, isHtml, NO_LATENCIES, represent, type Prepared, type ShownLatencies, type Surroundings, type Variant, type View } from "./representations.js";
 import { BadgeAnswer, ComponentsAnswer, IncidentsAnswer, MaintenancesAnswer, StatusAnswer, SummaryAnswer } from "./statuspage-schemas.js";
 
@@ -29,6 +29,7 @@ const month = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX, descriptio
 // Links to a page carry parameters of others, which change nothing.
 const anyQuery = Type.Object({ consistency });
 const htmlQuery = Type.Object({ consistency, lang });
+const eventQuery = Type.Object({ consistency, lang, after: Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX, description: "Id of an update: the page shows those before it." })) });
 const monthQuery = Type.Object({ consistency, lang, month });
 const badgeQuery = Type.Object({ consistency, component: Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX, description: "Id of a component; without it, the whole page." })) });
 
@@ -76,7 +77,7 @@ class StatusPages {
 
   answer(request: PublicRequest, reply: RouteReply, page: string, view: View): Promise<never> {
     const forPeople = isHtml(view);
-    const language = forPeople ? languageOf(request) : "en";
+    const language = forPeople ? languageOf(request) : null;
     const variant: Variant = {
       origin: forPeople ? "" : loopbackOrigin(request), base: request.originalUrl.startsWith(`/pages/${page}`) ? `/pages/${page}` : "", language, region: forPeople ? this.ownRegion() : "", cutOffSince: forPeople ? this.context.cutOffSince() : null,
     };
@@ -84,11 +85,12 @@ class StatusPages {
       page, name: nameOf(view, variant, forPeople),
       prepare: (preparation) => this.prepare(preparation, page, view),
       render: (snapshot, prepared) => represent(snapshot, page, view, variant, this.surroundings, prepared),
-      ...(forPeople ? { missing: () => this.missing(language, view.name === "status" ? null : variant.base || "/") } : {}),
+      ...(forPeople ? { missing: () => this.missing(language ?? "en", view.name === "status" ? null : variant.base || "/") } : {}),
     });
   }
 
   private async prepare(preparation: Preparation, page: string, view: View): Promise<Prepared> {
+    await preparation.readAhead((snapshot) => unreadTimelines(snapshot, page));
     const range = await preparation.look((snapshot) => historyRange(snapshot, page, view, this.surroundings.presenters));
     const days: Prepared["days"] = range === undefined ? new Map() : await preparation.uptimeOfAll(range.from, range.to, range.timeZone);
     const cancelled: CancelledMaintenance[] = [];
@@ -125,7 +127,7 @@ class StatusPages {
     const path = request.originalUrl.split("?", 1)[0] ?? "";
     if (!accept.includes("text/html") || /\/(?:api|v\d+)(?:\/|$)/.test(path)) return this.context.fail(request, reply, new Fault("not-found", "There is no such route."));
     const language = languageOf(request);
-    return this.context.publish(request, reply, { page: "", name: "lost", render: () => notFound("page"), missing: () => this.missing(language, null) });
+    return this.context.publish(request, reply, { page: "", name: "lost", render: () => notFound("page"), missing: () => this.missing(language ?? "en", null) });
   }
 
   private missing(code: LanguageCode, home: string | null): Publication {
@@ -139,23 +141,30 @@ class StatusPages {
   }
 }
 
+/** Where a folder of a static copy is found, whose visitors come back when a replica answers again; undefined if the path is none's. */
+function liveAddressOf(url: string): string | undefined {
+  const [, base = "", language, view] = /^((?:\/pages\/[^/?]+)?)\/(?:([a-z]{2})|(history|uptime|(?:incidents|maintenances)\/[\w-]+))\/(?:\?|$)/.exec(url) ?? [];
+  if (view !== undefined) return `${base}/${view}`;
+  return language !== undefined && isLanguage(language) ? `${base || "/"}?lang=${language}` : undefined;
+}
+
 function loopbackOrigin({ headers: { host } }: RouteRequest): string {
   return typeof host === "string" && /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/.test(host) ? `http://${host}` : "";
 }
 
-function languageOf(request: RouteRequest): LanguageCode {
+function languageOf(request: RouteRequest): LanguageCode | null {
   const asked = (request.query as { readonly lang?: string }).lang;
   if (asked !== undefined && isLanguage(asked)) return asked;
-  const accepted = request.headers["accept-language"];
-  return negotiated(Array.isArray(accepted) ? accepted.join() : accepted);
+  const header = request.headers["accept-language"];
+  return accepted(Array.isArray(header) ? header.join() : header);
 }
 
 /** Everything that the bytes depend on beside the documents. */
 function nameOf(view: View, variant: Variant, forPeople: boolean): string {
   const parameter = "month" in view ? view.month : "id" in view ? view.id : "component" in view ? view.component : null;
-  const parts = [view.name, parameter?.slice(0, limits.publicNameLengthMax) ?? ""];
+  const parts = [view.name, parameter?.slice(0, limits.publicNameLengthMax) ?? "", ...("after" in view ? [view.after] : [])];
   if (!forPeople) parts.push(variant.origin);
-  else parts.push(variant.base === "" ? "host" : "path", variant.language, variant.cutOffSince ?? "");
+  else parts.push(variant.base === "" ? "host" : "path", variant.language ?? "", variant.cutOffSince ?? "");
   return parts.join(" ");
 }
 
@@ -174,8 +183,8 @@ export function statusPageRoutes(presenters: Presenters, latencies?: LatencySour
     app.get(`${base}/uptime`, { config: open, schema: { tags, summary: "Calendar of uptime", params: PageParams, querystring: monthQuery, response: html } },
       (request, reply) => pages.answer(request, reply, request.params.page, { name: "uptime", month: request.query.month ?? null }));
     for (const [path, kind] of [["incidents", "incident"], ["maintenances", "maintenance"]] as const) {
-      app.get(`${base}/${path}/:id`, { config: open, schema: { tags, summary: `The page of one ${kind}`, params: ResourceParams, querystring: htmlQuery, response: html } },
-        (request, reply) => pages.answer(request, reply, request.params.page, { name: kind, id: request.params.id }));
+      app.get(`${base}/${path}/:id`, { config: open, schema: { tags, summary: `The page of one ${kind}`, params: ResourceParams, querystring: eventQuery, response: html } },
+        (request, reply) => pages.answer(request, reply, request.params.page, { name: kind, id: request.params.id, after: request.query.after ?? "" }));
     }
     for (const [path, name, summary, answer] of JSON_ROUTES) {
       app.get(`${base}/api/v2/${path}.json`, { config: open, schema: { tags, summary: `${summary}, as Statuspage tells it`, params: PageParams, querystring: anyQuery, response: sent("application/json", answer, summary) } },
@@ -194,7 +203,10 @@ export function statusPageRoutes(presenters: Presenters, latencies?: LatencySour
     }
     app.get(`${base}/embed.js`, { config: open, schema: { tags, summary: "A widget for other sites", params: PageParams, querystring: anyQuery, response: sent("text/javascript", { type: "string" }, "The script.") } },
       (request, reply) => pages.embed(request, reply, request.params.page));
-    app.get(`${base}/*`, { config: open, schema: { hide: true, querystring: htmlQuery } }, (request, reply) => pages.lost(request, reply));
+    app.get(`${base}/*`, { config: open, schema: { hide: true, querystring: htmlQuery } }, (request, reply) => {
+      const address = liveAddressOf(request.originalUrl);
+      return address === undefined ? pages.lost(request, reply) : reply.redirect(address, 302);
+    });
 
     app.get("/assets/:file", { config: { ...open, unreplicated: true }, schema: { tags, summary: "A file that pages load; its name changes with its content", params: Type.Object({ file: Type.String() }), response: sent("*/*", { type: "string" }, "The file.") } },
       (request, reply) => {

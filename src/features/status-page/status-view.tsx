@@ -56,7 +56,7 @@ function Freshness({ context, model }: StatusViewProps) {
   const [before = "", after = ""] = language.texts.lastChange.split("{time}");
   return (
     <p class="fresh">
-      <span>{before}<Moment at={model.updatedAt} language={language} />{after}</span>
+      <span>{model.isUntouched ? language.texts.nothingYet : <>{before}<Moment at={model.updatedAt} language={language} />{after}</>}</span>
       <span>{filled(language.texts.servedBy, { region })}</span>
       <span class="checked" data-checked={language.texts.checked} {...(cutOffSince === null ? {} : { "data-since": cutOffSince })} hidden>{language.texts.live}</span>
     </p>

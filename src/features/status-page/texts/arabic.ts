@@ -16,9 +16,10 @@ export const arabic: Texts = {
   troubledDays: { one: "يوم واحد فيه أعطال", two: "يومان فيهما أعطال", few: "{n} أيام فيها أعطال", many: "{n} يومًا فيها أعطال", other: "{n} يوم فيها أعطال" },
   latency: { one: "زمن الاستجابة حسب المنطقة خلال الساعة الماضية", two: "زمن الاستجابة حسب المنطقة خلال الساعتين الماضيتين", few: "زمن الاستجابة حسب المنطقة خلال {n} ساعات ماضية", many: "زمن الاستجابة حسب المنطقة خلال {n} ساعة ماضية", other: "زمن الاستجابة حسب المنطقة خلال {n} ساعة ماضية" },
   noTroubledDays: "بلا أعطال", affects: "يؤثر على", window: "{from} إلى {until}", started: "البداية", resolved: "الحل", lasted: "المدة", postmortem: "تحليل لاحق", permalink: "رابط دائم",
-  servedBy: "مقدَّمة من {region}", lastChange: "آخر تغيير {time}", timesIn: "الأوقات بتوقيت {zone}", timesYours: "الأوقات بتوقيتك المحلي",
+  servedBy: "مقدَّمة من {region}", lastChange: "آخر تغيير {time}", nothingYet: "لم يُنشر شيء بعد", timesIn: "الأوقات بتوقيت {zone}", timesYours: "الأوقات بتوقيتك المحلي",
   cutOff: "هذه النسخة معزولة عن المناطق الأخرى منذ {time}. قد يكون ما تعرضه قديمًا.", copied: "هذه نسخة محفوظة بتاريخ {time}. قد يكون ما تعرضه قديمًا.", stale: "لا اتصال منذ {age}. قد يكون ما تراه قديمًا.",
   live: "مباشر", checked: "محدَّثة قبل {age}", notFoundTitle: "لا توجد صفحة هنا", notFoundText: "قد يكون العنوان خاطئًا، أو أن ما كان هنا قد أزيل.",
+  moreUpdates: { one: "تحديث سابق واحد", two: "تحديثان سابقان", few: "{n} تحديثات سابقة", many: "{n} تحديثًا سابقًا", other: "{n} تحديث سابق" }, latestUpdates: "أحدث التحديثات", earlierUpdates: "التحديثات السابقة",
   deletedNote: "مكوّن محذوف", minutes: { one: "دقيقة", two: "دقيقتان", few: "{n} دقائق", many: "{n} دقيقة", other: "{n} دقيقة" },
   hours: { one: "ساعة", two: "ساعتان", few: "{n} ساعات", many: "{n} ساعة", other: "{n} ساعة" }, days: { one: "يوم", two: "يومان", few: "{n} أيام", many: "{n} يومًا", other: "{n} يوم" },
 };

@@ -54,6 +54,8 @@ export interface Texts {
   readonly servedBy: string;
   /** `{time}`. */
   readonly lastChange: string;
+  /** In the place of that, on a page that nobody has touched yet. */
+  readonly nothingYet: string;
   /** `{zone}`. */
   readonly timesIn: string;
   readonly timesYours: string;
@@ -68,6 +70,10 @@ export interface Texts {
   readonly checked: string;
   readonly notFoundTitle: string;
   readonly notFoundText: string;
+  /** A link to updates of an incident that are not shown. */
+  readonly moreUpdates: Plural;
+  readonly latestUpdates: string;
+  readonly earlierUpdates: string;
   readonly deletedNote: string;
   readonly minutes: Plural;
   readonly hours: Plural;
