@@ -132,7 +132,7 @@ export const LIES: readonly Lie[] = [
   { emphasis: "handovers", ...one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
     "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;") },
   {
-    name: "a-refusal-of-what-may-be-decided", what: "A write is refused on a state that has moved on although a candidate of it is open, which somebody else may carry on.", seedsMax: 400,
+    name: "a-refusal-of-what-may-be-decided", what: "A write is refused on a state that has moved on although a candidate of it is open, which somebody else may carry on.", seedsMax: 200, emphasis: "creations",
     edits: [
       { file: "core/quorum-chain.ts", find: "      } else if (write.proposed > version) {", replace: "      } else if (write.operation === \"\") {" },
       { file: "core/quorum-chain.ts", find: "    if (write.proposed > this.self.host.version(course.document)) {", replace: "    if (write.operation === \"\") {" },
@@ -140,6 +140,8 @@ export const LIES: readonly Lie[] = [
   },
   { emphasis: "creations", ...one("handed-over-and-refused-there", "A write that was handed over and is refused where it went is called refused, although what was proposed before may have been decided.", "store/commit.ts",
     "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400) },
+  { emphasis: "creations", ...one("a-refusal-kept-where-it-was-handed-over", "A write that was handed over and is refused where it went has that refusal kept there for its key, although it may have taken effect.", "store/commit.ts",
+    "options.forwardedAs === undefined && isFinal(result)", "isFinal(result)") },
   one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
     "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
   { emphasis: "repeated-creations", ...one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",
