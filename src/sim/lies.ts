@@ -58,8 +58,6 @@ export const LIES: readonly Lie[] = [
   },
   { emphasis: "told-tags", ...one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
     "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;") },
-  { emphasis: "late-edits", ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
-    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000) },
   { needs: befalls("disk-emptied", "disk-flipped", "disk-torn-write"), ...one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
     "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 1_000) },
   {
@@ -146,4 +144,6 @@ export const LIES: readonly Lie[] = [
     "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
   { emphasis: "repeated-creations", ...one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",
     "  if (values.length < 2 || creations.length === 0) return values;", "  if (values.length >= 0) return values;") },
+  { emphasis: "late-edits", ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
+    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 300) },
 ];

@@ -18,10 +18,9 @@ function meeting(shape: WorkloadShape, at: ResourceClass): WorkloadShape {
   return { ...shape, thinkMs: 60, resourcesOfAType: 1, deleteRate: 0, quorumTimeoutMs: 5_000, hotRate: 0.9, hotType: "component", labelRate: 0, classes: { quorum: 0, mixed: 0, local: 0, [at]: 1 } };
 }
 
-/** Three regions, and one way of three that is slower by far. It is not so slow that no handshake is over in time. */
-function withSlowWay(world: WorldShape): WorldShape {
-  const replicas = world.replicas.filter(({ replica }) => ["us-east-1", "eu-west-1", "ap-south-1"].includes(replica));
-  return { ...world, replicas, slowWay: { from: "ap-south", to: "us-east", extraMs: world.jitter > 2 ? 700 : 1_500 } };
+/** Three regions, and one way of three that is slower by far. */
+function withSlowWay(world: WorldShape, extraMs: number): WorldShape {
+  return { ...world, replicas: world.replicas.filter(({ replica }) => ["us-east-1", "eu-west-1", "ap-south-1"].includes(replica)), slowWay: { from: "ap-south", to: "us-east", extraMs } };
 }
 
 /** Faults of one kind, one after the other. */
@@ -31,10 +30,10 @@ function everyNow(kind: SimulatedFault, count: number, firstMs: number, everyMs:
 
 /** Runs in which something happens all the time that is rare elsewhere. */
 export const EMPHASES = {
-  /** What is written in one region reaches a second one long after the third, and is seen at a quorum and edited there meanwhile. */
+  /** What is written in one region reaches a second one long after the third, and is seen at a quorum and edited there meanwhile. Links come up in time all the same. */
   "late-edits": (plan: SeedPlan): SeedPlan => ({
     ...plan, watching: undefined, durationMs: 6_000, faults: [],
-    world: withSlowWay(plan.world), workload: { ...meeting(plan.workload, "mixed"), clients: 6, thinkMs: 150, hotRate: 0.85 },
+    world: withSlowWay(plan.world, plan.world.jitter > 2 ? 700 : 1_500), workload: { ...meeting(plan.workload, "mixed"), clients: 9, thinkMs: 150, resourcesOfAType: 3, hotRate: 0, toldAfterMs: 5 },
   }),
   /** One thing after the other is created at several levels in all regions at once, while one region after the other is cut off. */
   creations: (plan: SeedPlan): SeedPlan => ({
@@ -49,9 +48,9 @@ export const EMPHASES = {
   handovers: (plan: SeedPlan): SeedPlan => ({
     ...plan, watching: undefined, durationMs: 6_000, faults: [], workload: { ...meeting(plan.workload, "quorum"), clients: 8, compareRate: 0.1, quorumTimeoutMs: 400 },
   }),
-  /** As `late-edits`, at a quorum only, and most edits name an ETag: one that a colleague told is newer than what is held there. */
+  /** As `late-edits`, at a quorum only, and most edits name an ETag: one that a colleague told is newer than what is held there. Some links hardly come up. */
   "told-tags": (plan: SeedPlan): SeedPlan => ({
-    ...plan, watching: undefined, durationMs: 6_000, faults: [], world: withSlowWay(plan.world),
+    ...plan, watching: undefined, durationMs: 6_000, faults: [], world: withSlowWay(plan.world, 1_500),
     workload: { ...meeting(plan.workload, "quorum"), clients: 6, thinkMs: 150, hotRate: 0.85, compareRate: 0.6 },
   }),
   /** Clients meet at one resource after the other that nobody has created yet, without a quorum, while programs stand still and clocks are off. */
