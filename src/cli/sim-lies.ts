@@ -1,10 +1,10 @@
 /**
- * Runs the planted bugs of `sim/lies.ts`: each in a copy of the source, compiled beside it, in child processes, until a checker finds it.
+ * Runs the planted bugs of `sim/lies.ts`: each in a copy of the compiled source, in child processes, until a checker finds it.
  *
  * A seed that fails without the bug says nothing about the bug: every seed that fails is run on the source as it is, once for all bugs.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Edit, Lie } from "../sim/lies.js";
@@ -41,13 +41,13 @@ interface Finding {
 const SEED_MS_MAX = 120_000;
 
 export async function runLies(lies: readonly Lie[], options: LiesOptions): Promise<readonly LieResult[]> {
-  const truth = new Program([], "the source as it is", options.root);
+  const truth = new Program("the source as it is", options.root);
   /** Seed and emphasis → whether it fails without any bug. */
   const failsAnyway = new Map<string, boolean>();
   const results: LieResult[] = [];
   try {
     for (const lie of lies) {
-      const program = new Program(lie.edits, `the planted bug ${lie.name}`, options.root);
+      const program = new Program(`the planted bug ${lie.name}`, options.root, { edits: lie.edits, of: truth });
       try {
         const result = await runLie(lie, program, truth, failsAnyway, options);
         results.push(result);
@@ -91,33 +91,55 @@ interface Batch {
   found(finding: Finding): void;
 }
 
-/** A copy of the source with edits, compiled. */
+/** The source, compiled as it is, or with edits: then only the files that they change are compiled, and put into a copy of the rest. */
 class Program {
   private readonly folder = mkdtempSync(path.join(tmpdir(), "statusmesh-lie-"));
 
-  constructor(edits: readonly Edit[], private readonly name: string, root: string) {
+  constructor(private readonly name: string, private readonly root: string, edited?: { readonly edits: readonly Edit[]; readonly of: Program }) {
     try {
-      this.compile(edits, root);
+      for (const file of ["package.json", "tsconfig.json"]) cpSync(path.join(root, file), path.join(this.folder, file));
+      symlinkSync(path.join(root, "node_modules"), path.join(this.folder, "node_modules"));
+      if (edited === undefined) {
+        cpSync(path.join(root, "src"), path.join(this.folder, "src"), { recursive: true });
+        this.compile("tsconfig.json");
+      } else {
+        cpSync(path.join(edited.of.folder, "dist"), path.join(this.folder, "dist"), { recursive: true });
+        this.compileAlone(this.edit(edited.edits));
+      }
     } catch (error) {
       this.remove();
       throw error;
     }
   }
 
-  private compile(edits: readonly Edit[], root: string): void {
-    const { folder } = this;
-    cpSync(path.join(root, "src"), path.join(folder, "src"), { recursive: true });
-    for (const name of ["package.json", "tsconfig.json"]) cpSync(path.join(root, name), path.join(folder, name));
-    symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"));
+  /** Writes the files that edits change, and returns their names. */
+  private edit(edits: readonly Edit[]): string[] {
+    const texts = new Map<string, string>();
     for (const { file, find, replace } of edits) {
-      const target = path.join(folder, "src", file);
-      const text = readFileSync(target, "utf8");
+      const text = texts.get(file) ?? readFileSync(path.join(this.root, "src", file), "utf8");
       const times = text.split(find).length - 1;
       if (times !== 1) throw new CommandFault([`${this.name} looks for a piece of ${file} that is there ${times} times, not once: the source has changed, and sim/lies.ts must follow.`]);
-      writeFileSync(target, text.replace(find, () => replace));
+      texts.set(file, text.replace(find, () => replace));
     }
+    for (const [file, text] of texts) {
+      const target = path.join(this.folder, "src", file);
+      mkdirSync(path.dirname(target), { recursive: true });
+      writeFileSync(target, text);
+    }
+    return [...texts.keys()];
+  }
+
+  /** Each file is compiled by itself, without what it imports. */
+  private compileAlone(files: readonly string[]): void {
+    const config = { extends: "./tsconfig.json", compilerOptions: { noResolve: true, types: [] }, include: [], files: files.map((file) => path.join("src", file)) };
+    writeFileSync(path.join(this.folder, "tsconfig.edited.json"), JSON.stringify(config));
+    this.compile("tsconfig.edited.json");
+  }
+
+  private compile(config: string): void {
+    const { folder, root } = this;
     const compiler = path.join(root, "node_modules", "typescript", "lib", "tsc.js");
-    const compiled = spawnSync(process.execPath, [compiler, "-p", folder, "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
+    const compiled = spawnSync(process.execPath, [compiler, "-p", path.join(folder, config), "--outDir", path.join(folder, "dist"), "--noCheck"], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
     if (compiled.status !== 0) throw new CommandFault([`${this.name} does not compile: ${compiled.stdout}${compiled.stderr}`]);
   }
 

@@ -218,6 +218,7 @@ export class Client {
     if (isWrite(kind) && level === "LOCAL" && random.chance(0.5)) isSure = (await this.perform(look, replica)).answer?.status === 200;
     const elsewhere = workload.world.membership.filter(({ region }) => region !== this.region);
     if (!isSure || elsewhere.length === 0 || workload.ended || !random.chance(0.7)) return;
+    if (workload.shape.toldAfterMs !== undefined) await this.pause(workload.shape.toldAfterMs);
     if (random.chance(0.4)) {
       workload.reached("workload: a colleague elsewhere looked right after");
       await this.perform(look, random.pick(elsewhere).replica, `${this.name}-colleague`);

@@ -3,6 +3,7 @@
  * the source, never here, and runs seeds until a checker finds it. A bug that is not found within its seeds fails the run.
  */
 
+import { limits } from "../core/limits.js";
 import type { SimulatedFault } from "./fault-schedule.js";
 import type { Emphasis, SeedPlan } from "./seed-plan.js";
 
@@ -30,10 +31,8 @@ export interface Lie {
 // Which runs may show a bug.
 const watching = (plan: SeedPlan): boolean => plan.watching !== undefined;
 const befalls = (...any: readonly SimulatedFault[]) => ({ faults }: SeedPlan): boolean => faults.some(({ kind }) => any.includes(kind));
-const race = ({ workload }: SeedPlan): boolean => workload.hotRate > 0;
-/** Many clients at one resource, at every level or without a quorum. */
-const mixedRace = ({ workload }: SeedPlan): boolean => workload.hotRate > 0 && workload.classes.mixed > 0;
-const localRace = ({ workload }: SeedPlan): boolean => workload.hotRate > 0 && workload.classes.local > 0;
+/** Not all documents that are in use stay in memory. */
+const smallCache = ({ world }: SeedPlan): boolean => world.limits.documentCacheBytes < limits.documentCacheBytes;
 
 const one = (name: string, what: string, file: string, find: string, replace: string, seedsMax = 200): Lie => ({ name, what, edits: [{ file, find, replace }], seedsMax });
 
@@ -44,8 +43,8 @@ export const LIES: readonly Lie[] = [
     "        this.durableVector = staged;", "        this.durableVector = copyVector(state.vector);", 400),
   one("majority-of-live-peers", "The quorum is counted from the peers that are reachable.", "core/quorum-self.ts",
     "    this.majority = majorityOf(this.members.length);", "    Object.defineProperty(this, \"majority\", { get: () => majorityOf(1 + this.up.size) });"),
-  { needs: mixedRace, ...one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
-    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};", 600) },
+  { emphasis: "late-edits", ...one("no-write-back-on-reads", "Voters do not remember what quorum reads have shown.", "core/quorum-acceptor.ts",
+    "    if (this.self.bugs.forgetsShown === true) return {};", "    if (document !== \"\") return {};") },
   one("reads-ignore-open-votes", "A quorum read does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
     "    const open = this.slot(document)?.vote != null && this.self.bugs.readsIgnoreVotes !== true;", "    const open = false;"),
   one("lists-ask-for-no-votes", "A quorum list does not ask for votes that are not known to be decided.", "core/quorum-acceptor.ts",
@@ -57,10 +56,8 @@ export const LIES: readonly Lie[] = [
       replace: "...(query.lists ?? []).flatMap(({ partition, type }) => log.table.list(partition, type).map(({ key }) => ({ document: key }))), ...[].map(({ partition, type }: never) => ",
     }],
   },
-  { needs: race, ...one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
-    "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;", 600) },
-  { emphasis: "late-edits", ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
-    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 1_000) },
+  { emphasis: "told-tags", ...one("fast-votes-after-a-promise", "A proposer goes on counting votes of ballot 0 after it has promised a higher one.", "core/quorum-chain.ts",
+    "    if ((slot?.promised ?? 0) > 0 && this.self.bugs.fastVotesAfterPromise !== true) return;", "    if (slot === null) return;") },
   { needs: befalls("disk-emptied", "disk-flipped", "disk-torn-write"), ...one("votes-after-an-emptied-disk", "A replica with an empty disk votes at once.", "core/quorum-rejoin.ts",
     "    if (self.members.length === 1 || self.bugs.votesAfterEmptiedDisk === true) return this.vote({});", "    if (self.members.length > 0) return this.vote({});", 1_000) },
   {
@@ -76,9 +73,9 @@ export const LIES: readonly Lie[] = [
     edits: [{ file: "store/recovery.ts", find: "const state: LogState = { ...old, incarnation, origin: originOf(options.replica, incarnation), votes: 0 };", replace: "const state: LogState = { ...old, incarnation, votes: 0 };" }],
   },
   {
-    needs: befalls("disk-restored"),
+    emphasis: "volumes",
     ...one("goes-on-before-it-has-met-anybody", "A replica goes on with its log before its peers have said what they hold of it, so that a volume that was put back gives numbers again.", "store/replica-engine.ts",
-      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {", 600),
+      "new Introduction(isNewLog ? [] : this.peerIds, () => {", "new Introduction(isNewLog ? [] : [], () => {"),
   },
   one("a-region-of-one", "A region's majority is one replica, however many it has.", "store/region-quorum.ts",
     "    return Math.floor((this.peers.length + 1) / 2);", "    return Math.min(0, this.peers.length);"),
@@ -87,8 +84,8 @@ export const LIES: readonly Lie[] = [
   one("last-writer-by-arrival", "Of concurrent values the one that came last is kept, and the others are dropped.", "core/document.ts",
     "        section.registers.set(operation.field, kept === undefined || kept.length === 0 ? [written] : [...kept, written].sort(bySiblingOrder));",
     "        section.registers.set(operation.field, kept === undefined ? [written] : [written]);"),
-  { needs: localRace, ...one("a-remove-wins", "A remove takes away what was added at the same time, unseen.", "core/document.ts",
-    "        const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));", "        const kept: Dot[] = [];", 1_000) },
+  { emphasis: "labels", ...one("a-remove-wins", "A remove takes away what was added at the same time, unseen.", "core/document.ts",
+    "        const kept = (set.get(operation.element) ?? []).filter((added) => !covers(context, added) && !sameDot(added, dot));", "        const kept: Dot[] = [];") },
   one("a-stale-view", "A view that was kept is shown although its document has changed.", "store/read.ts",
     "      if ((this.parts.log.table.find(document)?.revision ?? -1) === revision) continue;", "      if (revision >= 0 || document !== \"\") continue;"),
   one("no-wait-for-the-session", "A replica that does not hold what a session has seen answers all the same.", "store/session.ts",
@@ -107,10 +104,10 @@ export const LIES: readonly Lie[] = [
       { file: "core/quorum-chain.ts", find: "    return condition === undefined || (equalVectors(held, built.base) && matches(condition, this.self.host.etag(document)));", replace: "    return condition === undefined || equalVectors(held, built.base);" },
     ],
   },
-  one("a-refusal-of-what-is-old", "A write whose If-Match does not fit what is held here is refused at once, without a read of the others.", "core/quorum-chain.ts",
-    "      } else if (write.fresh) {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", "      } else if (write.operation !== \"\") {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", 400),
-  { needs: befalls("altered-entry"), ...one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
-    "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;", 1_000) },
+  { emphasis: "told-tags", ...one("a-refusal-of-what-is-old", "A write whose If-Match does not fit what is held here is refused at once, without a read of the others.", "core/quorum-chain.ts",
+    "      } else if (write.fresh) {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");", "      } else if (write.operation !== \"\") {\n        course.writes.delete(write.operation);\n        this.listener.finished(write, \"precondition\");") },
+  { emphasis: "altered-entries", ...one("a-damaged-entry-is-taken", "The checksum of an entry is not compared.", "store/replication.ts",
+    "    return Buffer.compare(this.log.checksum(entry.body), entry.checksum) === 0;", "    return entry.body.length > 0;") },
   { needs: watching, ...one("an-incident-named-by-the-clock", "The id of an incident is made of the time at which a region opens it, not of the outage.", "features/monitors/effects.ts",
     "  const id = incidentId(monitor, verdict.outage);", "  const id = derivedId(monitor, \"outage\", snapshot.atMs);") },
   { needs: watching, ...one("unknown-counts-as-down", "A region that cannot tell is counted among those that see a monitor down.", "features/monitors/verdict.ts",
@@ -122,18 +119,18 @@ export const LIES: readonly Lie[] = [
     "  return component.author(\"status\")?.actor !== SYSTEM_ACTOR;", "  return component.id === \"\";") },
   // Bugs that the simulator found in the product, put back.
   {
-    name: "half-a-batch", what: "The first change of a command pushes the document of the second out of the cache, and only half of it is written.", seedsMax: 200,
+    name: "half-a-batch", what: "The first change of a command pushes the document of the second out of the cache, and only half of it is written.", seedsMax: 200, needs: smallCache,
     edits: [
       { file: "store/commit.ts", find: "      for (const { document } of changes) log.table.pin(document);\n", replace: "" },
       { file: "store/commit.ts", find: "        for (const { document } of changes) log.table.unpin(document);\n", replace: "" },
     ],
   },
-  one("an-answer-of-what-is-gone", "The answer to a write is made although the document was deleted before the decision was known, which is a broken invariant.", "store/commit.ts",
-    "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));", 600),
-  one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
-    "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;", 400),
+  { emphasis: "deletions", ...one("an-answer-of-what-is-gone", "The answer to a write is made although the document was deleted before the decision was known, which is a broken invariant.", "store/commit.ts",
+    "    const attempt = tryTurn(snapshot, () => render(command, snapshot, log.table.find(command.subject)?.deleted === true));", "    const attempt = tryTurn(snapshot, () => render(command, snapshot));") },
+  { emphasis: "handovers", ...one("handed-over-and-called-rejected", "A write that was handed over is called rejected where the other region says so, although what was proposed before may yet be decided.", "store/commit.ts",
+    "  return fault.extra.outcome === \"rejected\" && !isFinal(fault) ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: \"unknown\" }) : fault;", "  return fault;") },
   {
-    name: "a-refusal-of-what-may-be-decided", what: "A write is refused on a state that has moved on although a candidate of it is open, which somebody else may carry on.", seedsMax: 400,
+    name: "a-refusal-of-what-may-be-decided", what: "A write is refused on a state that has moved on although a candidate of it is open, which somebody else may carry on.", seedsMax: 200, emphasis: "creations",
     edits: [
       { file: "core/quorum-chain.ts", find: "      } else if (write.proposed > version) {", replace: "      } else if (write.operation === \"\") {" },
       { file: "core/quorum-chain.ts", find: "    if (write.proposed > this.self.host.version(course.document)) {", replace: "    if (write.operation === \"\") {" },
@@ -141,8 +138,12 @@ export const LIES: readonly Lie[] = [
   },
   { emphasis: "creations", ...one("handed-over-and-refused-there", "A write that was handed over and is refused where it went is called refused, although what was proposed before may have been decided.", "store/commit.ts",
     "      const isRefused = isFault(answer) && isFinal(answer);", "      const isRefused = false;", 400) },
+  { emphasis: "creations", ...one("a-refusal-kept-where-it-was-handed-over", "A write that was handed over and is refused where it went has that refusal kept there for its key, although it may have taken effect.", "store/commit.ts",
+    "options.forwardedAs === undefined && isFinal(result)", "isFinal(result)") },
   one("votes-told-before-they-are-durable", "Heartbeats tell a count of votes that the disk does not hold yet.", "store/replica-engine.ts",
     "position: this.log.durableVotes,", "position: this.quorum.engine.position,", 1_000),
-  one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",
-    "  if (values.length < 2 || creations.length === 0) return values;", "  if (values.length >= 0) return values;", 400),
+  { emphasis: "repeated-creations", ...one("a-late-creation-wins", "A creation that was repeated elsewhere and comes late is shown instead of the edits that it does not know.", "core/creation.ts",
+    "  if (values.length < 2 || creations.length === 0) return values;", "  if (values.length >= 0) return values;") },
+  { emphasis: "late-edits", ...one("adopts-a-candidate-that-does-not-cover-shown", "A reader that settles a version adopts a candidate that does not cover what was shown.", "core/quorum-chain.ts",
+    "      const adopted = this.self.bugs.adoptsUncovered === true ? seen[0] : seen.find(({ base }) => dominates(base, shown));", "      const adopted = seen[0];", 300) },
 ];

@@ -41,6 +41,8 @@ export interface WorkloadShape {
   readonly labelRate: number;
   /** How often an update names the ETag that was seen, compared with 0.26 for one that does not. */
   readonly compareRate: number;
+  /** After how many ms colleagues in other regions know what was seen. Unless told they act in the same instant, and what no checker can call later proves nothing. */
+  readonly toldAfterMs?: number;
 }
 
 type Race = Pick<WorkloadShape, "classes" | "hotType" | "labelRate">;

@@ -101,7 +101,8 @@ export class CommitPath {
         ? await this.writeAtQuorum(command, this.seeing(options), operation, idempotency)
         : await this.writeHere(command, this.seeing(options), operation, idempotency);
       if (isFault(result)) {
-        if (idempotency !== undefined && isFinal(result)) await this.keepFault(command, options, idempotency, result);
+        // Where a write was handed over to, its refusal is no answer yet: who handed it over may know that it took effect.
+        if (idempotency !== undefined && options.forwardedAs === undefined && isFinal(result)) await this.keepFault(command, options, idempotency, result);
         return result;
       }
       return result;

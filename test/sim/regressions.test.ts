@@ -13,7 +13,8 @@ const REGRESSIONS: readonly { readonly seed: number; readonly bug: string; reado
   { seed: 1, bug: "votes-told-before-they-are-durable" },
   { seed: 258, bug: "goes-on-before-it-has-met-anybody" },
   { seed: 4, emphasis: "creations", bug: "handed-over-and-refused-there" },
-  { seed: 104, emphasis: "late-edits", bug: "adopts-a-candidate-that-does-not-cover-shown" },
+  { seed: 72, emphasis: "late-edits", bug: "adopts-a-candidate-that-does-not-cover-shown" },
+  { seed: 19, emphasis: "creations", bug: "a-refusal-kept-where-it-was-handed-over" },
 ];
 
 for (const { seed, bug, emphasis } of REGRESSIONS) {

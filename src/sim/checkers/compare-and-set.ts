@@ -1,5 +1,6 @@
 /** Of the writes that name one ETag at most one succeeds; and one ETag names one state. */
-import { resourceName, type History, type Sight } from "../history.js";
+import { resourceName, type History, type Operation, type Sight } from "../history.js";
+import { FORGETTING_FAULTS } from "./forgetting.js";
 import { canonical, groupBy, HistoryIndex, ownPartOf, type LogicalWrite, type ResourceRecord } from "../history-index.js";
 import { Findings, tell, type Checker, type Verdict } from "../verdict.js";
 import { isTelling } from "./register.js";
@@ -11,7 +12,7 @@ export const compareAndSet: Checker = {
     const findings = new Findings();
     const index = new HistoryIndex(history);
     for (const record of index.resources.values()) {
-      checkSuccesses(record, findings);
+      checkSuccesses(record, history, findings);
       checkTags(record, finalSights(history, record.name), findings);
     }
     return findings.verdict();
@@ -23,14 +24,14 @@ function changes({ kind, written: { fields = {}, added = {} } }: LogicalWrite): 
   return kind === "delete" || Object.values(fields).some(isTelling) || Object.values(added).some((elements) => elements.length > 0);
 }
 
-function checkSuccesses({ name, writes }: ResourceRecord, findings: Findings): void {
+function checkSuccesses({ name, writes }: ResourceRecord, history: History, findings: Findings): void {
   const succeeded = writes.filter((write) => write.certain && write.ifMatch !== undefined && write.ifMatch !== "*" && changes(write));
   findings.checked(succeeded.length);
   const rivals = groupBy(succeeded, ({ operations, ifMatch }) => {
     const levels = new Set(operations.map(({ level }) => level));
-    // At LOCAL it is atomic against one replica's state.
+    // At LOCAL it is atomic against one replica's state, as long as that replica remembers it.
     const [only] = operations;
-    return levels.has("GLOBAL_QUORUM") && levels.size === 1 ? `${ifMatch}` : operations.length === 1 ? `${ifMatch} at ${only?.replica}` : `${ifMatch} by ${only?.id}`;
+    return levels.has("GLOBAL_QUORUM") && levels.size === 1 ? `${ifMatch}` : operations.length === 1 ? `${ifMatch} at ${only?.replica} ${only === undefined ? 0 : timesForgotten(only, history)}` : `${ifMatch} by ${only?.id}`;
   });
   for (const group of rivals.values()) {
     if (group.length < 2) continue;
@@ -40,6 +41,11 @@ function checkSuccesses({ name, writes }: ResourceRecord, findings: Findings): v
       group.flatMap(({ operations }) => operations),
     );
   }
+}
+
+/** How often the replica of an operation had lost its memory when it was asked. */
+function timesForgotten({ replica, invokedAtMs }: Operation, { faults }: History): number {
+  return faults.filter(({ kind, targets, fromMs, untilMs }) => FORGETTING_FAULTS.has(kind) && targets.includes(replica) && (untilMs ?? fromMs) <= invokedAtMs).length;
 }
 
 function finalSights(history: History, name: string): readonly { readonly sight: Sight; readonly where: string }[] {

@@ -151,6 +151,13 @@ t.test("compare-and-set: one success per ETag, and one state per ETag", async (t
   t.equal(kindOf(compareAndSet, begun().swap(2, 9, "A", "b").swap(2, 9, "A", "c")), "violation");
   t.equal(kindOf(compareAndSet, begun().swap(2, 3, "A", "b", local()).swap(4, 5, "A", "c", local())), "violation");
   t.equal(kindOf(compareAndSet, begun().swap(2, 3, "A", "b", local()).swap(4, 5, "A", "c", local({ replica: "eu-west" }))), "ok", "at LOCAL in two regions both may");
+  const restored = (replica: string, untilMs: number): Partial<History> => ({ faults: [{ kind: "disk-restored", targets: [replica], fromMs: 1, untilMs }] });
+  const twice = (): HandRecorder => begun().swap(2, 3, "A", "b", local()).swap(4, 5, "A", "c", local());
+  t.equal(kindOf(compareAndSet, twice(), restored("us-east", 3.5)), "ok", "a replica that was put back in between knows of the first no more");
+  t.equal(kindOf(compareAndSet, twice(), restored("us-east", 5.5)), "violation", "one that was put back later does");
+  t.equal(kindOf(compareAndSet, twice(), restored("eu-west", 3.5)), "violation", "and so does one beside it");
+  const atQuorum = begun().swap(2, 3, "A", "b").swap(4, 5, "A", "c");
+  t.equal(kindOf(compareAndSet, atQuorum, restored("us-east", 3.5)), "violation", "what a quorum decided nobody forgets");
   t.equal(kindOf(compareAndSet, begun().read(2, 3, "a", {}, "A").write(4, 5, "b").read(6, 7, "b", {}, "A")), "violation");
 });
 
