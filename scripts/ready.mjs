@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -32,6 +32,8 @@ function ensureInstalled() {
   const installed = path.join(packages, ".package-lock.json");
   const upToDate = existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockFile).mtimeMs;
   if (!upToDate) {
+    // `npm ci` would empty the folder that it leads to, which another checkout may be using.
+    if (lstatSync(packages, { throwIfNoEntry: false })?.isSymbolicLink()) throw new Error("node_modules is a link, and what it leads to does not fit package-lock.json: install there, or remove the link.");
     say("installing packages");
     const options = ["--no-audit", "--no-fund", "--ignore-scripts"];
     try {
