@@ -4,8 +4,9 @@ import { COMPONENT_STATUSES } from "./conflicts.js";
 import { conflict, nullable } from "./route-schemas.js";
 
 export const TEXT_MAX = 64 * 1024;
+export const NAME_MAX = 255;
 
-export const Name = Type.String({ minLength: 1, maxLength: 255, pattern: "\\S", description: "Not blank." });
+export const Name = Type.String({ minLength: 1, maxLength: NAME_MAX, pattern: "\\S", description: "Not blank." });
 export const Text = Type.String({ maxLength: TEXT_MAX });
 export const Timestamp = Type.String({ format: "date-time", maxLength: 40, description: "RFC 3339." });
 export const Identifier = Type.String({ minLength: 1, maxLength: 64, pattern: "^[A-Za-z0-9_-]+$" });

@@ -14,7 +14,7 @@ t.test("a monitor is created with defaults, changed, listed and deleted", async 
   t.match(created.body, {
     page_id: "default", name: "API", type: "http", target: "https://example.com/health", interval_seconds: 30, timeout_ms: 10_000, retries: 1, retry_delay_ms: 0,
     regions: null, quorum: null, confirm_seconds: 0, recover_seconds: 0, degraded_above_ms: null, component_id: null, component_status: "major_outage", open_incident: true,
-    incident_name: null, depends_on: null, paused: false, maintenance_windows: [], options: {}, verdict: "unknown", verdict_since: null, open_incident_id: null, heartbeat_url: null, has_conflicts: false,
+    incident_name: null, incident_body: null, depends_on: null, paused: false, maintenance_windows: [], options: {}, verdict: "unknown", verdict_since: null, open_incident_id: null, heartbeat_url: null, has_conflicts: false,
   });
   t.match(await call("PATCH", `${BASE}/${id}`, { interval_seconds: 5, regions: ["us-east"], quorum: 1, paused: true }), { status: 200, body: { interval_seconds: 5, regions: ["us-east"], quorum: 1, paused: true } });
   t.match(await call("PATCH", `${BASE}/${id}`, { interval_seconds: null, regions: null }), { status: 200, body: { interval_seconds: 30, regions: null } });
@@ -54,6 +54,9 @@ t.test("what does not fit a type is refused with its place", async (t) => {
   await refused({ type: "http", target: "https://example.com", regions: ["us-east", "atlantis"] }, "#/regions/1");
   await refused({ type: "http", target: "https://example.com", regions: ["us-east"], quorum: 2 }, "#/quorum");
   await refused({ type: "http", target: "https://example.com", component_id: "nothing" }, "#/component_id");
+  await refused({ type: "http", target: "https://example.com", incident_name: "{{monitor}} or {{ region }}" }, "#/incident_name");
+  await refused({ type: "http", target: "https://example.com", incident_body: "{{}}" }, "#/incident_body");
+  await refused({ type: "http", target: "https://example.com", incident_body: "" }, "#/incident_body");
   await refused({ type: "http", target: "https://example.com", depends_on: "nothing" }, "#/depends_on");
   await refused({ type: "http", target: "https://example.com", maintenance_windows: [{ starts_at: "2026-01-01T00:00:00Z", ends_at: "2026-01-01T00:00:00Z" }] }, "#/maintenance_windows/0/ends_at");
 });

@@ -76,6 +76,22 @@ function watched(fields: Record<string, unknown> = {}): World {
   return world;
 }
 
+t.test("an incident is opened with the name and the text that the monitor has for it", async (t) => {
+  const outage = (fields: Parameters<typeof watched>[0]): unknown => {
+    const world = watched(fields);
+    for (const replica of [world.a, world.b]) world.thinks(replica, "down");
+    world.settle();
+    t.strictSame(world.incidents(world.a), world.incidents(world.b));
+    return world.incidents(world.a)[0];
+  };
+  t.match(outage({ name: "Probe", incident_name: "{{component}} fails ({{ monitor }})", incident_body: "We look into it: {{target}}. {{monitor}}" }), {
+    name: "API fails (Probe)", incident_updates: { 2: { body: "We look into it: example.com:80. Probe" } },
+  });
+  t.match(outage({ name: "{{target}}", incident_name: "{{monitor}}" }), { name: "{{target}}", incident_updates: { 2: { body: "{{target}} is down." } } }, "a name is no template");
+  const long = outage({ incident_name: `${"x".repeat(254)}\u{1F6A7}{{monitor}}` }) as { readonly name: string };
+  t.equal(long.name, "x".repeat(254), "no half of a character is left");
+});
+
 t.test("an outage opens one incident that says who saw what, and the end of it resolves it", async (t) => {
   const world = watched();
   t.match(world.monitor(world.a), { verdict: "up", open_incident_id: null });

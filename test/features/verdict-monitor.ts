@@ -7,7 +7,7 @@ export const LONG_AGO = T0 - 86_400_000;
 export function monitor(over: Partial<Monitor> = {}): Monitor {
   return {
     page: "default", id: "m", name: "API", type: "http", target: "http://example.com", intervalMs: 30_000, timeoutMs: 1_000, retries: 0, retryDelayMs: 0, regions: null, quorum: null,
-    confirmMs: 0, recoverMs: 0, degradedAboveMs: null, componentId: null, componentStatus: "major_outage", opensIncident: true, incidentName: null, dependsOn: null, paused: false, windows: [],
+    confirmMs: 0, recoverMs: 0, degradedAboveMs: null, componentId: null, componentStatus: "major_outage", opensIncident: true, incidentName: null, incidentBody: null, dependsOn: null, paused: false, windows: [],
     options: {}, createdAtMs: LONG_AGO, ...over,
   };
 }

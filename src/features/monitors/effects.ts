@@ -12,9 +12,9 @@ import type { Command, PlannedChange, Snapshot } from "../../store/data-plane.js
 import { derivedId as derivedFrom, isClosed, isSetByHand, mendComponent, resolveIncident, stateComponent, type IncidentRoom } from "../../store/derived-incidents.js";
 import { Draft, type DocumentReader } from "../../store/document-reader.js";
 import { changeOf } from "../../store/resource.js";
-import type { ComponentStatusName } from "../../store/resource-schemas.js";
+import { NAME_MAX, TEXT_MAX, type ComponentStatusName } from "../../store/resource-schemas.js";
 import { createUpdate } from "../../store/timeline-commands.js";
-import { MONITOR, monitorOf, type Monitor } from "./monitor.js";
+import { filled, MONITOR, monitorOf, type Monitor } from "./monitor.js";
 import { opinionsOf, verdictIn, watchKey, type Evidence, type StampedOpinion, type Verdict } from "./opinion.js";
 import type { Attendance } from "./presence.js";
 import { judge, verdictAfter } from "./verdict.js";
@@ -105,8 +105,9 @@ function whileDown(snapshot: Snapshot, monitor: Monitor, verdict: Verdict, { inc
   const id = incidentId(monitor, verdict.outage);
   const opened: Verdict = { ...verdict, incident: id, component: null };
   if (snapshot.taken(keyOf(monitor.page, "incident", id))) return { verdict: opened, changes: [], dueAtMs: null, isUnsettled: false };
+  const texts = openingOf(monitor, component);
   const plan = incidents.open(monitor.page, id, derivedId(monitor, "opened", verdict.outage), {
-    name: monitor.incidentName ?? `${monitor.name} is down`, status: "investigating", body: openingOf(monitor),
+    name: texts.name, status: "investigating", body: texts.body,
     ...(component === undefined ? {} : { components: { [component.id]: status } }),
   }).plan(snapshot);
   return isFault(plan) ? plan : { verdict: opened, changes: plan.changes, dueAtMs: null, isUnsettled: false };
@@ -170,8 +171,13 @@ function resolve(snapshot: Snapshot, monitor: Monitor, outage: number): readonly
 }
 
 /** Equal wherever it is written: it must not hold what one region alone saw. */
-function openingOf(monitor: Monitor): string {
-  return `${monitor.name} is down.`;
+/** What an incident says at first. */
+function openingOf(monitor: Monitor, component: DocumentReader | undefined): { readonly name: string; readonly body: string } {
+  const values = { monitor: monitor.name, component: component?.text("name") ?? monitor.name, target: monitor.target ?? monitor.name };
+  return {
+    name: filled(monitor.incidentName ?? "{{monitor}} is down", values, NAME_MAX),
+    body: filled(monitor.incidentBody ?? "{{monitor}} is down.", values, TEXT_MAX),
+  };
 }
 
 const ms = (value: number): string => `${Math.round(value)} ms`;

@@ -6,7 +6,7 @@ import type { Fault, FaultDetail } from "../../core/errors.js";
 import type { Snapshot } from "../../store/data-plane.js";
 import type { DocumentReader, Draft } from "../../store/document-reader.js";
 import { invalidAll, lookUp, stamps, type Resource } from "../../store/resource.js";
-import { closed, ComponentStatus, Name, stampProperties, Text, Timestamp, type ComponentStatusName } from "../../store/resource-schemas.js";
+import { closed, ComponentStatus, Name, stampProperties, Text, TEXT_MAX, Timestamp, type ComponentStatusName } from "../../store/resource-schemas.js";
 import { nullable } from "../../store/route-schemas.js";
 import { MONITOR_TYPES, Options, optionFaults, targetFault, type MonitorType } from "./options.js";
 import { openIncidentOf, verdictOf, VERDICTS } from "./opinion.js";
@@ -27,6 +27,23 @@ const Window = closed({ starts_at: Timestamp, ends_at: Timestamp });
 type Window = Static<typeof Window>;
 const Windows = Type.Array(Window, { maxItems: 50, description: "While one lasts, a failure opens no incident, and the component does not follow." });
 
+const IncidentBody = Type.String({ minLength: 1, maxLength: TEXT_MAX, description: "The first update of an incident that the monitor opens." });
+
+/** What stands for something in the name and body of an incident: `{{monitor}}`. */
+export const PLACEHOLDERS = ["monitor", "component", "target"] as const;
+const PLACEHOLDER = /\{\{\s*([^{}]*?)\s*\}\}/g;
+
+/** A template with its placeholders filled in, `lengthMax` UTF-16 units at most. Texts are not templates again. */
+export function filled(template: string, values: Readonly<Record<(typeof PLACEHOLDERS)[number], string>>, lengthMax: number): string {
+  const text = template.replace(PLACEHOLDER, (placeholder, name: string) => (Object.hasOwn(values, name) ? values[name as keyof typeof values] : placeholder));
+  // No half of a character is left at the end.
+  return text.slice(0, lengthMax).replace(/[\uD800-\uDBFF]$/, "");
+}
+
+function unknownPlaceholder(template: string): string | undefined {
+  return [...template.matchAll(PLACEHOLDER)].find(([, name = ""]) => !(PLACEHOLDERS as readonly string[]).includes(name))?.[0];
+}
+
 const optional = {
   target: Type.Optional(nullable(Target)),
   interval_seconds: Type.Optional(nullable(Type.Integer({ minimum: 5, maximum: 3_600 }))),
@@ -42,6 +59,7 @@ const optional = {
   component_status: Type.Optional(nullable(ComponentStatus)),
   open_incident: Type.Optional(nullable(Type.Boolean())),
   incident_name: Type.Optional(nullable(Name)),
+  incident_body: Type.Optional(nullable(IncidentBody)),
   depends_on: Type.Optional(nullable(Id)),
   paused: Type.Optional(nullable(Type.Boolean())),
   maintenance_windows: Type.Optional(nullable(Windows)),
@@ -58,7 +76,7 @@ export const MonitorResource = Type.Object({
   interval_seconds: Type.Integer(), timeout_ms: Type.Integer(), retries: Type.Integer(), retry_delay_ms: Type.Integer(),
   regions: nullable(Type.Array(Type.String(), { description: "Null: all." })), quorum: nullable(Type.Integer()), confirm_seconds: Type.Integer(), recover_seconds: Type.Integer(),
   degraded_above_ms: nullable(Type.Integer()), component_id: nullable(Type.String()), component_status: ComponentStatus, open_incident: Type.Boolean(),
-  incident_name: nullable(Type.String()), depends_on: nullable(Type.String()), paused: Type.Boolean(), maintenance_windows: Windows, options: Type.Record(Type.String(), Type.Unknown()),
+  incident_name: nullable(Type.String()), incident_body: nullable(Type.String()), depends_on: nullable(Type.String()), paused: Type.Boolean(), maintenance_windows: Windows, options: Type.Record(Type.String(), Type.Unknown()),
   verdict: Type.Enum([...VERDICTS]), verdict_since: nullable(Type.String()), open_incident_id: nullable(Type.String()),
   heartbeat_url: nullable(Type.String({ description: "A path of any region's API that must be called in time; shown to those who may change the monitor." })),
   ...stampProperties,
@@ -69,13 +87,13 @@ export const monitorFields = {
   name: Name, type: Type.Enum([...MONITOR_TYPES]), target: nullable(Target), description: nullable(Text), interval_seconds: Type.Integer({ minimum: 5, maximum: 3_600 }),
   timeout_ms: Type.Integer({ minimum: 100, maximum: 120_000 }), retries: Type.Integer({ minimum: 0, maximum: 10 }), retry_delay_ms: Type.Integer({ minimum: 0, maximum: 60_000 }),
   confirm_seconds: Seconds, recover_seconds: Seconds, degraded_above_ms: nullable(Type.Integer({ minimum: 1, maximum: 120_000 })), component_status: ComponentStatus,
-  open_incident: Type.Boolean(), incident_name: nullable(Name), paused: Type.Boolean(), maintenance_windows: Windows,
+  open_incident: Type.Boolean(), incident_name: nullable(Name), incident_body: nullable(IncidentBody), paused: Type.Boolean(), maintenance_windows: Windows,
 };
 
 /** What a field is that no request has set. */
 export const DEFAULTS = {
   target: null, interval_seconds: 30, timeout_ms: 10_000, retries: 1, retry_delay_ms: 0, regions: null, quorum: null, confirm_seconds: 0, recover_seconds: 0,
-  degraded_above_ms: null, component_id: null, component_status: "major_outage", open_incident: true, incident_name: null, depends_on: null, paused: false, maintenance_windows: [], options: {},
+  degraded_above_ms: null, component_id: null, component_status: "major_outage", open_incident: true, incident_name: null, incident_body: null, depends_on: null, paused: false, maintenance_windows: [], options: {},
 } as const satisfies Readonly<Record<string, Json>>;
 type Field = keyof typeof DEFAULTS;
 const FIELDS = Object.keys(DEFAULTS) as Field[];
@@ -100,7 +118,9 @@ export interface Monitor {
   readonly componentId: string | null;
   readonly componentStatus: ComponentStatusName;
   readonly opensIncident: boolean;
+  /** Templates (`filled`); null: the name of the monitor says it. */
   readonly incidentName: string | null;
+  readonly incidentBody: string | null;
   readonly dependsOn: string | null;
   readonly paused: boolean;
   /** ms since the epoch. */
@@ -122,7 +142,7 @@ export function monitorOf(document: DocumentReader): Monitor {
     intervalMs: value<number>("interval_seconds") * 1_000, timeoutMs: value("timeout_ms"), retries: value("retries"), retryDelayMs: value("retry_delay_ms"),
     regions: value("regions"), quorum: value("quorum"), confirmMs: value<number>("confirm_seconds") * 1_000, recoverMs: value<number>("recover_seconds") * 1_000,
     degradedAboveMs: value("degraded_above_ms"), componentId: value("component_id"), componentStatus: value("component_status"), opensIncident: value("open_incident"),
-    incidentName: value("incident_name"), dependsOn: value("depends_on"), paused: value("paused"),
+    incidentName: value("incident_name"), incidentBody: value("incident_body"), dependsOn: value("depends_on"), paused: value("paused"),
     windows: value<readonly Window[]>("maintenance_windows").map(({ starts_at, ends_at }) => ({ fromMs: Date.parse(starts_at), untilMs: Date.parse(ends_at) })), options: value("options"), createdAtMs: Date.parse(document.createdAt),
   };
 }
@@ -157,6 +177,10 @@ function faultsOf(document: DocumentReader | undefined, snapshot: Snapshot, page
   for (const [index, region] of (fields.regions ?? []).entries()) if (!regions.includes(region)) faults.push({ pointer: `#/regions/${index}`, message: "there is no such region" });
   for (const [index, { starts_at, ends_at }] of (fields.maintenance_windows ?? []).entries()) {
     if (Date.parse(ends_at) <= Date.parse(starts_at)) faults.push({ pointer: `#/maintenance_windows/${index}/ends_at`, message: "must be after starts_at" });
+  }
+  for (const field of ["incident_name", "incident_body"] as const) {
+    const unknown = unknownPlaceholder(fields[field] ?? "");
+    if (unknown !== undefined) faults.push({ pointer: `#/${field}`, message: `has no value for ${unknown}; there are ${PLACEHOLDERS.map((name) => `{{${name}}}`).join(", ")}` });
   }
   if (fields.quorum !== undefined || fields.regions !== undefined) {
     const quorum = after<number | null>("quorum");
