@@ -3,9 +3,11 @@ import fc from "fast-check";
 import type { State } from "../../src/features/monitors/opinion.js";
 import { EMPTY_ROLLUP, latencyFigures, merged, withResult } from "../../src/features/monitors/rollup.js";
 import { Sketch, withValue, type SketchBuckets } from "../../src/features/monitors/sketch.js";
-import { DAY_MS, uptimeByDay } from "../../src/features/monitors/uptime.js";
+import { DAY_MS, unwatchedSpans, uptimeByDay } from "../../src/features/monitors/uptime.js";
 import { MemoryStorage } from "../../src/io/memory-storage.js";
 import { result, store, T0 } from "./result-stores.js";
+
+const HOUR_MS = 3_600_000;
 
 t.test("results are given newest first, from a time on and before another, of one monitor only", async (t) => {
   const { results } = store(new MemoryStorage());
@@ -109,9 +111,11 @@ t.test("figures of a rollup", async (t) => {
 t.test("the seconds of a day add up to it exactly", async () => {
   const state = fc.constantFrom<State>("up", "degraded", "down", "unknown");
   const start = Date.UTC(2026, 0, 10);
-  fc.assert(fc.property(fc.array(fc.tuple(state, fc.integer({ min: -DAY_MS, max: 3 * DAY_MS })), { maxLength: 40 }), (drawn) => {
+  const hours = fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 20 });
+  fc.assert(fc.property(fc.array(fc.tuple(state, fc.integer({ min: -DAY_MS, max: 3 * DAY_MS })), { maxLength: 40 }), hours, (drawn, unwatched) => {
+    const spans = unwatched.sort((a, b) => a - b).map((hour) => ({ fromMs: start + hour * HOUR_MS, toMs: start + (hour + 1) * HOUR_MS }));
     const changes = drawn.map(([said, offset], index) => ({ state: said, since: start + offset, hlc: String(index) }));
-    const days = uptimeByDay(changes, start, start + 3 * DAY_MS - 1, start + 2 * DAY_MS + 12_345_678);
+    const days = uptimeByDay(changes, start, start + 3 * DAY_MS - 1, start + 2 * DAY_MS + 12_345_678, spans);
     const sums = days.map((day) => day.up_seconds + day.degraded_seconds + day.down_seconds + day.unknown_seconds);
     return JSON.stringify(sums) === JSON.stringify([86_400, 86_400, 12_345]);
   }));
@@ -123,4 +127,47 @@ t.test("an outage over midnight counts on both days", async (t) => {
   t.match(uptimeByDay(changes, start, start + DAY_MS, start + 2 * DAY_MS), [
     { date: "2026-01-10", up_seconds: 85_800, down_seconds: 600, unknown_seconds: 0, uptime: 85_800 / 86_400 }, { date: "2026-01-11", up_seconds: 86_100, down_seconds: 300 },
   ]);
+});
+
+const hoursOf = (from: number, ...hours: readonly number[]): ReadonlySet<number> => new Set(hours.map((hour) => from + hour * HOUR_MS));
+
+t.test("hours in which nobody looked count as unknown, and nothing else does", async (t) => {
+  const start = Date.UTC(2026, 0, 10);
+  const now = start + 20 * HOUR_MS;
+  const span = (from: number, to: number): unknown => ({ fromMs: start + from * HOUR_MS, toMs: start + to * HOUR_MS });
+  const days = new Set([start]);
+  const spans = (hours: ReadonlySet<number>, intervalMs = 30_000, at = now): unknown => unwatchedSpans({ hours, days }, intervalMs, 90 * DAY_MS, at);
+  const looked = hoursOf(start, 3, 4, 5, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19);
+  t.same(spans(looked), [span(6, 9), span(11, 12)], "before the first look nothing is told");
+  t.same(spans(looked, HOUR_MS), [span(6, 9)], "an hour may lie between two checks");
+  t.same(spans(looked, 30_000, now + 3 * HOUR_MS + 20 * 60_000), [span(6, 9), span(11, 12), span(20, 23)]);
+  t.same(spans(looked, 30_000, now + HOUR_MS + 14 * 60_000), [span(6, 9), span(11, 12)], "what was seen in the last hour may be on its way");
+  t.same(spans(new Set()), [], "nobody has ever looked");
+  const changes = [{ state: "up", since: start, hlc: "1" }, { state: "down", since: start + 8 * HOUR_MS, hlc: "2" }] as const;
+  t.match(uptimeByDay(changes, start, now, now, unwatchedSpans({ hours: looked, days }, 30_000, 90 * DAY_MS, now)), [
+    { up_seconds: 6 * 3_600, down_seconds: (20 - 9 - 1) * 3_600, unknown_seconds: 4 * 3_600, uptime: 6 / 16 },
+  ]);
+});
+
+t.test("of a time whose hours are not kept any more, only whole days are unknown", async (t) => {
+  const start = Date.UTC(2026, 0, 1);
+  const now = start + 100 * DAY_MS + 1_000_000;
+  const days = new Set([...Array(101).keys()].filter((day) => day !== 3 && day !== 50).map((day) => start + day * DAY_MS));
+  const hours = new Set([...Array(100 * 24).keys()].filter((hour) => hour >= 11 * 24 && Math.floor(hour / 24) !== 50 && hour !== 60 * 24 + 5).map((hour) => start + hour * HOUR_MS));
+  t.same(unwatchedSpans({ hours, days }, 30_000, 90 * DAY_MS, now), [
+    { fromMs: start + 3 * DAY_MS, toMs: start + 4 * DAY_MS }, { fromMs: start + 50 * DAY_MS, toMs: start + 51 * DAY_MS }, { fromMs: start + 60 * DAY_MS + 5 * HOUR_MS, toMs: start + 60 * DAY_MS + 6 * HOUR_MS },
+  ]);
+});
+
+t.test("the beginnings of rollups are told without reading them, the open ones included", async (t) => {
+  const { results } = store(new MemoryStorage());
+  for (const at of [0, 1_000, 2 * HOUR_MS, 5 * HOUR_MS]) results.append(result(T0 + at));
+  await results.flush();
+  const everybody = () => true;
+  for (const tier of ["hour", "day"] as const) {
+    const starts = await results.starts("default/m", tier, 0, T0 + 10 * DAY_MS, everybody);
+    t.same([...starts].sort(), (await results.rollups("default/m", tier, 0, T0 + 10 * DAY_MS, everybody)).map((rollup) => rollup.start));
+    t.ok(starts.size > 0);
+  }
+  t.same([...(await results.starts("default/m", "hour", 0, T0 + 10 * DAY_MS, () => false))], []);
 });

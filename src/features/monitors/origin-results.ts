@@ -274,6 +274,17 @@ export class OriginResults {
     return [...found].map(([from, rollup]) => ({ start: from, rollup }));
   }
 
+  /** When the rollups of a monitor begin that are not empty, in a range. Reads none of them. */
+  async starts(key: string, tier: Tier, fromMs: number, toMs: number): Promise<number[]> {
+    const found: number[] = [];
+    for await (const page of this.storage.scan({ from: this.key(`u/${tier}/${key}/${time(fromMs)}`), to: this.key(`u/${tier}/${key}/${time(toMs)}`) })) {
+      for (const [storageKey] of page) found.push(Number(storageKey.slice(storageKey.lastIndexOf("/") + 1)));
+    }
+    const { start, rollup } = (this.open.get(key) ?? (await this.savedOpen(key))).tiers[tier];
+    if (start >= fromMs && start < toMs && !isEmpty(rollup)) found.push(start);
+    return found;
+  }
+
   /**
    * Rollups of hours and days that begin before a time, those that are open and will be for ever among them, from beyond a position on, of about
    * so many bytes at most. What is looked at counts, not only what is found.
@@ -320,7 +331,6 @@ export class OriginResults {
     if (tier === undefined || key === undefined || rollup === undefined) return undefined;
     const start = Number(from);
     if (start < nowMs - KEPT_MS[tier as Tier] || start > nowMs || isEmpty(rollup)) return [];
-    
     this.given = Math.max(this.given, start);
     return this.finished(tier as Tier, key, { start, rollup });
   }

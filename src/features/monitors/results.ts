@@ -351,6 +351,12 @@ export class ResultStore implements AsyncDisposable, RecordSource {
     return [...found].map(([start, rollup]) => ({ start, rollup })).sort((a, b) => a.start - b.start);
   }
 
+  /** When the rollups begin that `rollups` would give, in no order. */
+  async starts(key: string, tier: Tier, fromMs: number, toMs: number, whose: Whose): Promise<ReadonlySet<number>> {
+    const parts = await this.inOrder(() => Promise.all(this.of(whose).map((origin) => origin.starts(key, tier, fromMs, toMs))));
+    return new Set(parts.flat());
+  }
+
   /** One rollup of several. */
   static total(rollups: readonly TimedRollup[]): Rollup {
     return rollups.reduce((sum, { rollup }) => merged(sum, rollup), EMPTY_ROLLUP);

@@ -2,6 +2,9 @@
 import type { State } from "./opinion.js";
 
 export const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+/** So long after its end what regions saw in an hour is known to all. */
+const HOUR_IS_TOLD_MS = 15 * 60_000;
 
 export interface VerdictChange {
   readonly state: State;
@@ -38,8 +41,40 @@ function wholeSeconds(spans: Spans): Spans {
   return seconds;
 }
 
-/** Days from that of `fromMs` to that of `toMs`, oldest first; the present day up to `nowMs`. */
-export function uptimeByDay(changes: readonly VerdictChange[], fromMs: number, toMs: number, nowMs: number): Day[] {
+/** A time from `fromMs` up to `toMs`, ms since the epoch. */
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/**
+ * When nobody looked at a target that is checked every so often, by the hours and days in which any region did; older than hours are kept, only
+ * by whole days. Spans follow each other. What lies before the first look is not told.
+ */
+export function unwatchedSpans(looked: { readonly hours: ReadonlySet<number>; readonly days: ReadonlySet<number> }, intervalMs: number, hoursKeptMs: number, nowMs: number): Span[] {
+  const spans: Span[] = [];
+  const firstDay = Math.min(...looked.days);
+  const byHoursMs = Math.ceil((nowMs - hoursKeptMs) / DAY_MS) * DAY_MS;
+  for (let day = firstDay; day < byHoursMs; day += DAY_MS) if (!looked.days.has(day)) spans.push({ fromMs: day, toMs: day + DAY_MS });
+  // Of checks that are up to an hour apart, an hour may hold none.
+  const leastMs = intervalMs > HOUR_MS / 2 ? 2 * HOUR_MS : HOUR_MS;
+  const untilMs = Math.floor((nowMs - HOUR_IS_TOLD_MS) / HOUR_MS) * HOUR_MS;
+  let fromMs: number | undefined;
+  for (let hour = firstDay < byHoursMs ? byHoursMs : Math.min(...looked.hours); hour <= untilMs; hour += HOUR_MS) {
+    if (hour < untilMs && !looked.hours.has(hour)) fromMs ??= hour;
+    else {
+      if (fromMs !== undefined && hour - fromMs >= leastMs) spans.push({ fromMs, toMs: hour });
+      fromMs = undefined;
+    }
+  }
+  return spans;
+}
+
+/**
+ * Days from that of `fromMs` to that of `toMs`, oldest first; the present day up to `nowMs`. In `unwatched` spans, which follow each other, nothing
+ * is known.
+ */
+export function uptimeByDay(changes: readonly VerdictChange[], fromMs: number, toMs: number, nowMs: number, unwatched: readonly Span[] = []): Day[] {
   const ordered = [...changes].sort((a, b) => a.since - b.since || (a.hlc < b.hlc ? -1 : 1));
   const days: Day[] = [];
   let next = 0;
@@ -47,15 +82,21 @@ export function uptimeByDay(changes: readonly VerdictChange[], fromMs: number, t
   for (let start = Math.floor(fromMs / DAY_MS) * DAY_MS; start <= Math.min(toMs, nowMs); start += DAY_MS) {
     const end = Math.min(start + DAY_MS, nowMs);
     const spans: Spans = { up: 0, degraded: 0, down: 0, unknown: 0 };
+    const within = unwatched.filter((span) => span.toMs > start && span.fromMs < end);
+    const add = (from: number, to: number): void => {
+      const unwatchedMs = within.reduce((sum, span) => sum + Math.max(0, Math.min(to, span.toMs) - Math.max(from, span.fromMs)), 0);
+      spans.unknown += unwatchedMs;
+      spans[state] += to - from - unwatchedMs;
+    };
     let at = start;
     for (let change = ordered[next]; change !== undefined && change.since < end; change = ordered[++next]) {
       if (change.since > at) {
-        spans[state] += change.since - at;
+        add(at, change.since);
         at = change.since;
       }
       state = change.state;
     }
-    spans[state] += end - at;
+    add(at, end);
     const seconds = wholeSeconds(spans);
     const known = spans.up + spans.degraded + spans.down;
     days.push({

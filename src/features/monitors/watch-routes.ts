@@ -23,7 +23,7 @@ import { latencyFigures } from "./rollup.js";
 import { TIERS, type Tier, type TimedRollup } from "./origin-results.js";
 import type { StoredResult } from "./result-batch.js";
 import { ResultStore, type Whose } from "./results.js";
-import { DAY_MS, uptimeByDay, type VerdictChange } from "./uptime.js";
+import { DAY_MS, unwatchedSpans, uptimeByDay, type VerdictChange } from "./uptime.js";
 import type { Watch } from "./watch.js";
 
 export interface WatchServices {
@@ -184,11 +184,20 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
           return context.fail(request, reply, new Fault("malformed", `At most ${watchLimits.uptimeDaysMax} days can be asked for at once.`));
         }
         const changes = await verdictChanges(context, page, id);
-        const created = await context.data.read({ documents: [], render: (snapshot) => Date.parse(lookUp(snapshot, keyOf(page, MONITOR, id))?.createdAt ?? iso(now)) }, { level: "LOCAL" });
-        const from = isOpen ? Math.max(asked.to - (UPTIME_DAYS_DEFAULT - 1) * DAY_MS, isFault(created) ? now : created.value) : asked.from;
+        const found = await context.data.read({ documents: [], render: (snapshot) => {
+          const document = lookUp(snapshot, keyOf(page, MONITOR, id));
+          return document === undefined ? undefined : monitorOf(document);
+        } }, { level: "LOCAL" });
+        const monitor = isFault(found) ? undefined : found.value;
+        const from = isOpen ? Math.max(asked.to - (UPTIME_DAYS_DEFAULT - 1) * DAY_MS, monitor?.createdAtMs ?? now) : asked.from;
         const span = { from: Math.floor(from / DAY_MS) * DAY_MS, to: asked.to + 1 };
         const latencies = await results.rollups(`${page}/${id}`, "day", span.from, span.to, ofRegion(undefined));
-        const days = uptimeByDay(changes, from, asked.to, now).map((day): Item => {
+        // A heartbeat is not looked at: its calls come, or do not.
+        const unwatched = monitor === undefined || monitor.type === "heartbeat" ? [] : unwatchedSpans({
+          hours: await results.starts(`${page}/${id}`, "hour", now - watchLimits.hoursKeptMs, now, ofRegion(undefined)),
+          days: await results.starts(`${page}/${id}`, "day", 0, now, ofRegion(undefined)),
+        }, monitor.intervalMs, watchLimits.hoursKeptMs, now);
+        const days = uptimeByDay(changes, from, asked.to, now, unwatched).map((day): Item => {
           const latency = latencyFigures(ResultStore.total(latencies.filter(({ start }) => iso(start).slice(0, 10) === day.date)));
           return { ...day, latency_ms: { ...latency } };
         });
