@@ -76,6 +76,10 @@ t.test("three regions watch a target", { timeout: 600_000 }, async (t) => {
     target.isDown = false;
     await verdicts(id, "up");
     await settled("the incident is resolved", async () => (await list(world.ap, INCIDENTS)).every(({ status }) => status === "resolved"), PATIENCE_MS);
+    const downSeconds = async (node: ReplicaProcess) => (await list(node, `${MONITORS}/${id}/uptime`)).reduce((sum, day) => sum + Number(day["down_seconds"]), 0);
+    t.ok((await downSeconds(world.eu)) >= 1, "it counts as down, also where the uptime had been looked at before");
+    const [here, there] = await Promise.all([downSeconds(world.eu), downSeconds(world.ap)]);
+    t.equal(here, there);
   });
 
   await t.test("a heartbeat that stops is down, and up again with the next call", { timeout: 300_000 }, async (t) => {

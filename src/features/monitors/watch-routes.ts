@@ -113,14 +113,39 @@ function pageOf(found: readonly Item[], after: { readonly at: string; readonly g
 }
 
 /** Verdicts over time, from what was written of them. */
-async function verdictChanges(context: RouteContext, page: string, id: string): Promise<VerdictChange[]> {
-  const history = await context.data.history(watchKey(page, id), { level: "LOCAL" });
-  if (isFault(history)) return [];
-  return history.value.flatMap(({ field, hlc, to }) => {
-    const verdict = field === "verdict" ? (to as { readonly state?: State; readonly since?: number | null } | null) : null;
-    return verdict?.state === undefined || typeof verdict.since !== "number" ? [] : [{ state: verdict.state, since: verdict.since, hlc }];
-  });
+/** Histories of verdicts that were read, the one read last at the end. */
+class VerdictHistories {
+  private readonly kept = new Map<string, { readonly etag: string; readonly changes: readonly VerdictChange[] }>();
+
+  /** What a monitor's verdict was. Its history is read again only when it has changed. */
+  async of(context: RouteContext, page: string, id: string): Promise<readonly VerdictChange[]> {
+    const key = watchKey(page, id);
+    const found = await context.data.read({ documents: [], render: (snapshot) => snapshot.document(key)?.etag ?? "" }, { level: "LOCAL" });
+    // A history that is read after its tag holds that much at least.
+    const etag = isFault(found) ? "" : found.value;
+    const known = this.kept.get(key);
+    this.kept.delete(key);
+    const changes = known !== undefined && known.etag === etag && etag !== "" ? known.changes : await this.read(context, key);
+    if (changes === undefined) return [];
+    this.kept.set(key, { etag, changes });
+    for (const oldest of this.kept.keys()) {
+      if (this.kept.size <= HISTORIES_KEPT_MAX) break;
+      this.kept.delete(oldest);
+    }
+    return changes;
+  }
+
+  private async read(context: RouteContext, key: string): Promise<readonly VerdictChange[] | undefined> {
+    const history = await context.data.history(key, { level: "LOCAL" });
+    if (isFault(history)) return undefined;
+    return history.value.flatMap(({ field, hlc, to }) => {
+      const verdict = field === "verdict" ? (to as { readonly state?: State; readonly since?: number | null } | null) : null;
+      return verdict?.state === undefined || typeof verdict.since !== "number" ? [] : [{ state: verdict.state, since: verdict.since, hlc }];
+    });
+  }
 }
+
+const HISTORIES_KEPT_MAX = 200;
 
 /** Routes of one replica's watch. */
 export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<RouteOptions> {
@@ -129,6 +154,7 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
   const ofRegion = (region: string | undefined): Whose => (replica) => members.has(replica) && (region === undefined || members.get(replica) === region);
 
   return async (app, { context }) => {
+    const histories = new VerdictHistories();
     app.addHook("preHandler", refuseUnnameable(context));
     const knows = (region: string | undefined): boolean => region === undefined || region === own || [...members.values()].includes(region);
     const unknownRegion = new Fault("malformed", "There is no such region.");
@@ -183,7 +209,7 @@ export function watchRoutes(services: WatchServices): FastifyPluginAsyncTypebox<
         if (!isOpen && asked.to - asked.from > watchLimits.uptimeDaysMax * DAY_MS) {
           return context.fail(request, reply, new Fault("malformed", `At most ${watchLimits.uptimeDaysMax} days can be asked for at once.`));
         }
-        const changes = await verdictChanges(context, page, id);
+        const changes = await histories.of(context, page, id);
         const found = await context.data.read({ documents: [], render: (snapshot) => {
           const document = lookUp(snapshot, keyOf(page, MONITOR, id));
           return document === undefined ? undefined : monitorOf(document);
