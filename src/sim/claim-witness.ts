@@ -10,6 +10,7 @@ export interface StoredState {
   readonly incarnation: number;
   readonly hlc: string;
   readonly vector: Vector;
+  readonly ahead?: Vector;
   /** Promises and votes of the incarnation. */
   readonly votes: number;
 }
@@ -21,13 +22,13 @@ export function storedState(disk: SimulatedDisk): StoredState | undefined {
 }
 
 const TOLD_MAX = 50;
-const NOTHING: Pick<StoredState, "vector" | "votes"> = { vector: {}, votes: 0 };
+const NOTHING: Pick<StoredState, "vector" | "ahead" | "votes"> = { vector: {}, votes: 0 };
 
 export class ClaimWitness {
   private compared = 0;
   private readonly beyondDisk: Claim[] = [];
   /** The last record of each disk that was parsed. */
-  private readonly parsed = new Map<string, { readonly record: Uint8Array | undefined; readonly state: Pick<StoredState, "vector" | "votes"> }>();
+  private readonly parsed = new Map<string, { readonly record: Uint8Array | undefined; readonly state: Pick<StoredState, "vector" | "ahead" | "votes"> }>();
 
   constructor(private readonly diskOf: (replica: string) => SimulatedDisk, private readonly now: () => number) {}
 
@@ -56,9 +57,10 @@ export class ClaimWitness {
     }
   }
 
-  /** A session token for a client. */
+  /** A session token for a client: it covers what documents hold beyond the logs, too. */
   token(replica: string, vector: Vector): void {
-    this.vector(replica, "a client", "a session token", vector);
+    const { ahead = {} } = this.stateOf(replica);
+    for (const origin in vector) this.compare(replica, "a client", "a session token", origin, vector[origin] ?? 0, ahead[origin]);
   }
 
   private status(replica: string, to: string, where: string, status: Status | undefined): void {
@@ -71,14 +73,14 @@ export class ClaimWitness {
     for (const origin in vector) this.compare(replica, to, where, origin, vector[origin] ?? 0);
   }
 
-  private compare(replica: string, to: string, where: string, of: string, told: number): void {
+  private compare(replica: string, to: string, where: string, of: string, told: number, ahead = 0): void {
     this.compared++;
     const { vector, votes } = this.stateOf(replica);
-    const onDisk = of === "votes" ? votes : (vector[of] ?? 0);
+    const onDisk = of === "votes" ? votes : Math.max(vector[of] ?? 0, ahead);
     if (told > onDisk && this.beyondDisk.length < TOLD_MAX) this.beyondDisk.push({ replica, atMs: this.now(), to, in: where, of, told, onDisk });
   }
 
-  private stateOf(replica: string): Pick<StoredState, "vector" | "votes"> {
+  private stateOf(replica: string): Pick<StoredState, "vector" | "ahead" | "votes"> {
     const disk = this.diskOf(replica);
     const record = disk.peek(keyspace.state);
     const known = this.parsed.get(replica);

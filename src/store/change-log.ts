@@ -19,7 +19,7 @@ import type { KeptPages } from "../core/kept-pages.js";
 import type { Limits } from "../core/limits.js";
 import type { Entry } from "../core/messages.js";
 import type { HighWater, HighWaterMark, Storage, StorageWrite } from "../core/ports.js";
-import { copyVector, dominates, EMPTY_VECTOR, joinInto, type MutableVector, type Vector } from "../core/vector.js";
+import { copyVector, dominates, EMPTY_VECTOR, join, joinInto, type MutableVector, type Vector } from "../core/vector.js";
 import { ArrivalWriter, placeOf, QUARANTINED, readArrivals } from "./arrivals.js";
 import { holdsDot, type DocumentRecord, type DocumentTable } from "./document-table.js";
 import type { BatchObserver } from "./durable-batch.js";
@@ -40,6 +40,8 @@ export interface LogState {
   /** The log to which this replica writes. */
   origin: string;
   vector: MutableVector;
+  /** What documents hold beyond `vector`, brought by repairs; absent where they hold nothing more. */
+  ahead?: MutableVector;
   floor: MutableVector;
   /** Place of the latest entry. */
   head: number;
@@ -90,6 +92,8 @@ const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 export class ChangeLog {
   readonly batch: DurableBatch;
   durableVector: Vector;
+  /** `durableVector`, and what documents show beyond it: what a session must not go back behind. */
+  shownVector: Vector;
   /** Promises and votes of this incarnation that are durable. */
   durableVotes: number;
   /** Place of the last durable entry. */
@@ -125,10 +129,12 @@ export class ChangeLog {
     table.held = () => this.state.vector;
     this.arrivals = new ArrivalWriter(limits.arrivalsPerRecord);
     this.durableVector = copyVector(state.vector);
+    this.shownVector = this.withAhead(this.durableVector, state.ahead);
     this.durableHead = state.head;
     this.startVector = this.durableVector;
     this.durableVotes = state.votes;
     let staged: Vector = this.durableVector;
+    let stagedAhead = state.ahead;
     let stagedHead = state.head;
     let stagedVotes = state.votes;
     let stagedMark: HighWater = highWaterOf(state);
@@ -141,6 +147,8 @@ export class ChangeLog {
     };
     this.batch = new DurableBatch(marked, () => {
       staged = copyVector(state.vector);
+      this.forgetReached();
+      stagedAhead = state.ahead === undefined ? undefined : copyVector(state.ahead);
       stagedHead = state.head;
       stagedVotes = state.votes;
       const writes = this.collect();
@@ -149,6 +157,7 @@ export class ChangeLog {
     }, () => time.monotonic(), {
       flushed: (changes, writes, ms) => {
         this.durableVector = staged;
+        this.shownVector = this.withAhead(this.durableVector, stagedAhead);
         this.durableHead = stagedHead;
         this.durableVotes = stagedVotes;
         observer.flushed(changes, writes, ms);
@@ -274,7 +283,22 @@ export class ChangeLog {
     if (!this.clock.receive(change.hlc, this.time.now(), this.limits.clockSkewMsMax)) this.observer.skewed(dot.origin, change.hlc);
     this.apply(dot, body, this.checksum(body), change);
     if (dot.origin === CHAIN) this.noteDecision(change.document, source);
+    // Where a decision stands in the logs the source knows, at the latest by what it holds.
+    const ahead = this.state.ahead ?? copyVector(EMPTY_VECTOR);
+    joinInto(ahead, dot.origin === CHAIN ? source : { [dot.origin]: dot.seq });
+    this.state.ahead = ahead;
     this.batch.touch(1);
+  }
+
+  private withAhead(vector: Vector, ahead: Vector | undefined): Vector {
+    return ahead === undefined ? vector : join(vector, ahead);
+  }
+
+  /** What the logs have reached meanwhile is ahead of them no more. */
+  private forgetReached(): void {
+    const { ahead, vector } = this.state;
+    for (const origin in ahead) if ((ahead[origin] ?? 0) <= (vector[origin] ?? 0)) delete ahead[origin];
+    if (ahead !== undefined && Object.keys(ahead).length === 0) delete this.state.ahead;
   }
 
   /** Takes over what a peer held, after anti-entropy has brought all of it: the logs begin above it. */

@@ -667,9 +667,9 @@ export class ReplicaEngine {
   }
 
   token(): string {
-    const { durableVector } = this.log;
-    if (this.tokenOf === undefined || this.tokenOf.vector !== durableVector || this.tokenOf.retired !== this.retired) {
-      this.tokenOf = { vector: durableVector, retired: this.retired, text: encodeToken(durableVector, this.retired) };
+    const { shownVector } = this.log;
+    if (this.tokenOf === undefined || this.tokenOf.vector !== shownVector || this.tokenOf.retired !== this.retired) {
+      this.tokenOf = { vector: shownVector, retired: this.retired, text: encodeToken(shownVector, this.retired) };
     }
     return this.tokenOf.text;
   }

@@ -83,6 +83,8 @@ function flappingHoldMs(input: VerdictInput): number {
 }
 
 const SEVERITY: Readonly<Record<State, number>> = { up: 0, unknown: 0, degraded: 1, down: 2 };
+/** True if a state is worse than another. */
+export const isWorse = (state: State, than: State): boolean => SEVERITY[state] > SEVERITY[than];
 const SEVERITIES = [...new Set(Object.values(SEVERITY))];
 
 /** The verdict, unless it hangs on a region that is unsettled: then the one before stays. */

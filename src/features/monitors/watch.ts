@@ -9,15 +9,16 @@ import { keyOf, parseKey } from "../../core/document.js";
 import { isFault } from "../../core/errors.js";
 import { watchLimits } from "../../core/limits.js";
 import type { Clock, Timer, Timers } from "../../core/ports.js";
-import type { Command, DataPlane } from "../../store/data-plane.js";
+import type { Command, DataPlane, Snapshot } from "../../store/data-plane.js";
 import { courseOf, tellCommand, verdictCommand, type IncidentRoom, type Surroundings } from "./effects.js";
 import { HeartbeatWatch } from "./heartbeat.js";
 import { MONITOR, monitorOf, type Monitor } from "./monitor.js";
 import { opinionCommand } from "./opinion-command.js";
-import { opinionsOf, watchKey, type Opinion, type StampedOpinion, type State } from "./opinion.js";
+import { opinionsOf, verdictIn, watchKey, type Opinion, type StampedOpinion, type State } from "./opinion.js";
 import { hearingCommand, hearingDiffers, hearingOf, Presence, type Attendance, type Members } from "./presence.js";
 import type { ResultStore } from "./results.js";
 import type { RunnerResult, RunnerTask } from "./runner.js";
+import { isWorse } from "./verdict.js";
 
 export interface RunnerPort {
   onResult(hear: (result: RunnerResult) => void): void;
@@ -299,20 +300,24 @@ export class Watch {
   private async evaluate(keys: readonly string[]): Promise<void> {
     const { clock, data, incidents } = this.parts;
     const surroundings: Surroundings = { incidents, attendance: this.attendance };
-    const settled = keys.filter((key) => !this.takesBack(key));
-    for (let from = 0; from < settled.length; from += watchLimits.slice) {
-      const slice = settled.slice(from, from + watchLimits.slice);
+    for (let from = 0; from < keys.length; from += watchLimits.slice) {
+      const slice = keys.slice(from, from + watchLimits.slice);
       const courses = await data.read({
         documents: [],
         render: (snapshot) => slice.map((key) => {
           const entry = this.watched.get(key);
-          return entry === undefined ? undefined : { key, entry, course: courseOf(snapshot, entry.monitor.page, entry.monitor.id, surroundings) };
+          if (entry === undefined) return undefined;
+          return { key, entry, course: this.wasAway(entry, key, snapshot) ? undefined : courseOf(snapshot, entry.monitor.page, entry.monitor.id, surroundings) };
         }),
       }, { level: "LOCAL" });
       if (isFault(courses)) return;
       for (const found of courses.value) {
         if (found === undefined) continue;
         const { entry, course, key } = found;
+        if (course === undefined) {
+          this.takeBack(key);
+          continue;
+        }
         if (isFault(course)) {
           this.parts.log("warn", { event: "watch", monitor: key, fault: course.detail }, "a verdict could not be followed");
           entry.dueAtMs = clock.now() + LOOK_AFTER_CHANGE_MS;
@@ -330,17 +335,22 @@ export class Watch {
   }
 
   /**
-   * What this region thought before its replica was away is not held against what others saw meanwhile: it cannot tell, until it has looked again.
-   * True where that is being written.
+   * True if this region has not looked since its replica was away, and what it thought before would speak against an outage that others have agreed on
+   * meanwhile. Before they have, it counts: with every replica that starts the others would be left to decide alone.
    */
-  private takesBack(key: string): boolean {
-    const entry = this.watched.get(key);
-    if (entry === undefined || entry.hasLooked || entry.monitor.type === "heartbeat" || entry.own === undefined || entry.own === "unknown" || !this.isMine(entry, key)) return false;
-    const { own, opinions } = entry;
-    if (opinions.every(({ region, state }) => region === this.parts.region || state === "unknown" || state === own || !this.attendance.present.has(region))) return false;
+  private wasAway(entry: Watched, key: string, snapshot: Snapshot): boolean {
+    if (entry.hasLooked || entry.monitor.type === "heartbeat" || !this.isMine(entry, key)) return false;
+    const watch = snapshot.document(watchKey(entry.monitor.page, entry.monitor.id));
+    const opinions = opinionsOf(watch);
+    const own = opinions.find(({ region }) => region === this.parts.region)?.state;
+    if (own === undefined || own === "unknown" || !verdictIn(watch).failing) return false;
+    return opinions.some(({ region, state }) => region !== this.parts.region && isWorse(state, own) && this.attendance.present.has(region));
+  }
+
+  /** This region cannot tell, until it has looked again. */
+  private takeBack(key: string): void {
     const nowMs = this.parts.clock.now();
     this.opine(key, { state: "unknown", since: nowMs, checkedAt: nowMs, evidence: { error: { code: "away", message: "the region has not looked since it was away" }, latency_ms: null, phases: NO_PHASES } });
-    return true;
   }
 
   private async act(entry: Watched, surroundings: Surroundings, untold: readonly StampedOpinion[]): Promise<void> {
