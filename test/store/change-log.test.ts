@@ -1,5 +1,5 @@
 import t from "tap";
-import { decodeChange, encodeChange } from "../../src/core/change.js";
+import { CHAIN, decodeChange, encodeChange } from "../../src/core/change.js";
 import { encodeHlc } from "../../src/core/hlc.js";
 import { limits } from "../../src/core/limits.js";
 import { StorageFailure } from "../../src/core/ports.js";
@@ -117,6 +117,46 @@ t.test("a repaired change takes effect without a log entry, and what a peer held
   t.equal(hex(us.log.merkle.root()), hex(eu.log.merkle.root()));
   t.equal(eu.log.state.head, 0);
   t.same([eu.log.vector[entry.origin], eu.log.state.floor[entry.origin]], [7, 7]);
+});
+
+t.test("what repairs show beyond the logs belongs into tokens once it is durable, also after a start, until the logs reach it", async (t) => {
+  const us = await openLog(new MemoryStorage());
+  us.set("api", "name", "API");
+  us.set("web", "name", "Web");
+  us.set("api", "name", "API 2");
+  const entries = await entriesOf(us.log);
+  const storage = new MemoryStorage();
+  const eu = await openLog(storage, { replica: "eu-west-1" });
+  const { origin } = us.log.state;
+  for (const entry of entries.filter(({ seq }) => seq !== 2)) {
+    const change = decodeChange(entry.body, limits);
+    if ("fault" in change) throw new Error(change.fault);
+    eu.log.repair({ origin, seq: entry.seq }, entry.body, change, us.log.vector);
+  }
+  t.equal(eu.log.shownVector[origin], undefined, "nothing of it is durable");
+  await eu.log.batch.flushed();
+  t.same([eu.log.shownVector[origin], eu.log.durableVector[origin]], [3, undefined]);
+  const again = await openLog(storage, { replica: "eu-west-1" });
+  t.same([again.log.shownVector[origin], again.log.durableVector[origin]], [3, undefined], "after a start");
+  again.log.adopt({ [origin]: 2 });
+  await again.log.batch.flushed();
+  t.same([again.log.shownVector[origin], again.log.state.ahead], [3, { [origin]: 3 }]);
+  again.log.adopt({ [origin]: 4 });
+  await again.log.batch.flushed();
+  t.same([again.log.shownVector[origin], again.log.state.ahead], [4, undefined]);
+  t.equal(again.log.shownVector, again.log.durableVector, "no work where nothing is ahead");
+});
+
+t.test("a repaired decision stands in the logs where its source knows", async (t) => {
+  const us = await openLog(new MemoryStorage());
+  us.set("api", "name", "API");
+  const [entry] = await entriesOf(us.log);
+  const change = decodeChange(entry?.body ?? new Uint8Array(), limits);
+  if (entry === undefined || "fault" in change) throw new Error("no entry");
+  const eu = await openLog(new MemoryStorage(), { replica: "eu-west-1" });
+  eu.log.repair({ origin: CHAIN, seq: 1 }, entry.body, { ...change, version: 1 }, { "us-east-1:1": 9, "ap-south-1:1": 4 });
+  await eu.log.batch.flushed();
+  t.same(eu.log.shownVector, { "us-east-1:1": 9, "ap-south-1:1": 4 });
 });
 
 t.test("the first answer to a request is the earliest, and is forgotten after its time", async (t) => {
