@@ -18,15 +18,29 @@ function meeting(shape: WorkloadShape, at: ResourceClass): WorkloadShape {
   return { ...shape, thinkMs: 60, resourcesOfAType: 1, deleteRate: 0, quorumTimeoutMs: 5_000, hotRate: 0.9, hotType: "component", labelRate: 0, classes: { quorum: 0, mixed: 0, local: 0, [at]: 1 } };
 }
 
+const THREE_REGIONS = ["us-east", "eu-west", "ap-south"] as const;
+
+/** One replica in each of three regions. */
+function ofThree(world: WorldShape): WorldShape {
+  return { ...world, replicas: world.replicas.filter(({ replica }) => THREE_REGIONS.some((region) => replica === `${region}-1`)) };
+}
+
 /** Three regions, and one way of three that is slower by far. */
 function withSlowWay(world: WorldShape, extraMs: number): WorldShape {
-  return { ...world, replicas: world.replicas.filter(({ replica }) => ["us-east-1", "eu-west-1", "ap-south-1"].includes(replica)), slowWay: { from: "ap-south", to: "us-east", extraMs } };
+  return { ...ofThree(world), slowWay: { from: "ap-south", to: "us-east", extraMs } };
 }
 
 /** Faults of one kind, one after the other. */
 function everyNow(kind: SimulatedFault, count: number, firstMs: number, everyMs: number, lastsMs: number): PlannedFault[] {
   return Array.from({ length: count }, (_, index) => ({ id: index + 1, kind, atMs: firstMs + everyMs * index, lastsMs }));
 }
+
+const LONELY_OUTAGES: WatchShape = {
+  durationMs: 60_000, faultsLast: 1,
+  monitors: THREE_REGIONS.map((region, index) => ({
+    id: `watched-${index + 1}`, intervalSeconds: 5, retries: 0, confirmSeconds: 0, recoverSeconds: 0, outages: [{ fromMs: 8_000, untilMs: 58_000, seenFrom: [region] }], downFromMs: undefined, calm: "none", byHand: false,
+  })),
+};
 
 /** Runs in which something happens all the time that is rare elsewhere. */
 export const EMPHASES = {
@@ -67,6 +81,10 @@ export const EMPHASES = {
   volumes: (plan: SeedPlan): SeedPlan => ({
     ...plan, watching: undefined, durationMs: 10_000, faults: everyNow("disk-restored", 4, 700, 2_500, 600),
     workload: { ...meeting(plan.workload, "local"), clients: 6, resourcesOfAType: 2, hotRate: 0, quorumTimeoutMs: 1_000 },
+  }),
+  /** Each of three targets is down for another region alone, while one region after the other is cut off, and cannot tell. */
+  "lonely-outages": (plan: SeedPlan): SeedPlan => ({
+    ...plan, durationMs: 60_000, world: ofThree(plan.world), faults: everyNow("isolate", 5, 9_000, 10_000, 6_000), workload: workloadOf(plan.workload, LONELY_OUTAGES), watching: LONELY_OUTAGES,
   }),
   /** Entries are altered on their way, again and again. */
   "altered-entries": (plan: SeedPlan): SeedPlan => ({
