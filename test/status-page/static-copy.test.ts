@@ -7,7 +7,7 @@ import { systemTimers } from "../../src/io/system-clock.js";
 import { htmlDocument } from "../../src/features/status-page/html-document.js";
 import { LANGUAGES } from "../../src/features/status-page/language.js";
 import { keepLastKnown, lastKnownLimits, type CopyFolders } from "../../src/features/status-page/last-known.js";
-import { assetsOf, copiedHtml, COPIED_PATHS, INDEX, staticCopyOf, type Ask, type CopyFile } from "../../src/features/status-page/static-copy.js";
+import { assetsOf, copiedHtml, COPIED_PATHS, INDEX, MANY_VIEWS_HTML_MAX, staticCopyOf, type Ask, type CopyFile } from "../../src/features/status-page/static-copy.js";
 import { StatusView } from "../../src/features/status-page/status-view.js";
 import { themeOf } from "../../src/features/status-page/theme.js";
 import { noMetrics } from "../../src/store/metrics.js";
@@ -119,6 +119,25 @@ t.test("a copy holds the page in every language, its history, its calendar and w
     const isOfPage = /^(?:[a-z]{2}\/)?index\.html$/.test(name);
     t.same(outside.filter((href) => isOfPage || !href.includes("?lang=")), [], `${name}: everything that it leads to is there, but for other languages of what is not the page`);
   }
+});
+
+t.test("a copy of a page that takes long to render holds it once, with its history and what it shows of incidents", async (t) => {
+  const whole = askOf(await featureServer(t));
+  const has = (files: readonly CopyFile[], name: string): boolean => files.some((file) => file.name === name);
+  const padded = (length: number): Ask => async (url) => {
+    const answer = await whole(url);
+    return url === "/pages/default" ? { ...answer, body: Buffer.concat([answer.body, Buffer.alloc(Math.max(0, length - answer.body.length), " ")]) } : answer;
+  };
+  const copied = async (length: number): Promise<readonly CopyFile[]> => {
+    const files = await staticCopyOf(padded(length), "default", AT);
+    if ("path" in files) throw new Error(files.path);
+    return files;
+  };
+  const [short, long] = [await copied(MANY_VIEWS_HTML_MAX), await copied(MANY_VIEWS_HTML_MAX + 4_096)];
+  for (const name of [INDEX, "history/index.html", "feed.atom", "api/v2/summary.json"]) t.ok(has(short, name) && has(long, name), name);
+  for (const name of ["de/index.html", "ar/index.html", "uptime/index.html"]) t.same([has(short, name), has(long, name)], [true, false], name);
+  const html = Buffer.from(long.find(({ name }) => name === INDEX)?.body ?? new Uint8Array()).toString();
+  t.ok(hrefs(html).includes("/pages/default?lang=de"), "what is not in it is where it was");
 });
 
 t.test("what the folders of a copy are called leads to the live page once it answers again", async (t) => {

@@ -38,6 +38,12 @@ export const EVENT_FOLDERS: readonly string[] = ["incidents", "maintenances"];
 /** Incidents and maintenances whose own pages are in a copy: those that the page shows first. */
 export const COPIED_EVENTS_MAX = 20;
 
+/**
+ * A page whose HTML is longer (some 250 components with their bars) is in its copy in one language, and without its calendar: each rendering of it takes one turn of
+ * the event loop, half a second at that length, and nine of them one after the other would be felt by everybody.
+ */
+export const MANY_VIEWS_HTML_MAX = 512 * 1024;
+
 /** A view that is in the copy. */
 interface CopiedView {
   /** The folder of its `index.html`: empty for the page itself. */
@@ -80,9 +86,10 @@ function viewsBeside(html: string, base: string): CopiedView[] {
     // What is no name of a file is nobody's folder.
     if (events.size < COPIED_EVENTS_MAX && /^(?:incidents|maintenances)\/[\w-]{1,64}$/.test(below)) events.add(below);
   }
+  const isLong = html.length > MANY_VIEWS_HTML_MAX;
   return [
-    ...LANGUAGES.filter((code) => code !== own).map((code) => ({ folder: code, below: `?lang=${code}` })),
-    ...["history", "uptime", ...events].map((folder) => ({ folder, below: `/${folder}` })),
+    ...(isLong ? [] : LANGUAGES.filter((code) => code !== own)).map((code) => ({ folder: code, below: `?lang=${code}` })),
+    ...["history", ...(isLong ? [] : ["uptime"]), ...events].map((folder) => ({ folder, below: `/${folder}` })),
   ];
 }
 
