@@ -230,3 +230,43 @@ t.test("a page that takes long is left alone for a while, and holds up no other"
   await settled("another page is written", () => folders.shows("quick") !== "");
   t.notMatch(folders.shows("default"), /Too soon/);
 });
+
+t.test("while changes come in by the hundreds copies wait, and one is made when it is over, or after a minute", async (t) => {
+  const server = await featureServer(t);
+  const folders = new MemoryFolders();
+  type Follower = Parameters<typeof server.data.feed.follow>[0];
+  let follower: Follower | undefined;
+  const feed = { follow: (given: Follower) => ((follower = given), server.data.feed.follow(given)) };
+  // The clock goes on with each batch, so that a slow machine makes no pause between them.
+  let [askedFor, nowMs] = [0, 1_000_000];
+  const close = keepLastKnown({
+    data: Object.create(server.data, { feed: { value: feed } }) as typeof server.data, clock: { now: testClock.now, monotonic: () => nowMs }, timers: systemTimers, metrics: noMetrics, folders, keeps: () => true,
+    warn: () => undefined,
+    ask: async (path) => {
+      if (path === "/pages/default") askedFor++;
+      return { ...(await askOf(server)(path)), lastModified: undefined };
+    },
+  });
+  t.teardown(close);
+  await settled("a page without a copy has one", () => folders.shows("default") !== "");
+  nowMs += lastKnownLimits.restMaxMs;
+  const flood = (): void => {
+    nowMs += 0.7 * lastKnownLimits.gatherMs;
+    const changes = Array.from({ length: lastKnownLimits.floodChanges }, () => ({ document: "default/component/api" }));
+    follower?.changed({ changes } as unknown as Parameters<Follower["changed"]>[0]);
+  };
+  const before = askedFor;
+  flood();
+  const flooding = setInterval(flood, 100);
+  t.teardown(() => clearInterval(flooding));
+  const untilMs = performance.now() + 3 * lastKnownLimits.gatherMs;
+  await settled("it lasts three times as long as changes are gathered", () => performance.now() > untilMs);
+  t.equal(askedFor, before, "nothing is rendered meanwhile");
+  await settled("after a minute a copy is made all the same", () => askedFor > before);
+  clearInterval(flooding);
+  const during = askedFor;
+  nowMs += lastKnownLimits.restMaxMs + lastKnownLimits.floodWaitsMaxMs;
+  flood();
+  nowMs += 2 * lastKnownLimits.gatherMs;
+  await settled("and one when it is over", () => askedFor > during);
+});

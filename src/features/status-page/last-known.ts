@@ -4,6 +4,7 @@
  * Invariants:
  *  1. A page's copy is written at most once a second, one page at a time, and the rest between two is longer the longer the last took.
  *     A page that takes over `slowMs` (thousands of updates) is copied every ten minutes at most: nobody waits for its rendering again and again.
+ *     While changes come in by the hundreds a second (a backlog that is made up for), copies wait, a minute at most: each would be outdated when it is written.
  *  2. What cannot be written is tried again, and disturbs nothing else. It is said once.
  *  3. A copy goes only with its page: not because this replica does not know the page (any more, or yet).
  */
@@ -36,7 +37,7 @@ export interface LastKnownPorts {
   warn(event: Readonly<Record<string, unknown>>, text: string): void;
 }
 
-export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, slowMs: 3_000, slowRestMs: 600_000 } as const;
+export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, slowMs: 3_000, slowRestMs: 600_000, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
 
 /** Documents of a page that its public representations show. */
 const PUBLIC_TYPES: ReadonlySet<string> = new Set(["component", "component-group", "incident", "maintenance"]);
@@ -62,6 +63,11 @@ class LastKnown {
   private timer: Timer | undefined;
   private running: Promise<void> | undefined;
   private restUntilMs = Number.NEGATIVE_INFINITY;
+  /** Changes since `countedSinceMs`, for a second each. Monotonic. */
+  private counted = 0;
+  private countedSinceMs = Number.NEGATIVE_INFINITY;
+  private floodSinceMs = Number.NEGATIVE_INFINITY;
+  private floodUntilMs = Number.NEGATIVE_INFINITY;
   private isClosed = false;
   private isFailing = false;
 
@@ -70,6 +76,7 @@ class LastKnown {
     ports.metrics.gauge("statusmesh_last_known_waiting_pages", "Pages whose static copy is to be written.", [], () => [[this.due.size]]);
     this.leave = ports.data.feed.follow({
       changed: ({ changes }) => {
+        this.count(changes.length);
         for (const { document } of changes) this.changed(document);
       },
       reset: () => void this.lookAtAll(),
@@ -82,6 +89,23 @@ class LastKnown {
     this.leave();
     this.timer?.cancel();
     await this.running;
+  }
+
+  private count(changes: number): void {
+    const now = this.ports.clock.monotonic();
+    if (now - this.countedSinceMs >= lastKnownLimits.gatherMs) {
+      this.counted = 0;
+      this.countedSinceMs = now;
+    }
+    this.counted += changes;
+    if (this.counted < lastKnownLimits.floodChanges) return;
+    if (now > this.floodUntilMs) this.floodSinceMs = now;
+    this.floodUntilMs = now + lastKnownLimits.gatherMs;
+  }
+
+  /** Until when copies wait for a flood to end, monotonic ms. */
+  private get calmAtMs(): number {
+    return Math.min(this.floodUntilMs, this.floodSinceMs + lastKnownLimits.floodWaitsMaxMs);
   }
 
   private changed(document: string): void {
@@ -112,8 +136,9 @@ class LastKnown {
   private schedule(): void {
     const next = this.first();
     if (this.isClosed || this.running !== undefined || this.timer !== undefined || next === undefined) return;
-    this.timer = this.ports.timers.after(Math.max(0, Math.max(this.turnOf(next), this.restUntilMs) - this.ports.clock.monotonic()), () => {
+    this.timer = this.ports.timers.after(Math.max(0, Math.max(this.turnOf(next), this.restUntilMs, this.calmAtMs) - this.ports.clock.monotonic()), () => {
       this.timer = undefined;
+      if (this.calmAtMs > this.ports.clock.monotonic()) return this.schedule();
       this.running = this.next().finally(() => {
         this.running = undefined;
         this.schedule();
