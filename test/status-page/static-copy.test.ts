@@ -236,7 +236,12 @@ t.test("while changes come in by the hundreds copies wait, and one is made when 
   const folders = new MemoryFolders();
   type Follower = Parameters<typeof server.data.feed.follow>[0];
   let follower: Follower | undefined;
-  const feed = { follow: (given: Follower) => ((follower = given), server.data.feed.follow(given)) };
+  const feed = {
+    follow(given: Follower) {
+      follower = given;
+      return server.data.feed.follow(given);
+    },
+  };
   // The clock goes on with each batch, so that a slow machine makes no pause between them.
   let [askedFor, nowMs] = [0, 1_000_000];
   const close = keepLastKnown({
