@@ -12,6 +12,8 @@ const COMPONENTS = 50;
 /** Updates of an incident that are far more than a page shows. */
 const LONG_TIMELINE = 10_000;
 const COLD_RENDERINGS = 25;
+/** Far more than a page has; besides those of the other figures. */
+const MANY_COMPONENTS = 2_000;
 
 /** nginx, serving one file. */
 class FileServer {
@@ -38,12 +40,13 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000; 
   }
 }
 
-async function fill(region: RegionProcess): Promise<void> {
-  for (let i = 0; i < COMPONENTS; i++) {
-    const { status } = await region.call("POST", "/v1/pages/default/components", { body: { name: `Component ${i}` } });
-    if (status !== 201) throw new Error(`a component was answered ${status}`);
+async function addComponents(region: RegionProcess, count: number): Promise<void> {
+  for (let made = 0; made < count; made += CONNECTIONS) {
+    const names = Array.from({ length: Math.min(CONNECTIONS, count - made) }, (_none, at) => `Component ${made + at}`);
+    const answers = await Promise.all(names.map((name) => region.call("POST", "/v1/pages/default/components", { body: { name } })));
+    const failed = answers.find(({ status }) => status !== 201);
+    if (failed !== undefined) throw new Error(`a component was answered ${failed.status}`);
   }
-  await region.openIncidents(3);
 }
 
 async function measure(world: BenchWorld, region: RegionProcess, name: string, route: string): Promise<void> {
@@ -65,29 +68,34 @@ async function measure(world: BenchWorld, region: RegionProcess, name: string, r
   if (nginx !== undefined) found({ metric: `${name}, beside nginx`, unit: "requests/s", value, beside: { name: "nginx, same bytes from a file", value: sampleOf(nginx.map(({ perSecond }) => perSecond)) }, goal: { text: "≥ 0.5 ×", of: "ratio", atLeast: 0.5 }, note });
 }
 
-/** What one visitor waits for the whole page right after a change, and when nothing has changed since; each time a component's status was changed. */
-async function waits(region: RegionProcess, rounds: number): Promise<{ readonly anew: number[]; readonly kept: number[] }> {
+/** What one visitor waits for the page right after a change, for its first bytes and for all of it, and when nothing has changed since; each time a component's status was changed. */
+async function waits(region: RegionProcess, rounds: number): Promise<{ readonly first: number[]; readonly anew: number[]; readonly kept: number[] }> {
   const { body } = await region.call<{ data: { id: string }[] }>("GET", "/v1/pages/default/components?limit=100");
-  const timed = async (): Promise<number> => {
+  const timed = async (): Promise<{ first: number; whole: number }> => {
     const started = performance.now();
     const answer = await fetch(`${region.base}/pages/default`);
-    await answer.arrayBuffer();
-    if (answer.status !== 200) throw new Error(`the page was answered ${answer.status}`);
-    return performance.now() - started;
+    if (answer.status !== 200 || answer.body === null) throw new Error(`the page was answered ${answer.status}`);
+    let first: number | undefined;
+    for await (const _bytes of answer.body) first ??= performance.now() - started;
+    const whole = performance.now() - started;
+    return { first: first ?? whole, whole };
   };
-  const [anew, kept]: [number[], number[]] = [[], []];
+  const [first, anew, kept]: [number[], number[], number[]] = [[], [], []];
   for (const [index, { id }] of body.data.slice(0, COLD_RENDERINGS).entries()) {
     const { status } = await region.call("PATCH", `/v1/pages/default/components/${id}`, { body: { status: (index + rounds) % 2 === 0 ? "partial_outage" : "degraded_performance" } });
     if (status !== 200) throw new Error(`a change was answered ${status}`);
-    anew.push(await timed());
-    kept.push(await timed());
+    const made = await timed();
+    first.push(made.first);
+    anew.push(made.whole);
+    kept.push((await timed()).whole);
   }
-  return { anew, kept };
+  return { first, anew, kept };
 }
 
 async function rendering({ found, quick }: BenchWorld, region: RegionProcess): Promise<void> {
   const few = await waits(region, 0);
   found({ metric: `status page of ${COMPONENTS} components, rendered anew, whole answer`, unit: "ms", value: sampleOf(few.anew), beside: { name: "not changed since", value: sampleOf(few.kept) } });
+  found({ metric: `the same, its first bytes (head, shell, overall status)`, unit: "ms", value: sampleOf(few.first), beside: { name: "whole answer", value: sampleOf(few.anew) } });
   const [incident = ""] = await region.openIncidents(1);
   const updates = quick ? 500 : LONG_TIMELINE;
   for (let n = 0; n < updates; n += CONNECTIONS) {
@@ -97,12 +105,17 @@ async function rendering({ found, quick }: BenchWorld, region: RegionProcess): P
   }
   const many = await waits(region, 1);
   found({ metric: `the same, with an incident of ${updates.toLocaleString("en")} updates open`, unit: "ms", value: sampleOf(many.anew), beside: { name: "with incidents of one update", value: sampleOf(few.anew) } });
+  const components = quick ? 200 : MANY_COMPONENTS;
+  await addComponents(region, components);
+  const large = await waits(region, 0);
+  found({ metric: `status page of ${(COMPONENTS + components).toLocaleString("en")} components, rendered anew, first bytes`, unit: "ms", value: sampleOf(large.first), beside: { name: "whole answer", value: sampleOf(large.anew) } });
 }
 
 export async function publicRead(world: BenchWorld): Promise<void> {
   await using cluster = await Cluster.start();
   const region = cluster.at("us-east");
-  await fill(region);
+  await addComponents(region, COMPONENTS);
+  await region.openIncidents(3);
   await measure(world, region, "summary.json", "/pages/default/api/v2/summary.json");
   await measure(world, region, "status page", "/pages/default");
   await rendering(world, region);

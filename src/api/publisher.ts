@@ -8,7 +8,8 @@ import { Fault, isFault } from "../core/errors.js";
 import type { Clock } from "../core/ports.js";
 import type { ComponentHistory } from "../store/component-history.js";
 import type { DataPlane } from "../store/data-plane.js";
-import { CODED_ABOVE_BYTES, type Coding, type PublicAnswer, type PublicCache } from "../store/public-cache.js";
+import type { Coding } from "../store/growing-body.js";
+import { CODED_ABOVE_BYTES, type AnswerHead, type OpenedAnswer, type PublicAnswer, type PublicCache } from "../store/public-cache.js";
 import type { Representation } from "../store/representation.js";
 import type { PublicCaching } from "./api-config.js";
 import { apiLimits } from "./api-limits.js";
@@ -112,18 +113,22 @@ export class Publisher {
       const reached = await this.data.read({ documents: [], render: () => true }, reading);
       if (isFault(reached)) return sendProblem(reply, reached) as never;
     }
-    let answer: PublicAnswer | Fault;
+    let answer: PublicAnswer | OpenedAnswer | Fault;
     try {
-      answer = await this.cache.answer(representation, this.clock.now());
+      answer = await (isStreamable(request) ? this.cache.open(representation, this.codingOf(request.headers["accept-encoding"])) : this.cache.answer(representation));
     } catch (error) {
       if (!isFault(error)) throw error;
       answer = error;
     }
     if (isFault(answer)) return this.refuse(reply.header("access-control-allow-origin", "*"), answer, representation) as never;
+    if ("head" in answer) {
+      this.stream(request, reply, answer);
+      return reply as never;
+    }
     const coding = answer.body.length < CODED_ABOVE_BYTES ? "identity" : this.codingOf(request.headers["accept-encoding"]);
     const bytes = await this.cache.coded(representation.page, representation.name, answer, coding);
     const block: Block = {
-      headers: new PreparedHeaders(this.headersOf(answer, coding, bytes)), bytes, content: ["content-type", answer.contentType, "content-length", String(bytes.length)],
+      headers: new PreparedHeaders(this.headersOf(answer, bytes === answer.body ? "identity" : coding)), bytes, content: ["content-type", answer.contentType, "content-length", String(bytes.length)],
     };
     answer.made.set(coding, block);
     if (answer.body.length < CODED_ABOVE_BYTES) for (const other of ["gzip", "br"]) answer.made.set(other, block);
@@ -151,16 +156,32 @@ export class Publisher {
     recordLatency(request, write(raw, method, headers, answer, block, (code, own) => raw.writeHead(code, [...block.headers.list, ...own, "x-request-id", request.id])));
   }
 
-  private headersOf(answer: PublicAnswer, coding: Coding, bytes: Buffer): string[] {
+  /** What is made is sent as it comes. The connection ends where it can not be made to its end: nobody takes a part for the whole. */
+  private stream(request: FastifyRequest, reply: FastifyReply, { head, body }: OpenedAnswer): void {
+    reply.hijack();
+    const { raw } = reply;
+    raw.writeHead(200, [...this.headersOf(head, this.codingOf(request.headers["accept-encoding"])), "content-type", head.contentType, "x-request-id", request.id]);
+    const leave = body.follow({
+      bytes: (bytes) => void raw.write(bytes),
+      ended: (error) => {
+        recordLatency(request, error === undefined ? 200 : 500);
+        if (error === undefined) return void raw.end();
+        request.log.error({ event: "public-answer", err: error }, "a page could not be made to its end");
+        raw.destroy();
+      },
+    });
+    raw.on("close", leave);
+  }
+
+  private headersOf(answer: AnswerHead, coding: Coding): string[] {
     const { publication } = answer;
-    const isCoded = bytes !== answer.body;
     const vary = publication.vary === undefined ? "Accept-Encoding" : `Accept-Encoding, ${publication.vary}`;
     const headers = [
-      "region", this.region, "x-content-type-options", "nosniff", "etag", `"${answer.tag}${isCoded ? TAG_SUFFIXES[coding] : ""}"`,
+      "region", this.region, "x-content-type-options", "nosniff", "etag", `"${answer.tag}${TAG_SUFFIXES[coding]}"`,
       "last-modified", new Date(answer.lastModifiedMs).toUTCString(), "cache-control", this.cacheControl, "vary", vary,
       "surrogate-key", answer.keys.join(" "), "cache-tag", answer.keys.join(","), "access-control-allow-origin", "*", "consistency-level", "LOCAL",
     ];
-    if (isCoded) headers.push("content-encoding", coding);
+    if (coding !== "identity") headers.push("content-encoding", coding);
     for (const [name, value] of Object.entries(publication.headers ?? {})) headers.push(name, value);
     return headers;
   }
@@ -175,6 +196,11 @@ export class Publisher {
     }
     return coding;
   }
+}
+
+/** HTTP before 1.1 can not tell a part from the whole, and a condition is answered when the whole is known. */
+function isStreamable({ method, headers, raw }: FastifyRequest): boolean {
+  return method === "GET" && raw.httpVersionMajor === 1 && raw.httpVersionMinor === 1 && headers["if-none-match"] === undefined && headers["if-modified-since"] === undefined;
 }
 
 /** Gives the status that was sent. */

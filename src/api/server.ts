@@ -52,7 +52,7 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   const history = new ComponentHistory({ data, timers: ports.timers, failed: (error) => ports.log.error({ event: "component-history", err: error }, "the history of components could not be written down") }, {
     componentsMax: apiLimits.componentHistoriesMax, writeAfterMs: apiLimits.componentHistoryWriteMs,
   });
-  const cache = new PublicCache(data, history, { bytesMax: apiLimits.publicCacheBytes }, ports.timers);
+  const cache = new PublicCache(data, history, { bytesMax: apiLimits.publicCacheBytes }, ports);
   const paths = new PagePaths(hosts, config.trustProxy);
   let publisher: Publisher | undefined;
   const app = Fastify({

@@ -73,6 +73,8 @@ export const limits = {
   publicBarDays: 90,
   publicPastDays: 14,
   publicTroubledFreshMs: 60_000,
+  /** Of a page that is rendered in parts, until something else has its turn. */
+  publicRenderingTurnMs: 8,
   /** Updates of one incident or maintenance: on the page, on a page of its own, in feeds, in Statuspage's API, in an event of a stream. */
   publicUpdatesOnPageMax: 50,
   publicUpdatesOnOwnPageMax: 100,

@@ -33,16 +33,33 @@ export const UPTIME_DAYS_MAX = 366;
 /** What of an outage's time counts as down. Source: Atlassian, "Display historical uptime of components". */
 const DOWN_SHARE: Readonly<Record<string, number>> = { partial_outage: 0.3, major_outage: 1 };
 
+interface DayBounds {
+  readonly day: string;
+  readonly startMs: number;
+  /** Seconds since the epoch. */
+  readonly end: number;
+}
+
+let latestBounds: { readonly name: string; readonly days: readonly DayBounds[] } = { name: "", days: [] };
+
+/** A page asks for the same ones for each of its components. */
+function boundsOf(fromDay: string, toDay: string, timeZone: string): readonly DayBounds[] {
+  const name = `${fromDay} ${toDay} ${timeZone}`;
+  if (latestBounds.name === name) return latestBounds.days;
+  const days: DayBounds[] = [];
+  for (let day = fromDay; day <= toDay; day = dayAfter(day)) days.push({ day, startMs: startOfDay(day, timeZone), end: startOfDay(dayAfter(day), timeZone) / 1_000 });
+  latestBounds = { name, days };
+  return days;
+}
+
 /** What the days from one to another were made of, both included. `nowMs`: later than this is not known. */
 export function daysOf(transitions: readonly Transition[], fromDay: string, toDay: string, timeZone: string, nowMs: number): DayUptime[] {
   const days: DayUptime[] = [];
   const nowSecond = Math.floor(nowMs / 1_000);
   let next = 0;
   let status: HistoryStatus = "no_data";
-  for (let day = fromDay; day <= toDay; day = dayAfter(day)) {
-    const startMs = startOfDay(day, timeZone);
+  for (const { day, startMs, end } of boundsOf(fromDay, toDay, timeZone)) {
     const start = startMs / 1_000;
-    const end = startOfDay(dayAfter(day), timeZone) / 1_000;
     const seconds: Record<HistoryStatus, number> = { operational: 0, degraded_performance: 0, partial_outage: 0, major_outage: 0, under_maintenance: 0, no_data: 0 };
     let at = start;
     const upTo = (second: number): void => {

@@ -4,38 +4,79 @@
  * Invariants:
  *  1. An answer is kept until a document or a list that its rendering looked at changes, or its own time is over. What a write has
  *     made durable is shown from the moment on in which the write is answered.
- *  2. Equal bytes have equal tags; each coding of them has a tag of its own.
+ *  2. Different bytes have different tags, each coding has one of its own. What comes out the same when it is rendered anew keeps its tag, unless it was given out before that was known.
  *  3. `Last-Modified` never goes back, and moves by at least a second whenever the bytes change.
  *  4. What is kept never holds more than the bound.
  *  5. A shortcut leads to an answer for as long as that is fresh, and not longer.
+ *  6. An answer is rendered once at a time. Whoever asks while what is being rendered is outdated already waits for the next, which is for all who do.
+ *  7. What is rendered in parts can be read from its first part on, and takes turns with everything else. It is given out under a tag of its own, which
+ *     the kept answer has as well.
  */
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
 import { isFault, type Fault } from "../core/errors.js";
 import { limits } from "../core/limits.js";
-import type { Timers } from "../core/ports.js";
-import type { ComponentHistory, DayUptime } from "./component-history.js";
+import type { Clock, Random, Timers } from "../core/ports.js";
+import type { ComponentHistory } from "./component-history.js";
 import type { DataPlane, Snapshot } from "./data-plane.js";
 import { DependencySnapshot } from "./dependency-snapshot.js";
 import type { FeedBatch } from "./feed.js";
+import { BROTLI_QUALITY, codedBody, type Coding, GrowingBody, GZIP_LEVEL } from "./growing-body.js";
 import type { Preparation, Publication, Representation } from "./representation.js";
 import { surrogateKeys } from "./surrogate-keys.js";
 import { readTimelineAhead } from "./timeline-index.js";
 
-export type Coding = "identity" | "gzip" | "br";
-
-export interface PublicAnswer {
+/** What is known of an answer before all of it is made. */
+export interface AnswerHead {
   readonly contentType: string;
-  readonly body: Buffer;
   /** Without quotes, of the uncoded bytes. */
   readonly tag: string;
   readonly lastModifiedMs: number;
   /** Surrogate keys: `page/<page>`, and the documents (`<page>/<type>/<id>`) and lists (`<page>/<type>`) that it shows. */
   readonly keys: readonly string[];
   readonly publication: Publication;
+}
+
+export interface PublicAnswer extends AnswerHead {
+  readonly body: Buffer;
+  /** Of the uncoded bytes. */
+  readonly digest: string;
   /** For the one who sends it: header blocks made once. */
   readonly made: Map<string, unknown>;
+}
+
+/** An answer of which more is to come. */
+export interface OpenedAnswer {
+  readonly head: AnswerHead;
+  /** In the coding that was asked for. */
+  readonly body: GrowingBody;
+}
+
+/** A rendering in parts, from its first part on. */
+class Opening {
+  readonly body = new GrowingBody();
+  /** By coding, for those who read while it is made. */
+  readonly codings = new Map<Exclude<Coding, "identity">, GrowingBody>();
+  isGivenOut = false;
+
+  constructor(readonly head: AnswerHead) {}
+
+  giveOut(coding: Coding): OpenedAnswer {
+    this.isGivenOut = true;
+    if (coding === "identity") return { head: this.head, body: this.body };
+    const body = this.codings.get(coding) ?? codedBody(this.body, coding);
+    this.codings.set(coding, body);
+    return { head: this.head, body };
+  }
+}
+
+interface Building {
+  /** Once its first part is being made; undefined if it is not made in parts, or if there is nothing. */
+  readonly opening: Promise<Opening | undefined>;
+  readonly whole: Promise<PublicAnswer | Fault>;
+  /** Begins when this one is over. */
+  next: Promise<Building> | undefined;
 }
 
 interface Entry {
@@ -43,7 +84,7 @@ interface Entry {
   readonly dependencies: Set<string>;
   stale: boolean;
   answer: PublicAnswer | undefined;
-  building: Promise<PublicAnswer | Fault> | undefined;
+  building: Building | undefined;
   codings: Map<Coding, Promise<Buffer>>;
   bytes: number;
   /** Asked for since it was last looked at for room. */
@@ -67,6 +108,7 @@ const SHORTCUT_OVERHEAD_BYTES = 200;
 /** Of one answer: hosts, languages and codings by which it was asked for. */
 const SHORTCUTS_MAX = 32;
 const SHORTCUT_LENGTH_MAX = 512;
+const TAG_BYTES = 16;
 /** Below this, coding costs more than it saves. */
 export const CODED_ABOVE_BYTES = 1_024;
 const gzipped = promisify(gzip);
@@ -86,7 +128,7 @@ export class PublicCache {
     private readonly data: DataPlane,
     private readonly history: ComponentHistory,
     private readonly bounds: { readonly bytesMax: number },
-    private readonly timers: Timers,
+    private readonly ports: { readonly clock: Clock; readonly timers: Timers; readonly random: Random },
   ) {
     this.leave = data.feed.follow({
       changed: (batch) => this.changed(batch),
@@ -148,32 +190,57 @@ export class PublicCache {
   }
 
   /** The answer, rendered if need be; requests that come meanwhile share the rendering. */
-  async answer<P>(representation: Representation<P>, nowMs: number): Promise<PublicAnswer | Fault> {
-    const name = nameOf(representation.page, representation.name);
-    const fresh = this.fresh(representation.page, representation.name, nowMs);
-    if (fresh !== undefined) return fresh;
-    const before = this.entries.get(name);
-    if (before?.building !== undefined && !before.stale) return before.building;
-    const entry: Entry = { name, dependencies: new Set(), stale: false, answer: undefined, building: undefined, codings: new Map(), bytes: 0, used: false, shortcuts: [] };
-    this.replace(name, entry);
-    const building = this.build(entry, representation, before?.answer, nowMs);
-    entry.building = building;
-    try {
-      const answer = await building;
-      if (isFault(answer)) this.drop(entry);
-      return answer;
-    } catch (error) {
-      this.drop(entry);
-      throw error;
-    } finally {
-      entry.building = undefined;
-      // Replaced meanwhile: nothing may point to it any more.
-      if (this.entries.get(name) !== entry) this.forget(entry);
-    }
+  async answer<P>(representation: Representation<P>): Promise<PublicAnswer | Fault> {
+    return this.fresh(representation.page, representation.name, this.ports.clock.now()) ?? (await this.begin(representation)).whole;
   }
 
-  private async build<P>(entry: Entry, representation: Representation<P>, before: PublicAnswer | undefined, nowMs: number): Promise<PublicAnswer | Fault> {
+  /** The same, but what is rendered in parts is given out as soon as its first part is made. */
+  async open<P>(representation: Representation<P>, coding: Coding): Promise<PublicAnswer | OpenedAnswer | Fault> {
+    const fresh = this.fresh(representation.page, representation.name, this.ports.clock.now());
+    if (fresh !== undefined) return fresh;
+    const building = await this.begin(representation);
+    const opening = await building.opening;
+    return opening === undefined || opening.body.isOver ? building.whole : opening.giveOut(coding);
+  }
+
+  private async begin<P>(representation: Representation<P>): Promise<Building> {
+    const name = nameOf(representation.page, representation.name);
+    const before = this.entries.get(name);
+    const running = before?.building;
+    if (running !== undefined && before?.stale !== true) return running;
+    if (running !== undefined) {
+      running.next ??= running.whole.then(nothing, nothing).then(() => this.begin(representation));
+      return running.next;
+    }
+    const entry: Entry = { name, dependencies: new Set(), stale: false, answer: undefined, building: undefined, codings: new Map(), bytes: 0, used: false, shortcuts: [] };
+    this.replace(name, entry);
+    return this.build(entry, representation, before?.answer);
+  }
+
+  private build<P>(entry: Entry, representation: Representation<P>, before: PublicAnswer | undefined): Building {
+    let open: (opening: Opening | undefined) => void = nothing;
+    const opening = new Promise<Opening | undefined>((resolve) => (open = resolve));
+    const whole = this.make(entry, representation, before, open).then((answer) => {
+      if (isFault(answer)) this.drop(entry);
+      return answer;
+    }, (error: unknown) => {
+      this.drop(entry);
+      throw error;
+    }).finally(() => {
+      open(undefined);
+      entry.building = undefined;
+      // Replaced meanwhile: nothing may point to it any more.
+      if (this.entries.get(entry.name) !== entry) this.forget(entry);
+    });
+    // Whoever reads the parts hears of it from them.
+    whole.catch(nothing);
+    entry.building = { opening, whole, next: undefined };
+    return entry.building;
+  }
+
+  private async make<P>(entry: Entry, representation: Representation<P>, before: PublicAnswer | undefined, open: (opening: Opening) => void): Promise<PublicAnswer | Fault> {
     const { page } = representation;
+    const nowMs = this.ports.clock.now();
     const note = (dependency: string): void => this.depend(entry, dependency);
     const prepared = representation.prepare === undefined ? undefined : await representation.prepare(this.preparation(page, note, nowMs));
     let touchedMs = 0;
@@ -189,16 +256,52 @@ export class PublicCache {
     }, { level: "LOCAL" });
     this.renderings++;
     if (isFault(result)) return result;
-    const publication = result.value;
-    const body = typeof publication.body === "string" ? Buffer.from(publication.body) : Buffer.from(publication.body.buffer, publication.body.byteOffset, publication.body.byteLength);
-    const tag = createHash("sha256").update(body).digest("base64url").slice(0, 22);
-    const answer: PublicAnswer = {
-      contentType: publication.contentType, body, tag, lastModifiedMs: modifiedMs(tag, Math.max(1_000, Math.min(touchedMs, nowMs)), before),
-      keys: surrogateKeys(page, entry.dependencies), publication: { ...publication, body: "" }, made: new Map(),
-    };
+    const { contentType, body: made, ...rest } = result.value;
+    const touched = Math.max(1_000, Math.min(touchedMs, nowMs));
+    const head = { contentType, keys: surrogateKeys(page, entry.dependencies), publication: { ...rest, contentType, body: "" } };
+    let opening: Opening | undefined;
+    let body: Buffer;
+    if (typeof made === "string") body = Buffer.from(made);
+    else if (made instanceof Uint8Array) body = Buffer.from(made.buffer, made.byteOffset, made.byteLength);
+    else {
+      opening = new Opening({ ...head, tag: Buffer.from(this.ports.random.bytes(TAG_BYTES)).toString("base64url"), lastModifiedMs: modifiedMs(touched, before) });
+      open(opening);
+      body = await this.gather(made, opening.body);
+    }
+    const digest = createHash("sha256").update(body).digest("base64url").slice(0, 22);
+    const known = before?.digest === digest ? { tag: before.tag, lastModifiedMs: before.lastModifiedMs } : { tag: digest, lastModifiedMs: modifiedMs(touched, before) };
+    const answer: PublicAnswer = { ...head, ...known, ...(opening?.isGivenOut === true ? opening.head : {}), body, digest, made: new Map() };
     entry.answer = answer;
     this.count(entry, body.length + ENTRY_OVERHEAD_BYTES + entry.dependencies.size * 100);
+    for (const [coding, coded] of opening?.codings ?? []) this.keepCoding(entry, coding, coded.whole());
     return answer;
+  }
+
+  /** Passes parts on as they are made, a turn's worth at a time; the first by itself. Gives all of them. */
+  private async gather(parts: AsyncIterable<string>, body: GrowingBody): Promise<Buffer> {
+    const { clock } = this.ports;
+    try {
+      let text = "";
+      let untilMs = Number.NEGATIVE_INFINITY;
+      for await (const part of parts) {
+        text += part;
+        if (clock.monotonic() < untilMs) continue;
+        body.push(Buffer.from(text));
+        text = "";
+        await this.turn();
+        untilMs = clock.monotonic() + limits.publicRenderingTurnMs;
+      }
+      body.push(Buffer.from(text));
+      body.end();
+    } catch (error) {
+      body.end(error);
+    }
+    return body.whole();
+  }
+
+  /** Lets everything else go on. */
+  private turn(): Promise<void> {
+    return new Promise((resolve) => void this.ports.timers.after(0, resolve));
   }
 
   private preparation(page: string, note: (dependency: string) => void, atMs: number): Preparation {
@@ -219,14 +322,8 @@ export class PublicCache {
         const found = await this.data.read({ documents: [], render: (snapshot) => ({ documents: which(snapshot) }) }, { level: "LOCAL" });
         if (isFault(found)) throw found;
         for (const document of found.value.documents) {
-          while (readTimelineAhead(document, limits.timelineSliceUpdates)) await new Promise<void>((resolve) => void this.timers.after(0, resolve));
+          while (readTimelineAhead(document, limits.timelineSliceUpdates)) await this.turn();
         }
-      },
-      uptimeOfAll: async (fromDay, toDay, timeZone) => {
-        const ids = await look((snapshot) => snapshot.list(page, "component").map(({ id }) => id));
-        const all = new Map<string, readonly DayUptime[]>();
-        for (const id of ids) all.set(id, await uptimeOf(id, fromDay, toDay, timeZone));
-        return all;
       },
     };
   }
@@ -239,12 +336,18 @@ export class PublicCache {
     const known = codings?.get(coding);
     if (known !== undefined) return known;
     const making = coding === "gzip"
-      ? gzipped(answer.body, { level: 6 })
-      : brotlied(answer.body, { params: { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_SIZE_HINT]: answer.body.length } });
-    codings?.set(coding, making);
-    const bytes = await making;
-    if (entry !== undefined && entry.answer === answer) this.count(entry, bytes.length);
-    return bytes;
+      ? gzipped(answer.body, { level: GZIP_LEVEL })
+      : brotlied(answer.body, { params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY, [constants.BROTLI_PARAM_SIZE_HINT]: answer.body.length } });
+    if (codings !== undefined && entry !== undefined) this.keepCoding(entry, coding, making);
+    return making;
+  }
+
+  private keepCoding(entry: Entry, coding: Coding, making: Promise<Buffer>): void {
+    const { answer, codings } = entry;
+    codings.set(coding, making);
+    making.then(({ length }) => {
+      if (entry.answer === answer) this.count(entry, length);
+    }, () => codings.delete(coding));
   }
 
   private changed({ changes }: FeedBatch): void {
@@ -320,9 +423,12 @@ function nameOf(page: string, name: string): string {
   return `${page}\n${name}`;
 }
 
-/** Later than before by a second at least, where the bytes differ: HTTP's dates have no finer grain. */
-function modifiedMs(tag: string, touchedMs: number, before: PublicAnswer | undefined): number {
+/** Of bytes that differ from those before: later by a second at least, since HTTP's dates have no finer grain. */
+function modifiedMs(touchedMs: number, before: PublicAnswer | undefined): number {
   const seconds = Math.floor(touchedMs / 1_000) * 1_000;
-  if (before === undefined) return seconds;
-  return before.tag === tag ? before.lastModifiedMs : Math.max(seconds, before.lastModifiedMs + 1_000);
+  return before === undefined ? seconds : Math.max(seconds, before.lastModifiedMs + 1_000);
+}
+
+function nothing(): undefined {
+  return undefined;
 }

@@ -38,7 +38,12 @@ export async function testServer(t: Pick<Test, "teardown">, config: Partial<ApiC
     features,
     hasher,
   });
-  t.teardown(() => app.close());
+  // A replica's timers keep no process alive, and requests that are injected have no socket that would.
+  const alive = setInterval(() => undefined, 60_000);
+  t.teardown(() => {
+    clearInterval(alive);
+    return app.close();
+  });
   const store = (id: string, role: Role, page: string | null, hash: string | Fault) => {
     if (isFault(hash)) throw new Error(hash.detail);
     const values = { name: id, role, page, hash };

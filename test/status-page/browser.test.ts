@@ -2,13 +2,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
-import { h } from "preact";
 import t from "tap";
-import { htmlDocument } from "../../src/features/status-page/html-document.js";
-import { StatusView } from "../../src/features/status-page/status-view.js";
 import { INDEX, staticCopyOf } from "../../src/features/status-page/static-copy.js";
 import { until, World } from "../contract/contract-world.js";
-import { sampleContext, sampleDays, sampleLatency, sampleModel, samplePast } from "./sample-page.js";
+import { sampleContext, sampleHtml, sampleModel } from "./sample-page.js";
 
 const CHROMIUM = "/usr/bin/chromium";
 const skip = existsSync(CHROMIUM) ? false : "Chromium is not installed (Debian: apt-get install chromium)";
@@ -102,7 +99,7 @@ t.test("axe finds nothing in latencies: light, dark, on a phone, from right to l
   const style = readFileSync(new URL("../../web/page/page.css", import.meta.url), "utf8");
   const model = { ...sampleModel, components: sampleModel.components.map((one) => ({ ...one, showLatency: true })) };
   for (const [code, options] of [["en", {}], ["en", { colorScheme: "dark" }], ["de", PHONE], ["ar", { ...PHONE, colorScheme: "dark" }]] as const) {
-    const html = htmlDocument(h(StatusView, { context: sampleContext(code), model, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14 }) as never);
+    const html = await sampleHtml({ context: sampleContext(code), model });
     const context = await running().browser.newContext(options);
     const page = await context.newPage();
     await page.setContent(html.replace("</head>", `<style>${style}</style></head>`));

@@ -7,14 +7,14 @@ import t from "tap";
 import { htmlDocument } from "../../src/features/status-page/html-document.js";
 import { isLanguage, LANGUAGES, Language, accepted } from "../../src/features/status-page/language.js";
 import { HistoryView } from "../../src/features/status-page/history-view.js";
-import { UptimeView } from "../../src/features/status-page/uptime-view.js";
+import { uptimeParts } from "../../src/features/status-page/uptime-view.js";
 import { overallIndicator } from "../../src/features/status-page/overall-status.js";
 import { pathOf, topOf } from "../../src/features/status-page/latency-graph.js";
-import { StatusView, type LatencyOfComponent } from "../../src/features/status-page/status-view.js";
+import { statusParts, type LatencyOfComponent, type StatusViewProps } from "../../src/features/status-page/status-view.js";
 import { contrast, themeOf } from "../../src/features/status-page/theme.js";
 import { monthAfter, daysOfMonth, zonedTimestamp } from "../../src/features/status-page/zoned-time.js";
 import { at, featureServer, type Client } from "../features/feature-server.js";
-import { component, group, sampleContext, sampleDays, sampleLatency, sampleModel, samplePast } from "./sample-page.js";
+import { component, group, joined, sampleContext, sampleDays, sampleHtml, sampleModel, sampleProps, samplePast } from "./sample-page.js";
 
 const validator = new HtmlValidate({
   extends: ["html-validate:recommended"],
@@ -31,8 +31,7 @@ async function complaintsOf(html: string): Promise<string[]> {
   return report.results.flatMap(({ messages }) => messages.map(({ ruleId, message, line, column }) => `${ruleId}: ${message} (${line}:${column}) ${html.split("\n")[line - 1]?.slice(column - 1, column + 80)}`));
 }
 
-const view = (more: Partial<Parameters<typeof StatusView>[0]> = {}) =>
-  htmlDocument(h(StatusView, { context: sampleContext(), model: sampleModel, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14, ...more }) as never);
+const view = (more: Partial<StatusViewProps> = {}) => sampleHtml({ context: sampleContext(), ...more });
 
 async function ready(server: Client): Promise<Client> {
   while ((await server.app.inject("/pages/default/badge.json")).statusCode === 503) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -41,7 +40,7 @@ async function ready(server: Client): Promise<Client> {
 
 t.test("the page is valid HTML in every language, and says what is what in that language", async (t) => {
   for (const code of LANGUAGES) {
-    const html = view({ context: sampleContext(code, { cutOffSince: "2026-11-25T21:30:00.000Z" }) });
+    const html = await view({ context: sampleContext(code, { cutOffSince: "2026-11-25T21:30:00.000Z" }) });
     t.same(await complaintsOf(html), [], code);
     t.match(html, new RegExp(`<html lang="${code}" dir="${code === "ar" ? "rtl" : "ltr"}">`));
     t.match(html, new Language(code, "UTC").texts.overall.major);
@@ -49,20 +48,34 @@ t.test("the page is valid HTML in every language, and says what is what in that 
   }
 });
 
+t.test("the first part of a page is its head, its shell and how things stand; then come what is going on and one component after the other", async (t) => {
+  const parts: string[] = [];
+  for await (const part of statusParts(sampleProps({ context: sampleContext() }))) parts.push(part);
+  const [first = "", ...rest] = parts;
+  t.match(first, /^<!doctype html><html lang="en" dir="ltr"><head>.*<link rel="stylesheet".*<script type="module".*<\/head><body.*<header.*<main id="status".*<section class="overall i-major" id="overall">.*<h1 aria-live="polite">Partial outage<\/h1>/s);
+  t.notMatch(first, /class="component"|id="incidents"|id="past"/);
+  t.ok(rest.every((part) => (part.match(/class="component"/g) ?? []).length <= 1), "each component is a part");
+  t.ok(parts.findIndex((part) => part.includes('id="incidents"')) < parts.findIndex((part) => part.includes('id="component-api"')));
+  t.match(parts.at(-1), /<\/main>.*<\/body><\/html>\n$/s);
+  const calendar: string[] = [];
+  for await (const part of uptimeParts({ context: sampleContext(), model: sampleModel, indicator: "none", daysOf: sampleDays, months: ["2026-10", "2026-11"], earlier: null, later: null })) calendar.push(part);
+  t.ok(calendar.every((part) => (part.match(/class="card calendar"/g) ?? []).length <= 1), "and so it is in the calendar");
+});
+
 t.test("fifty components with ninety days each, in ten groups, take less than 40 KB", async (t) => {
   const groups = Array.from({ length: 10 }, (_none, index) => group(`group-${index}`, `Group number ${index}`, index));
   const components = Array.from({ length: 50 }, (_none, index) => component(`c${createHash("sha256").update(String(index)).digest("hex").slice(0, 25)}`, `Component number ${index}`, index, { groupId: `group-${index % 10}`, description: `What component ${index} does for those who use it` }));
-  const html = view({ model: { ...sampleModel, groups, components } });
+  const html = await view({ model: { ...sampleModel, groups, components } });
   t.equal(html.match(/class="bars"/g)?.length, 50);
   const bytes = gzipSync(html).length;
   t.ok(bytes < 40 * 1024, `${bytes} bytes of ${html.length}`);
   t.same(await complaintsOf(html), []);
 });
 
-t.test("a component that was made while the days of the others were gathered is there without bars", async (t) => {
-  const html = view({ daysOf: (id, first, last) => (id === "web" ? [] : sampleDays(id, first, last)) });
+t.test("a component of whose days nothing is told is there without bars", async (t) => {
+  const html = await view({ daysOf: (id, first, last) => (id === "web" ? [] : sampleDays(id, first, last)) });
   t.match(html, /id="component-web"><p class="component-head"><span class="name" dir="auto">Website<\/span>/);
-  t.equal(html.match(/class="bars"/g)?.length, (view().match(/class="bars"/g)?.length ?? 0) - 1);
+  t.equal(html.match(/class="bars"/g)?.length, ((await view()).match(/class="bars"/g)?.length ?? 0) - 1);
   t.same(await complaintsOf(html), []);
 });
 
@@ -72,7 +85,7 @@ t.test("fifty components with bars and the latencies of three regions take less 
   const latencyOf: LatencyOfComponent = (id) => [{
     name: id, lines: ["ap-south", "eu-west", "us-east"].map((region, at) => ({ region, medians: Array.from({ length: 24 }, (_hour, hour) => 20 + 100 * drawn(id.charCodeAt(1) + id.charCodeAt(2) * 7 + at * 1_000 + hour)) })),
   }];
-  const html = view({ model: { ...sampleModel, groups: [], components }, latencyOf });
+  const html = await view({ model: { ...sampleModel, groups: [], components }, latencyOf });
   t.equal(html.match(/class="latency"/g)?.length, 50);
   const bytes = gzipSync(html).length;
   t.ok(bytes < 40 * 1024, `${bytes} bytes of ${html.length}`);
@@ -83,17 +96,17 @@ t.test("latencies are drawn line by line, with gaps where nothing is known, and 
   const lines = [{ region: "eu-west", medians: [10, 20, null, 40, null] }, { region: "us-east", medians: [null, null, null, null, 83.4] }, { region: "ap-south", medians: [null, null, null, null, null] }];
   t.equal(topOf(lines), 100);
   t.equal(pathOf(lines[0]?.medians ?? [], 100), "M0 36l1 -4M3 24h-.3", "a line where two hours follow each other, a stroke where one stands alone");
-  const html = view({ model: { ...sampleModel, components: [component("api", "API", 1, { showLatency: true })] }, latencyOf: () => [{ name: "Secret name", lines }] });
+  const html = await view({ model: { ...sampleModel, components: [component("api", "API", 1, { showLatency: true })] }, latencyOf: () => [{ name: "Secret name", lines }] });
   t.match(html, /aria-label="Response time by region, past 5 hours\. eu-west: 10 ms – 40 ms; us-east: 83 ms – 83 ms"/);
   t.equal(html.match(/<path class="l\d" d="M/g)?.length, 2, "a region that knows nothing has no line");
   t.match(html, /eu-west<\/span> 40 ms.*us-east<\/span> 83 ms/, "the latest of each");
   t.notMatch(html, /Secret name/, "a monitor's name is told only where a component has several");
-  t.notMatch(view({ latencyOf: () => [{ name: "m", lines }] }), /class="latency"/, "nothing is shown of components that do not ask for it");
-  t.notMatch(view({ model: { ...sampleModel, components: [component("api", "API", 1, { showLatency: true })] }, latencyOf: () => [{ name: "m", lines: lines.slice(2) }] }), /class="latency"/, "nor where nothing is known");
+  t.notMatch(await view({ latencyOf: () => [{ name: "m", lines }] }), /class="latency"/, "nothing is shown of components that do not ask for it");
+  t.notMatch(await view({ model: { ...sampleModel, components: [component("api", "API", 1, { showLatency: true })] }, latencyOf: () => [{ name: "m", lines: lines.slice(2) }] }), /class="latency"/, "nor where nothing is known");
 });
 
 t.test("bars tell no data from down, and say in words what they show", async (t) => {
-  const html = view();
+  const html = await view();
   const bars = /<div class="bars" role="img" aria-label="([^"]*)" data-end="2026-11-25">(.*?)<\/div>/.exec(html);
   const classes = [...(bars?.[2] ?? "").matchAll(/<i class="(\w)"/g)].map(([, name]) => name);
   t.equal(classes.length, 90);
@@ -102,7 +115,7 @@ t.test("bars tell no data from down, and say in words what they show", async (t)
 });
 
 t.test("a page without components, incidents and history is a page all the same", async (t) => {
-  const html = view({ model: { ...sampleModel, groups: [], components: [], openIncidents: [], activeMaintenances: [], upcomingMaintenances: [] }, past: [] });
+  const html = await view({ model: { ...sampleModel, groups: [], components: [], openIncidents: [], activeMaintenances: [], upcomingMaintenances: [] }, past: [] });
   t.same(await complaintsOf(html), []);
   t.match(html, /All systems operational/);
   t.match(html, /No components have been added/);
@@ -157,7 +170,7 @@ t.test("months of history and calendar end where the page begins, and none is ye
 });
 
 t.test("the calendar says of each day, also in words, what it saw, and tells days that are yet to come from those that nobody knows of", async (t) => {
-  const html = htmlDocument(h(UptimeView, { context: sampleContext(), model: sampleModel, indicator: "none", daysOf: sampleDays, months: ["2026-10", "2026-11"], earlier: "2026-08", later: null }) as never);
+  const html = await joined(uptimeParts({ context: sampleContext(), model: sampleModel, indicator: "none", daysOf: sampleDays, months: ["2026-10", "2026-11"], earlier: "2026-08", later: null }));
   const calendar = /aria-labelledby="u-api">.*?<\/section>/s.exec(html)?.[0] ?? "";
   const days = sampleDays("api", "2026-11-01", "2026-11-25");
   const bad = days.find((day) => (day.seconds.major_outage ?? 0) > 0);
@@ -172,15 +185,15 @@ t.test("the calendar says of each day, also in words, what it saw, and tells day
 });
 
 t.test("a link to the page is shown elsewhere with its name, its state and its picture", async (t) => {
-  const meta = Object.fromEntries([...view().matchAll(/<meta property="og:([a-z:_]+)" content="([^"]*)"/g)].map(([, name = "", content]) => [name, content]));
+  const meta = Object.fromEntries([...(await view()).matchAll(/<meta property="og:([a-z:_]+)" content="([^"]*)"/g)].map(([, name = "", content]) => [name, content]));
   t.match(meta, { type: "website", site_name: "Sample Cloud", title: "Sample Cloud", url: "https://status.example.com", locale: "en", "image:alt": "Partial outage" });
   t.match(meta["image"], /^https:\/\/status\.example\.com\/assets\/preview/);
   t.match(meta["description"], /^How the services/);
 });
 
 t.test("subscribing is offered where there is something to subscribe to", async (t) => {
-  t.match(view({ context: sampleContext("en", { subscribing: true }) }), /<a class="button" href="\/pages\/sample\/subscribe">Subscribe<\/a>/);
-  t.notMatch(view(), /subscribe/i);
+  t.match(await view({ context: sampleContext("en", { subscribing: true }) }), /<a class="button" href="\/pages\/sample\/subscribe">Subscribe<\/a>/);
+  t.notMatch(await view(), /subscribe/i);
 });
 
 t.test("updates stand at the time that they are said to be from", async (t) => {

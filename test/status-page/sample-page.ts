@@ -1,8 +1,8 @@
 /** A page as a snapshot would give it, for the renderers: groups, bars of every kind, an open incident, a maintenance to come, and a past. */
-import type { ComponentDay, DaysOfComponent } from "../../src/features/status-page/component-days.js";
+import type { ComponentDay } from "../../src/features/status-page/component-days.js";
 import { Language, type LanguageCode } from "../../src/features/status-page/language.js";
 import type { PublicComponent, PublicEvent, PublicGroup, PublicModel, PublicPage, PublicUpdate } from "../../src/features/status-page/public-page.js";
-import type { LatencyOfComponent } from "../../src/features/status-page/status-view.js";
+import { statusParts, type LatencyOfComponent, type StatusViewProps } from "../../src/features/status-page/status-view.js";
 import { themeOf } from "../../src/features/status-page/theme.js";
 import type { ViewContext } from "../../src/features/status-page/view-context.js";
 import { dayAfter } from "../../src/store/zoned-days.js";
@@ -60,7 +60,7 @@ export const samplePast: readonly PublicEvent[] = [
 
 const WHOLE = 86_400;
 /** Every kind of day, the same for every run. */
-export const sampleDays: DaysOfComponent = (id, first, last) => {
+export const sampleDays = (id: string, first: string, last: string): readonly ComponentDay[] => {
   const days: ComponentDay[] = [];
   const seed = [...id].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7) % 97;
   for (let day = first; day <= last; day = dayAfter(day)) {
@@ -89,4 +89,21 @@ export function sampleContext(code: LanguageCode = "en", more: Partial<ViewConte
     page: samplePage, theme: themeOf(samplePage.theme), language: new Language(code, "UTC"), base: "/pages/sample", region: "eu-west", cutOffSince: null, subscribing: false,
     assets: { style: "/assets/page.css", script: "/assets/page.js", icon: () => "/assets/icon.svg", preview: () => "/assets/preview.png" }, ...more,
   };
+}
+
+export async function joined(parts: AsyncIterable<string>): Promise<string> {
+  let text = "";
+  for await (const part of parts) text += part;
+  return text;
+}
+
+type Shown = Pick<StatusViewProps, "context"> & Partial<StatusViewProps>;
+
+export function sampleProps(more: Shown): StatusViewProps {
+  return { model: sampleModel, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14, ...more };
+}
+
+/** The sample page as it is sent. */
+export function sampleHtml(more: Shown): Promise<string> {
+  return joined(statusParts(sampleProps(more)));
 }

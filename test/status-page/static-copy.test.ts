@@ -1,20 +1,18 @@
 /** A page as static files: what they are, what the HTML says in a folder, and when a replica writes and removes them. */
 import path from "node:path";
 import { HtmlValidate } from "html-validate";
-import { h } from "preact";
 import t from "tap";
 import { systemTimers } from "../../src/io/system-clock.js";
-import { htmlDocument } from "../../src/features/status-page/html-document.js";
 import { LANGUAGES } from "../../src/features/status-page/language.js";
 import { keepLastKnown, lastKnownLimits, type CopyFolders } from "../../src/features/status-page/last-known.js";
 import { assetsOf, copiedHtml, COPIED_PATHS, INDEX, MANY_VIEWS_HTML_MAX, staticCopyOf, type Ask, type CopyFile } from "../../src/features/status-page/static-copy.js";
-import { StatusView } from "../../src/features/status-page/status-view.js";
+import type { ViewContext } from "../../src/features/status-page/view-context.js";
 import { themeOf } from "../../src/features/status-page/theme.js";
 import { noMetrics } from "../../src/store/metrics.js";
 import { settled } from "../../chaos/waiting.js";
 import { testClock } from "../api/fake-data-plane.js";
 import { at, featureServer, type Client } from "../features/feature-server.js";
-import { sampleContext, sampleDays, sampleLatency, sampleModel, samplePage, samplePast } from "./sample-page.js";
+import { sampleContext, sampleHtml, sampleModel, samplePage } from "./sample-page.js";
 
 const AT = Date.parse("2026-11-26T15:04:05.678Z");
 const validator = new HtmlValidate({
@@ -25,8 +23,7 @@ const validator = new HtmlValidate({
   },
 });
 
-const view = (context: Parameters<typeof StatusView>[0]["context"]) =>
-  htmlDocument(h(StatusView, { context, model: { ...sampleModel, page: context.page }, past: samplePast, daysOf: sampleDays, latencyOf: sampleLatency, barDays: 90, pastDays: 14 }) as never);
+const view = (context: ViewContext) => sampleHtml({ context, model: { ...sampleModel, page: context.page } });
 
 const askOf = ({ app }: Client): Ask => async (url) => {
   const answer = await app.inject({ url });
@@ -35,14 +32,14 @@ const askOf = ({ app }: Client): Ask => async (url) => {
 
 t.test("a copy is valid HTML in every language, and says in it, without scripts, of when it is", async (t) => {
   for (const code of LANGUAGES) {
-    const html = copiedHtml(view(sampleContext(code)), "sample", AT);
+    const html = copiedHtml(await view(sampleContext(code)), "sample", AT);
     const report = await validator.validateString(html);
     t.same(report.results.flatMap(({ messages }) => messages.map(({ message }) => message)), [], code);
     t.match(html, /<div id="notice"><p class="notice" id="copied".*?<time datetime="2026-11-26T15:04:05\.678Z" data-local="">[^<]*2026[^<]*<\/time>/, code);
     t.notMatch(html, /\{time\}/, code);
     t.match(html, /<span class="checked" data-since="2026-11-26T15:04:05\.678Z" /, `${code}: the age that the script shows counts from the copy`);
   }
-  const cutOff = copiedHtml(view(sampleContext("en", { cutOffSince: "2026-11-25T21:30:00.000Z" })), "sample", AT);
+  const cutOff = copiedHtml(await view(sampleContext("en", { cutOffSince: "2026-11-25T21:30:00.000Z" })), "sample", AT);
   t.match(cutOff, /class="checked"[^>]* data-since="2026-11-25T21:30:00\.000Z"/, "a page that was cut off is as old as that");
   t.notMatch(cutOff, /<span class="checked"[^>]* data-since="2026-11-26/);
 });
@@ -50,7 +47,7 @@ t.test("a copy is valid HTML in every language, and says in it, without scripts,
 const hrefs = (html: string) => [...html.matchAll(/ (?:href|src)="([^"]*)"/g)].map(([, href = ""]) => href);
 
 t.test("in a copy, what the folder holds is named from there, and the rest where the page lives", async (t) => {
-  const original = view(sampleContext());
+  const original = await view(sampleContext());
   const seen = hrefs(copiedHtml(original, "sample", AT));
   t.same(seen.filter((href) => href.startsWith("/")), [], "nothing is looked for at the root of whoever shows the copy");
   for (const name of ["assets/page.css", "assets/page.js", "assets/icon.svg", "feed.atom", "feed.rss", "calendar.ics"]) t.ok(seen.includes(name), name);
@@ -58,7 +55,7 @@ t.test("in a copy, what the folder holds is named from there, and the rest where
   for (const below of ["/history", "/uptime", "/incidents/slow", "?lang=de"]) t.ok(seen.includes(`https://status.example.com${below}`), below);
   t.ok(seen.includes("https://example.com/plan"), "links of others stay");
   t.same(assetsOf(original), ["assets/icon.svg", "assets/page.css", "assets/page.js", "assets/preview.png"]);
-  const { canonical, without } = { canonical: /rel="canonical"/, without: view(sampleContext("en", { page: { ...samplePage, url: null } })) };
+  const { canonical, without } = { canonical: /rel="canonical"/, without: await view(sampleContext("en", { page: { ...samplePage, url: null } })) };
   t.notMatch(without, canonical);
   const kept = hrefs(copiedHtml(without, "sample", AT)).filter((href) => href.startsWith("/"));
   t.ok(kept.includes("/pages/sample/history") && kept.includes("/pages/sample?lang=de"), "without an address of its own, other pages are where they were");
@@ -67,7 +64,7 @@ t.test("in a copy, what the folder holds is named from there, and the rest where
 
 t.test("a logo elsewhere, a page whose name begins alike and what a text says are left alone", async (t) => {
   const theme = { logo_url: "https://cdn.example.com/assets/logo-1.png" };
-  const html = view(sampleContext("en", { page: { ...samplePage, theme }, theme: themeOf(theme) }));
+  const html = await view(sampleContext("en", { page: { ...samplePage, theme }, theme: themeOf(theme) }));
   t.notOk(assetsOf(html).some((name) => name.includes("logo")), "it is no file of the site");
   t.match(copiedHtml(html, "sample", AT), /src="https:\/\/cdn\.example\.com\/assets\/logo-1\.png"/);
   t.match(copiedHtml('<a href="/pages/sample-2/history">x</a>', "sample", AT), /href="\/pages\/sample-2\/history"/);

@@ -10,8 +10,8 @@ export interface ComponentDay {
   readonly seconds: Readonly<Partial<Record<ComponentStatusName, number>>>;
 }
 
-/** The days from one to another, both included, first day first. */
-export type DaysOfComponent = (component: string, firstDay: string, lastDay: string) => readonly ComponentDay[];
+/** The days from one to another, both included, first day first; none of a component that is not known. May have to be read. */
+export type DaysOfComponent = (component: string, firstDay: string, lastDay: string) => readonly ComponentDay[] | Promise<readonly ComponentDay[]>;
 
 export type DayState = ComponentStatusName | "no_data";
 

@@ -6,9 +6,9 @@
 import { Fault } from "../../core/errors.js";
 import { limits } from "../../core/limits.js";
 import type { Snapshot } from "../../store/data-plane.js";
-import type { Publication } from "../../store/representation.js";
+import type { Preparation, Publication } from "../../store/representation.js";
 import { badgeOf, badgeOfComponent, badgeSvg, shieldsJson, type Badge } from "./badge.js";
-import type { ComponentDay, DaysOfComponent } from "./component-days.js";
+import type { DaysOfComponent } from "./component-days.js";
 import { EventView } from "./event-view.js";
 import { atomOf, rssOf } from "./feeds.js";
 import { HistoryView } from "./history-view.js";
@@ -18,13 +18,13 @@ import type { LatencyLine } from "./latency-graph.js";
 import { calendarOf } from "./maintenance-calendar.js";
 import { overallIndicator } from "./overall-status.js";
 import {
-  firstEventMs, LATEST_UPDATE, NO_UPDATES, readEventOfId, readEvents, readEventsOf, readModel, readPage, UPDATES_IN_FEED, UPDATES_IN_LIST, UPDATES_ON_OWN_PAGE, UPDATES_ON_PAGE,
+  firstEventMs, LATEST_UPDATE, NO_UPDATES, readEventOfId, readEvents, readEventsOf, readModel, UPDATES_IN_FEED, UPDATES_IN_LIST, UPDATES_ON_OWN_PAGE, UPDATES_ON_PAGE,
   type CancelledMaintenance, type EventKind, type Presenters, type PublicModel, type UpdateBounds,
 } from "./public-page.js";
 import { STATUSPAGE_LIST_MAX, StatuspageFormat } from "./statuspage-format.js";
-import { StatusView } from "./status-view.js";
+import { statusParts } from "./status-view.js";
 import { themeOf } from "./theme.js";
-import { UptimeView } from "./uptime-view.js";
+import { uptimeParts } from "./uptime-view.js";
 import type { AssetPaths, ViewContext } from "./view-context.js";
 import { dayAfter, dayOf, startOfDay } from "../../store/zoned-days.js";
 import { monthAfter } from "./zoned-time.js";
@@ -58,15 +58,15 @@ export const NO_LATENCIES: ShownLatencies = { ofComponent: new Map(), freshUntil
 
 /** What a view is prepared with, since no snapshot holds it. */
 export interface Prepared {
-  /** Of each component, by its id; for views with bars. */
-  readonly days: ReadonlyMap<string, readonly ComponentDay[]>;
+  /** For views with bars; asked while they are made. */
+  readonly uptimeOf: Preparation["uptimeOf"];
   /** What monitors say of components that show it, and until when that is worth to be shown. */
   readonly latencies: ShownLatencies;
   /** For the calendar. */
   readonly cancelled: readonly CancelledMaintenance[];
 }
 
-const UNPREPARED: Prepared = { days: new Map(), latencies: NO_LATENCIES, cancelled: [] };
+const UNPREPARED: Prepared = { uptimeOf: async () => [], latencies: NO_LATENCIES, cancelled: [] };
 
 /** A representation's name and parameters. */
 export type View =
@@ -89,18 +89,6 @@ const nothing = (what: string) => new Fault("not-found", `There is no such ${wha
 
 export function isHtml({ name }: View): boolean {
   return HTML_VIEWS.has(name);
-}
-
-/** The first and the last day whose history a view shows; undefined if it shows none. */
-export function historyRange(snapshot: Snapshot, pageId: string, view: View, presenters: Presenters): { from: string; to: string; timeZone: string } | undefined {
-  const read = readPage(snapshot, presenters, pageId);
-  if (read === undefined || !(view.name === "status" || "month" in view)) return undefined;
-  const { timeZone } = read.page;
-  const today = dayOf(snapshot.atMs, timeZone);
-  if (!("month" in view)) return { from: dayAfter(today, 1 - limits.publicBarDays), to: today, timeZone };
-  if (view.name === "history") return undefined;
-  const month = view.month !== null && MONTH.test(view.month) && view.month <= today.slice(0, 7) ? view.month : today.slice(0, 7);
-  return { from: `${monthAfter(month, 1 - MONTHS_SHOWN)}-01`, to: dayAfter(`${monthAfter(month, 1)}-01`, -1), timeZone };
 }
 
 /** What of updates a view shows of what is open or to come. */
@@ -167,7 +155,7 @@ class Rendering {
     return { page, theme: themeOf(page.theme), language: new Language(this.variant.language ?? page.language, page.timeZone), base, region, cutOffSince, assets, subscribing };
   }
 
-  private text(contentType: string, body: string, headers: Readonly<Record<string, string>> = {}): Publication {
+  private text(contentType: string, body: Publication["body"], headers: Readonly<Record<string, string>> = {}): Publication {
     const { model } = this;
     const midnightMs = startOfDay(dayAfter(this.today), this.zone);
     // While something is wrong, today's seconds of it grow.
@@ -175,13 +163,11 @@ class Rendering {
     return { contentType, body, headers, freshUntilMs: isTroubled && contentType === HTML ? Math.min(midnightMs, model.atMs + limits.publicTroubledFreshMs) : midnightMs };
   }
 
-  private html(context: ViewContext, body: string): Publication {
+  private html(context: ViewContext, body: Publication["body"]): Publication {
     return { ...this.text(HTML, body, { ...pageHeaders(context.theme), "content-language": context.language.code }), vary: "Accept-Language" };
   }
 
-  private daysOf(): DaysOfComponent {
-    return (component, first, last) => (this.prepared.days.get(component) ?? []).filter(({ day }) => day >= first && day <= last);
-  }
+  private readonly daysOf: DaysOfComponent = (component, first, last) => this.prepared.uptimeOf(component, first, last, this.zone);
 
   private status(): Publication {
     const context = this.context();
@@ -190,7 +176,7 @@ class Rendering {
     const [began = []] = readEventsOf(this.snapshot, this.surroundings.presenters, this.model.page.id, [{ fromMs: startOfDay(dayAfter(this.today, 1 - pastDays), this.zone), untilMs: Number.POSITIVE_INFINITY }]);
     const past = began.filter(({ kind, id }) => kind !== "incident" || !open.has(id));
     const { ofComponent, freshUntilMs } = this.prepared.latencies;
-    const page = this.html(context, htmlDocument(<StatusView context={context} model={this.model} past={past} daysOf={this.daysOf()} latencyOf={(component) => ofComponent.get(component) ?? []} barDays={barDays} pastDays={pastDays} />));
+    const page = this.html(context, statusParts({ context, model: this.model, past, daysOf: this.daysOf, latencyOf: (component) => ofComponent.get(component) ?? [], barDays, pastDays }));
     return { ...page, freshUntilMs: Math.min(page.freshUntilMs ?? freshUntilMs, freshUntilMs) };
   }
 
@@ -231,7 +217,7 @@ class Rendering {
     const range = this.months(month);
     if (range instanceof Fault) return range;
     const context = this.context();
-    return this.html(context, htmlDocument(<UptimeView context={context} model={this.model} indicator={overallIndicator(this.model)} daysOf={this.daysOf()} months={[...range.months].reverse()} earlier={range.earlier} later={range.later} />));
+    return this.html(context, uptimeParts({ context, model: this.model, indicator: overallIndicator(this.model), daysOf: this.daysOf, months: [...range.months].reverse(), earlier: range.earlier, later: range.later }));
   }
 
   private latest(bounds: UpdateBounds, ...kinds: readonly EventKind[]) {

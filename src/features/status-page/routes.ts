@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { keyOf } from "../../core/document.js";
 import { Fault, isFault } from "../../core/errors.js";
 import { limits } from "../../core/limits.js";
-import type { Preparation, Publication } from "../../store/representation.js";
+import type { Preparation, WholePublication } from "../../store/representation.js";
 import { notFound } from "../../store/resource.js";
 import { PageParams, ResourceParams } from "../../store/resource-schemas.js";
 import type { RouteContext, RouteOptions, RouteReply, RouteRequest } from "../../store/route-context.js";
@@ -15,7 +15,7 @@ import { accepted, isLanguage, Language, type LanguageCode } from "./language.js
 import type { LatencyLine } from "./latency-graph.js";
 import { notFoundDocument } from "./not-found-view.js";
 import { cancelledOf, deletedMaintenances, readPage, unreadTimelines, type CancelledMaintenance, type Presenters } from "./public-page.js";
-import { historyRange, isHtml, NO_LATENCIES, represent, type Prepared, type ShownLatencies, type Surroundings, type Variant, type View } from "./representations.js";
+import { isHtml, NO_LATENCIES, represent, type Prepared, type ShownLatencies, type Surroundings, type Variant, type View } from "./representations.js";
 import { BadgeAnswer, ComponentsAnswer, IncidentsAnswer, MaintenancesAnswer, StatusAnswer, SummaryAnswer } from "./statuspage-schemas.js";
 
 const tags = ["public"];
@@ -91,8 +91,6 @@ class StatusPages {
 
   private async prepare(preparation: Preparation, page: string, view: View): Promise<Prepared> {
     await preparation.readAhead((snapshot) => unreadTimelines(snapshot, page));
-    const range = await preparation.look((snapshot) => historyRange(snapshot, page, view, this.surroundings.presenters));
-    const days: Prepared["days"] = range === undefined ? new Map() : await preparation.uptimeOfAll(range.from, range.to, range.timeZone);
     const cancelled: CancelledMaintenance[] = [];
     const deleted = view.name === "calendar" ? await preparation.look((snapshot) => deletedMaintenances(snapshot, page)) : [];
     for (const id of deleted) {
@@ -101,7 +99,7 @@ class StatusPages {
       const one = cancelledOf(id, changes, preparation.atMs);
       if (one !== undefined) cancelled.push(one);
     }
-    return { days, cancelled, latencies: view.name === "status" ? await this.latenciesOf(preparation, page) : NO_LATENCIES };
+    return { uptimeOf: preparation.uptimeOf, cancelled, latencies: view.name === "status" ? await this.latenciesOf(preparation, page) : NO_LATENCIES };
   }
 
   private async latenciesOf(preparation: Preparation, page: string): Promise<ShownLatencies> {
@@ -130,7 +128,7 @@ class StatusPages {
     return this.context.publish(request, reply, { page: "", name: "lost", render: () => notFound("page"), missing: () => this.missing(language ?? "en", null) });
   }
 
-  private missing(code: LanguageCode, home: string | null): Publication {
+  private missing(code: LanguageCode, home: string | null): WholePublication {
     const language = new Language(code, "UTC");
     return { contentType: "text/html; charset=utf-8", body: notFoundDocument(language, this.assets, home), headers: { ...pageHeaders(null), "content-language": code }, vary: "Accept-Language" };
   }

@@ -39,8 +39,8 @@ export const EVENT_FOLDERS: readonly string[] = ["incidents", "maintenances"];
 export const COPIED_EVENTS_MAX = 20;
 
 /**
- * A page whose HTML is longer (some 250 components with their bars) is in its copy in one language, and without its calendar: each rendering of it takes one turn of
- * the event loop, half a second at that length, and nine of them one after the other would be felt by everybody.
+ * A page whose HTML is longer (some 250 components with their bars) is in its copy in one language, and without its calendar: nine views of
+ * it after each change would be most of what a replica does.
  */
 export const MANY_VIEWS_HTML_MAX = 512 * 1024;
 

@@ -1,12 +1,14 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 /** The page itself: how things stand, what is going on, what is to come, and what was. */
-import type { DaysOfComponent } from "./component-days.js";
+import { renderToString } from "preact-render-to-string";
+import type { ComponentDay, DaysOfComponent } from "./component-days.js";
 import { EventCard, EventSummary } from "./event-card.js";
+import { around, documentParts, Slot } from "./html-document.js";
 import { filled } from "./language.js";
 import { LatencyGraph, type LatencyLine } from "./latency-graph.js";
 import { indicatorOfStatus, overallIndicator, worstStatus } from "./overall-status.js";
 import { Moment, Shell, Sign, statusOfIndicator } from "./page-shell.js";
-import { blocksOf, type PublicComponent, type PublicEvent, type PublicModel } from "./public-page.js";
+import { blocksOf, type PublicComponent, type PublicEvent, type PublicGroup, type PublicModel } from "./public-page.js";
 import { UptimeBars } from "./uptime-bars.js";
 import type { ViewContext } from "./view-context.js";
 import { dayAfter, dayOf } from "../../store/zoned-days.js";
@@ -25,29 +27,36 @@ export interface StatusViewProps {
   readonly pastDays: number;
 }
 
-export function StatusView(props: StatusViewProps) {
+/** First the head, the shell and how things stand, then what is going on, then component by component, then what is to come and what was. */
+export function statusParts(props: StatusViewProps): AsyncGenerator<string, void, undefined> {
+  const { context, model } = props;
+  const indicator = overallIndicator(model);
+  const sentence = context.language.texts.overall[indicator];
+  return documentParts(<Shell context={context} title={context.page.name} description={context.page.description ?? sentence} path="" indicator={indicator} live><Slot /></Shell>, contentParts(props));
+}
+
+async function* contentParts(props: StatusViewProps): AsyncGenerator<string, void, undefined> {
   const { context, model } = props;
   const { texts } = context.language;
-  const indicator = overallIndicator(model);
-  const sentence = texts.overall[indicator];
-  const sections: readonly [id: string, title: string, events: readonly PublicEvent[]][] = [
-    ["incidents", texts.activeIncidents, model.openIncidents], ["active-maintenance", texts.activeMaintenance, model.activeMaintenances],
-  ];
+  yield renderToString(<Overall {...props} />);
+  if (context.page.description !== null) yield renderToString(<p class="about" id="about" dir="auto">{context.page.description}</p>);
+  yield* eventParts({ id: "incidents", title: texts.activeIncidents, events: model.openIncidents, context });
+  yield* eventParts({ id: "active-maintenance", title: texts.activeMaintenance, events: model.activeMaintenances, context });
+  yield* componentsParts(props);
+  yield* eventParts({ id: "upcoming", title: texts.upcomingMaintenance, events: model.upcomingMaintenances, context });
+  yield renderToString(<Past {...props} />);
+}
+
+function Overall(props: StatusViewProps) {
+  const indicator = overallIndicator(props.model);
   return (
-    <Shell context={context} title={context.page.name} description={context.page.description ?? sentence} path="" indicator={indicator} live>
-      <section class={`overall i-${indicator}`} id="overall">
-        <Sign status={statusOfIndicator(indicator)} />
-        <div>
-          <h1 aria-live="polite">{sentence}</h1>
-          <Freshness {...props} />
-        </div>
-      </section>
-      {context.page.description !== null && <p class="about" id="about" dir="auto">{context.page.description}</p>}
-      {sections.map(([id, title, events]) => <EventSection key={id} id={id} title={title} events={events} context={context} />)}
-      <Components {...props} />
-      <EventSection id="upcoming" title={texts.upcomingMaintenance} events={model.upcomingMaintenances} context={context} />
-      <Past {...props} />
-    </Shell>
+    <section class={`overall i-${indicator}`} id="overall">
+      <Sign status={statusOfIndicator(indicator)} />
+      <div>
+        <h1 aria-live="polite">{props.context.language.texts.overall[indicator]}</h1>
+        <Freshness {...props} />
+      </div>
+    </section>
   );
 }
 
@@ -63,42 +72,57 @@ function Freshness({ context, model }: StatusViewProps) {
   );
 }
 
-/** Always there, so that the script has a place to put what comes later. */
-function EventSection({ id, title, events, context }: { id: string; title: string; events: readonly PublicEvent[]; context: ViewContext }) {
-  return (
-    <div id={id}>
-      {events.length > 0 && (
-        <section class="events" aria-labelledby={`${id}-title`}>
-          <h2 id={`${id}-title`}>{title}</h2>
-          {events.map((event) => <EventCard key={event.id} event={event} context={context} />)}
-        </section>
-      )}
-    </div>
-  );
+interface EventSectionProps {
+  readonly id: string;
+  readonly title: string;
+  readonly events: readonly PublicEvent[];
+  readonly context: ViewContext;
 }
 
-function Components(props: StatusViewProps) {
+/** Always there, so that the script has a place to put what comes later. */
+function* eventParts({ id, title, events, context }: EventSectionProps): Generator<string, void, undefined> {
+  if (events.length === 0) return yield renderToString(<div id={id} />);
+  const [before, after] = around(<div id={id}><section class="events" aria-labelledby={`${id}-title`}><h2 id={`${id}-title`}>{title}</h2><Slot /></section></div>);
+  yield before;
+  for (const event of events) yield renderToString(<EventCard event={event} context={context} />);
+  yield after;
+}
+
+async function* componentsParts(props: StatusViewProps): AsyncGenerator<string, void, undefined> {
   const { texts } = props.context.language;
   const blocks = blocksOf(props.model);
-  return (
+  const [before, after] = around(
     <section aria-labelledby="components-title">
       <h2 id="components-title">{texts.components}</h2>
       <div id="components" class="card components">
         {blocks.length === 0 && <p class="empty">{texts.noComponents}</p>}
-        {blocks.map((block) => {
-          if (block.group === null) return <div key={block.components[0].id} class="alone"><Component {...props} component={block.components[0]} /></div>;
-          const worst = worstStatus(block.components.map(({ status }) => status));
-          return (
-            <details key={block.group.id} class="group" id={`group-${block.group.id}`} open={!block.group.collapsed || worst !== "operational"}>
-              <summary><span class="arrow" aria-hidden="true" /><span class="name" dir="auto">{block.group.name}</span><Status status={worst} {...props} /></summary>
-              {block.group.description !== null && <p class="about" dir="auto">{block.group.description}</p>}
-              {block.components.map((component) => <Component key={component.id} {...props} component={component} />)}
-            </details>
-          );
-        })}
+        <Slot />
       </div>
       {props.model.components.some(({ showUptime }) => showUptime) && <Legend {...props} />}
-    </section>
+    </section>,
+  );
+  yield before;
+  const today = dayOf(props.model.atMs, props.context.page.timeZone);
+  for (const block of blocks) {
+    const [open, close] = around(block.group === null ? <div class="alone"><Slot /></div> : <Group {...props} group={block.group} components={block.components} />);
+    yield open;
+    for (const component of block.components) {
+      const days = component.showUptime ? await props.daysOf(component.id, dayAfter(today, 1 - props.barDays), today) : [];
+      yield renderToString(<Component {...props} component={component} days={days} />);
+    }
+    yield close;
+  }
+  yield after;
+}
+
+function Group({ group, components, ...props }: StatusViewProps & { group: PublicGroup; components: readonly PublicComponent[] }) {
+  const worst = worstStatus(components.map(({ status }) => status));
+  return (
+    <details class="group" id={`group-${group.id}`} open={!group.collapsed || worst !== "operational"}>
+      <summary><span class="arrow" aria-hidden="true" /><span class="name" dir="auto">{group.name}</span><Status status={worst} {...props} /></summary>
+      {group.description !== null && <p class="about" dir="auto">{group.description}</p>}
+      <Slot />
+    </details>
   );
 }
 
@@ -106,12 +130,8 @@ function Status({ status, context }: Pick<StatusViewProps, "context"> & { status
   return <span class={`status t-${indicatorOfStatus(status)}`}><Sign status={status} />{context.language.texts.component[status]}</span>;
 }
 
-function Component({ component, ...props }: StatusViewProps & { component: PublicComponent }) {
-  const { context, model, daysOf, latencyOf, barDays } = props;
+function Component({ component, days, context, latencyOf }: StatusViewProps & { component: PublicComponent; days: readonly ComponentDay[] }) {
   const latencies = component.showLatency ? latencyOf(component.id) : [];
-  const today = dayOf(model.atMs, context.page.timeZone);
-  // None of a component that was made after they were gathered: its creation has the page rendered anew.
-  const days = component.showUptime ? daysOf(component.id, dayAfter(today, 1 - barDays), today) : [];
   return (
     <div class="component" id={`component-${component.id}`}>
       <p class="component-head"><span class="name" dir="auto">{component.name}</span><Status status={component.status} context={context} /></p>
