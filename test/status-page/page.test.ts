@@ -62,6 +62,22 @@ t.test("the first part of a page is its head, its shell and how things stand; th
   t.ok(calendar.every((part) => (part.match(/class="card calendar"/g) ?? []).length <= 1), "and so it is in the calendar");
 });
 
+t.test("the page and its calendar are sent as they are made, and whole from then on", async (t) => {
+  const { done, app } = await ready(await featureServer(t));
+  await done("POST", "/components", { name: "API" });
+  const origin = await app.listen({ host: "127.0.0.1", port: 0 });
+  for (const path of ["/pages/default", "/pages/default/uptime"]) {
+    const made = await fetch(origin + path);
+    const html = await made.text();
+    t.equal(made.headers.get("transfer-encoding"), "chunked", path);
+    t.match(html, /<\/html>\n$/);
+    const kept = await fetch(origin + path);
+    t.equal(await kept.text(), html);
+    t.ok(Number(kept.headers.get("content-length")) > 0);
+    t.equal(kept.headers.get("etag"), made.headers.get("etag"));
+  }
+});
+
 t.test("fifty components with ninety days each, in ten groups, take less than 40 KB", async (t) => {
   const groups = Array.from({ length: 10 }, (_none, index) => group(`group-${index}`, `Group number ${index}`, index));
   const components = Array.from({ length: 50 }, (_none, index) => component(`c${createHash("sha256").update(String(index)).digest("hex").slice(0, 25)}`, `Component number ${index}`, index, { groupId: `group-${index % 10}`, description: `What component ${index} does for those who use it` }));
