@@ -27,11 +27,13 @@ const running = new Set();
 const measured = {};
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
-function finish(status) {
-  for (const { child } of running) child.kill("SIGTERM");
-  process.exit(status);
+let stopped = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, () => {
+    stopped = true;
+    for (const { child } of running) child.kill("SIGTERM");
+  });
 }
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => finish(1));
 
 let files;
 let jobs = JOBS_MAX;
@@ -61,24 +63,24 @@ try {
 await new Promise((resolve) => {
   const waiting = files.map((name) => ({ name, ...SHORT, ...durations[name] })).sort((a, b) => b.seconds - a.seconds);
   const next = () => {
-    for (;;) {
+    while (!stopped) {
       const busy = [...running].reduce((sum, { cores }) => sum + cores, 0);
       const at = running.size === 0 ? 0 : waiting.findIndex(({ cores }) => busy + cores <= availableParallelism());
       if (at === -1 || waiting.length === 0 || running.size >= jobs) break;
       const [file] = waiting.splice(at, 1);
       run(file, next);
     }
-    if (running.size === 0 && waiting.length === 0) resolve();
+    if (running.size === 0) resolve();
   };
   next();
 });
-if (usage !== undefined) {
+if (usage !== undefined && !stopped) {
   const lines = Object.entries(measured).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, took]) => `  ${JSON.stringify(name)}: ${JSON.stringify(took)}`);
   writeFileSync(list, `{\n${lines.join(",\n")}\n}\n`);
 }
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed${skipped}\n`);
-process.exitCode = counts.failed > 0 ? 1 : 0;
+process.exitCode = counts.failed > 0 || stopped ? 1 : 0;
 
 /** Names of test files, as they are in the checkout. Throws if a pattern fits none. */
 function chosen(patterns) {
@@ -140,6 +142,6 @@ function settle(name, output, code, signal, seconds) {
   // A file without a test says why, or is broken.
   if (isWhole && tests === 0) outcome[plan.reason === undefined || /no tests found/.test(plan.reason) ? "failed" : "skipped"] = 1;
   process.stdout.write(`${outcome.failed === 0 ? "ok    " : "FAILED"} ${name} # time=${seconds}s (${outcome.passed} passed, ${outcome.failed} failed)\n`);
-  if (outcome.failed > 0) process.stdout.write(`${output.trimEnd()}\n${isWhole ? "" : `ended with ${signal ?? `exit code ${code}`}, ${tests} of ${plan?.tests ?? "an unknown number of"} tests\n`}`);
+  if (outcome.failed > 0 && !stopped) process.stdout.write(`${output.trimEnd()}\n${isWhole ? "" : `ended with ${signal ?? `exit code ${code}`}, ${tests} of ${plan?.tests ?? "an unknown number of"} tests\n`}`);
   for (const key of Object.keys(counts)) counts[key] += outcome[key];
 }
