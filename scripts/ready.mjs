@@ -14,6 +14,8 @@ const packages = path.join(root, "node_modules");
 const lockFile = path.join(root, "package-lock.json");
 const installStamp = path.join(packages, ".statusmesh-installed");
 const output = path.join(root, "dist");
+/** What the commands start. */
+export const program = path.join(output, "program", "main.js");
 /** Where the tests run, compiled: with links to all else that a checkout holds, so that what they name by its place is found from there, too. */
 export const testOutput = path.join(root, "dist.test");
 const testSources = ["src", "test", "bench", "chaos"];
@@ -49,10 +51,11 @@ function ensureInstalled() {
   writeFileSync(installStamp, wanted);
 }
 
-/** Compiles `src` into `dist`. */
+/** Compiles `src` into `dist`, and makes the program of it, which is what `bin/statusmesh.mjs` starts. */
 export function ensureBuilt() {
   if (!existsSync(path.join(root, "src"))) return;
-  build("building", output, ["src", "tsconfig.json", "package.json"], ["-p", root]);
+  const bundler = path.join(root, "scripts", "bundle.mjs");
+  build("building", output, ["src", "tsconfig.json", "package.json", "package-lock.json", "scripts/bundle.mjs"], ["-p", root], (fresh) => run(process.execPath, [bundler, fresh], "esbuild"));
 }
 
 /** Compiles tests, and what they test, into `dist.test`: each test file is a process, and would compile all that it loads. Types are another check's. */
