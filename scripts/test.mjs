@@ -17,7 +17,8 @@ import { ensureReady, ensureTestRunner, ensureTestsBuilt, root, testOutput } fro
 /** Everything of a file, its teardowns included; tap says what still runs, and ends the file. */
 const TIMEOUT_S = 900;
 const GRACE_MS = 30_000;
-const JOBS_MAX = 4 * availableParallelism();
+/** Even if all of them mostly wait: what several do at the same moment must not take long. */
+const JOBS_MAX = 2 * availableParallelism();
 /** Of a file that is not in the list. */
 const SHORT = { seconds: 5, cores: 1 };
 
