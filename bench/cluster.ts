@@ -10,7 +10,7 @@ import { processorMsOf } from "./processor-time.js";
 import { REGIONS, roundTripMs, type Region } from "./regions.js";
 
 const ROOT_KEY = "bench-root-key-0123456789abcdef";
-const program = path.resolve(import.meta.dirname, "..", "dist", "cli", "main.js");
+const program = path.resolve(import.meta.dirname, "..", "dist", "program", "main.js");
 /** Such as `--cpu-prof --cpu-prof-dir=profiles`: where does a region spend its time? */
 const NODE_FLAGS = (process.env["BENCH_NODE_FLAGS"] ?? "").split(" ").filter((flag) => flag !== "");
 /** What the limits on requests would otherwise cut off: they are there to be raised by who needs more. */

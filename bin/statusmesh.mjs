@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 /** The `statusmesh` command. Installs and builds what is missing, then runs in this process (its pid, its signals). */
-import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { ensureReady, root } from "../scripts/ready.mjs";
+import { ensureReady, program } from "../scripts/ready.mjs";
 
 try {
   if (process.env.STATUSMESH_READY !== "1") ensureReady();
@@ -10,4 +9,4 @@ try {
   process.stderr.write(`statusmesh: ${error.message}\n`);
   process.exit(1);
 }
-await import(pathToFileURL(path.join(root, "dist", "cli", "main.js")).href);
+await import(pathToFileURL(program).href);

@@ -14,7 +14,7 @@ import { checkAll, tellReport } from "../src/sim/check-all.js";
 import { readHistory } from "../src/sim/history-file.js";
 import type { Scenario } from "./scenario.js";
 import { runScenario, worstOf, type ScenarioResult } from "./suite.js";
-import { checkout } from "./replica-process.js";
+import { checkout } from "./checkout.js";
 
 const ALL: readonly Scenario[] = [...partitions, ...links, ...processes, ...disks, ...backlog, ...random];
 const MINUTES_MAX = 24 * 60;

@@ -2,8 +2,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { Agent, request, type Dispatcher } from "undici";
+import { checkout } from "./checkout.js";
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 export type Level = "LOCAL" | "LOCAL_QUORUM" | "GLOBAL_QUORUM";
@@ -65,7 +65,6 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-export const checkout = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 export const command = path.join(checkout, "bin", "statusmesh.mjs");
 export const ROOT_KEY = "a-root-key-for-process-tests";
 

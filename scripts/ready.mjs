@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -14,7 +14,11 @@ const packages = path.join(root, "node_modules");
 const lockFile = path.join(root, "package-lock.json");
 const installStamp = path.join(packages, ".statusmesh-installed");
 const output = path.join(root, "dist");
-const buildStamp = path.join(output, ".fingerprint");
+/** What the commands start. */
+export const program = path.join(output, "program", "main.js");
+/** Where the tests run, compiled: with links to all else that a checkout holds, so that what they name by its place is found from there, too. */
+export const testOutput = path.join(root, "dist.test");
+const testSources = ["src", "test", "bench", "chaos"];
 const waitMaxMs = 300_000;
 
 /** Installs and builds what is missing. Throws with a sentence if that fails. */
@@ -47,24 +51,44 @@ function ensureInstalled() {
   writeFileSync(installStamp, wanted);
 }
 
-/** Compiles `src` into `dist`, beside the old output, which is replaced only by a whole one. */
+/** Compiles `src` into `dist`, and makes the program of it, which is what `bin/statusmesh.mjs` starts. */
 export function ensureBuilt() {
   if (!existsSync(path.join(root, "src"))) return;
-  const fingerprint = fingerprintOf(["src", "tsconfig.json", "package.json"]);
-  if (readText(buildStamp) === fingerprint) return;
+  const bundler = path.join(root, "scripts", "bundle.mjs");
+  build("building", output, ["src", "tsconfig.json", "package.json", "package-lock.json", "scripts/bundle.mjs"], ["-p", root], (fresh) => run(process.execPath, [bundler, fresh], "esbuild"));
+}
+
+/** Compiles tests, and what they test, into `dist.test`: each test file is a process, and would compile all that it loads. Types are another check's. */
+export function ensureTestsBuilt() {
+  withLock(() => {
+    const project = path.join(root, "tsconfig.test.json");
+    build("building the tests", testOutput, [...testSources, "tsconfig.json", "tsconfig.test.json", "package.json"], ["-p", project, "--noEmit", "false", "--noCheck"], (fresh) => {
+      for (const name of readdirSync(root)) {
+        if (!testSources.includes(name) && !/^(?:node_modules|data|scratch|\.git|\.tap|dist\..*|\.statusmesh-lock)$/.test(name)) symlinkSync(path.join("..", name), path.join(fresh, name));
+      }
+    });
+  });
+}
+
+/** Compiles beside the old output, which is replaced only by a whole one, and only if a source has changed. */
+function build(title, to, sources, args, finish = () => {}) {
+  const stamp = path.join(to, ".fingerprint");
+  const fingerprint = fingerprintOf(sources);
+  if (readText(stamp) === fingerprint) return;
   const compiler = path.join(packages, "typescript", "bin", "tsc");
   if (!existsSync(compiler)) {
-    if (existsSync(buildStamp)) return;
+    if (existsSync(stamp)) return;
     throw new Error("There is no built program, and no compiler to build it: install with development packages first.");
   }
-  say("building");
-  const fresh = `${output}.new-${process.pid}`;
-  const stale = `${output}.old-${process.pid}`;
+  say(title);
+  const fresh = `${to}.new-${process.pid}`;
+  const stale = `${to}.old-${process.pid}`;
   try {
-    run(process.execPath, [compiler, "-p", root, "--outDir", fresh], "tsc");
+    run(process.execPath, [compiler, ...args, "--outDir", fresh], "tsc");
+    finish(fresh);
     writeFileSync(path.join(fresh, ".fingerprint"), fingerprint);
-    if (existsSync(output)) renameSync(output, stale);
-    renameSync(fresh, output);
+    if (existsSync(to)) renameSync(to, stale);
+    renameSync(fresh, to);
   } finally {
     rmSync(fresh, { recursive: true, force: true });
     rmSync(stale, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /** `npm start`: installs and builds what is missing, then runs `statusmesh up` in this process, so that signals reach it. */
 import { pathToFileURL } from "node:url";
 import path from "node:path";
-import { ensureReady, root } from "./ready.mjs";
+import { ensureReady, program, root } from "./ready.mjs";
 
 try {
   ensureReady();
@@ -21,4 +21,4 @@ if (process.env.npm_lifecycle_event === "start") {
   watch.unref();
 }
 process.argv = [process.execPath, path.join(root, "bin", "statusmesh.mjs"), "up", ...process.argv.slice(2)];
-await import(pathToFileURL(path.join(root, "dist", "cli", "main.js")).href);
+await import(pathToFileURL(program).href);

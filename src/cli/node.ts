@@ -2,10 +2,9 @@
 import path from "node:path";
 import type { Command } from "commander";
 import { readConfig, rootKeyFault } from "../config.js";
-import { DESCRIPTORS_FEW, DESCRIPTORS_MIN, descriptorsMax } from "../io/descriptors.js";
+import { DESCRIPTORS_MIN, descriptorsMax } from "../io/descriptors.js";
 import { isFreshFolder } from "../io/level-storage.js";
 import { pause } from "../io/system-clock.js";
-import { importInTurn } from "./module-loading.js";
 import { programVersion } from "./program-version.js";
 import { asFault, CommandFault, complain, EXIT_CONFIG } from "./terminal.js";
 
@@ -49,7 +48,6 @@ async function runReplica(options: { config: string; data?: string; rebuild?: tr
   const diskFullFile = process.env["STATUSMESH_TEST_DISK_FULL_FILE"] || undefined;
   try {
     // Loaded only here: the other commands start without the weight of a replica.
-    if (descriptors < DESCRIPTORS_FEW) await importInTurn();
     const [{ runNode }, { assembly }] = await Promise.all([import("../main.js"), import("../assembly.js")]);
     return await runNode(config, { rootKey, purge, rebuild, version: programVersion(), diskFullFile, clockOffsetMs, stop }, assembly);
   } catch (error) {

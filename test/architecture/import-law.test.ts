@@ -3,8 +3,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "tap";
+import { checkout } from "../../chaos/checkout.js";
 
-const source = path.resolve(import.meta.dirname, "..", "..", "src");
+const source = path.join(checkout, "src");
 
 interface Import {
   readonly from: string;

@@ -10,6 +10,12 @@ import { bareNode, command } from "../../chaos/replica-process.js";
 
 await ensureBuilt();
 
+const living = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of living) child.kill("SIGTERM");
+});
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+
 export class Running {
   stdout = "";
   stderr = "";
@@ -17,9 +23,11 @@ export class Running {
   readonly ended: Promise<number | string>;
 
   constructor(readonly child: ChildProcess) {
+    living.add(child);
     child.stdout?.on("data", (chunk: Buffer) => this.heard(() => (this.stdout += chunk.toString())));
     child.stderr?.on("data", (chunk: Buffer) => this.heard(() => (this.stderr += chunk.toString())));
     this.ended = once(child, "close").then(([code, signal]) => (signal ?? code) as number | string);
+    void this.ended.then(() => living.delete(child));
     void this.ended.then(() => this.heard(() => undefined));
   }
 

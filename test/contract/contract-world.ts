@@ -6,12 +6,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { Agent } from "undici";
+import { ensureBuilt } from "../../chaos/built-program.js";
+import { command } from "../../chaos/replica-process.js";
 import { Client } from "./contract-client.js";
 import { readDescription, type Description } from "./description.js";
 
 const START_MS = 90_000;
 const STOP_MS = 12_000;
-const REPOSITORY = path.resolve(import.meta.dirname, "..", "..");
 const REGIONS = ["us-east", "eu-west", "ap-south"] as const;
 export type RegionName = (typeof REGIONS)[number];
 
@@ -44,7 +45,8 @@ export class World {
     const mesh = Object.fromEntries(await Promise.all(REGIONS.map(async (region) => [region, await freePort()] as const)));
     const started: Process[] = [];
     try {
-      await Promise.all(running.map(async (region) => started.push(await startReplica(folder, region, mesh, settings))));
+      await ensureBuilt();
+    await Promise.all(running.map(async (region) => started.push(await startReplica(folder, region, mesh, settings))));
       const world = new World(folder, started, undefined);
       world.description = await readDescription(world.client(running[0]));
       await until("the regions that run see each other", async () => {
@@ -84,9 +86,9 @@ async function startReplica(folder: string, region: RegionName, mesh: Readonly<R
     peers: Object.fromEntries(others.map((other) => [`${other}-1`, { region: other, mesh: `127.0.0.1:${mesh[other]}`, http: `http://127.0.0.1:${mesh[other]}` }])), ...settings,
   }));
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATUSMESH_")));
-  const child = spawn(process.execPath, ["--import", "tsx", path.join(REPOSITORY, "src", "cli", "main.ts"), "node", "--config", file], {
+  const child = spawn(process.execPath, [command, "node", "--config", file], {
     // The child ends when the channel to this process does, however this process ended.
-    stdio: ["ignore", "pipe", "pipe", "ipc"], cwd: REPOSITORY, env: { ...inherited, STATUSMESH_ROOT_KEY: ROOT_KEY, STATUSMESH_READY: "1" },
+    stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...inherited, STATUSMESH_ROOT_KEY: ROOT_KEY, STATUSMESH_READY: "1" },
   });
   const ended = new Promise((resolve) => child.once("close", resolve));
   const said: string[] = [];

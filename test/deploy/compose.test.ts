@@ -3,8 +3,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import t from "tap";
+import { checkout } from "../../chaos/checkout.js";
 
-const checkout = path.resolve(import.meta.dirname, "..", "..");
 const file = path.join(checkout, "compose.regions.yml");
 
 /** The way to run Compose here: the plugin of the client, or the program of its own; undefined: none. */

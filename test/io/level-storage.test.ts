@@ -137,7 +137,7 @@ test("a second opening is refused, in this process and in another, and disturbs 
     const storage = await LevelStorage.open(folder);
     await t.rejects(LevelStorage.open(folder), FolderInUse);
     await t.rejects(setStoreAside(folder), FolderInUse);
-    const module = new URL("../../src/io/level-storage.ts", import.meta.url).href;
+    const module = new URL("../../src/io/level-storage.js", import.meta.url).href;
     const program = `const { LevelStorage } = await import(${JSON.stringify(module)}); await LevelStorage.open(process.argv[1]).then(() => console.log("opened"), (error) => console.log(error.message));`;
     const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program, folder], { stdio: ["ignore", "pipe", "inherit"] });
     let said = "";
@@ -196,7 +196,7 @@ test("the witness of a folder stays the same, and is another in a copy and after
 
 test("kill -9 in the middle of writing loses no batch that was acknowledged", { timeout: 150_000 }, async (t) => {
   await inFolder(async (folder) => {
-    const module = new URL("../../src/io/level-storage.ts", import.meta.url).href;
+    const module = new URL("../../src/io/level-storage.js", import.meta.url).href;
     const program = `const { LevelStorage } = await import(${JSON.stringify(module)}); const s = await LevelStorage.open(process.argv[1]);
       for (let i = 0; ; i++) { await s.write([{ put: "n" + String(i).padStart(8, "0"), value: new Uint8Array(100) }]); process.stdout.write(i + "\\n"); }`;
     const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program, folder], { stdio: ["ignore", "pipe", "inherit"] });

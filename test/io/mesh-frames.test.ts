@@ -3,13 +3,12 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import t from "tap";
+import { checkout as ROOT } from "../../chaos/checkout.js";
 import type { Message } from "../../src/core/messages.js";
 import { decodeFrame, encodeBatch, type EncodedMessage, encodeMessage } from "../../src/io/frame-codec.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BOUND = 8 * 1024 * 1024;
 
 const vector = fc.dictionary(fc.stringMatching(/^[a-z]{1,8}\.[a-z0-9]{1,3}$/), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), { maxKeys: 5 });

@@ -4,7 +4,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import t from "tap";
 import { ensureBuilt } from "../../chaos/built-program.js";
-import { checkout } from "../../chaos/replica-process.js";
+import { checkout } from "../../chaos/checkout.js";
 import { settled } from "../../chaos/waiting.js";
 import type { Check } from "../../src/core/check.js";
 import { systemTimers } from "../../src/io/system-clock.js";

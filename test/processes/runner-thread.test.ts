@@ -4,7 +4,7 @@ import t from "tap";
 import { systemTimers } from "../../src/io/system-clock.js";
 import type { RunnerResult, RunnerTask } from "../../src/features/monitors/runner.js";
 import { httpTarget } from "../io/targets.js";
-import { checkout } from "../../chaos/replica-process.js";
+import { checkout } from "../../chaos/checkout.js";
 import { ensureBuilt } from "../../chaos/built-program.js";
 
 // Threads are started from what was compiled: the loaders of the test runner do not reach into them.

@@ -3,8 +3,7 @@ import { test } from "tap";
 import { runLies } from "../../src/cli/sim-lies.js";
 import { LIES } from "../../src/sim/lies.js";
 import { readFileSync } from "node:fs";
-
-const root = path.resolve(import.meta.dirname, "..", "..");
+import { checkout as root } from "../../chaos/checkout.js";
 
 test("every planted bug finds its place in the source exactly once", async (t) => {
   for (const { name, edits } of LIES) {

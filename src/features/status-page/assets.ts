@@ -1,12 +1,14 @@
 /** The files that pages load: read once, named by their content, so that a cache may keep them for ever. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { INDICATORS, type Indicator } from "./overall-status.js";
 import type { AssetPaths } from "./view-context.js";
 
-/** `web/page` lies at the same distance from `src` and from `dist`. */
-const FOLDER = new URL("../../../web/page/", import.meta.url);
+/** `web/page`: two folders above the program that is made of this module and others, and three above this module as it is. */
+const THREE_ABOVE = new URL("../../../web/page/", import.meta.url);
+const TWO_ABOVE = new URL("../../web/page/", import.meta.url);
+const FOLDER = existsSync(TWO_ABOVE) ? TWO_ABOVE : THREE_ABOVE;
 
 export interface Asset {
   /** `/assets/page-1f2e3d4c5b.css`. */
