@@ -1,5 +1,5 @@
 /**
- * `npm test [-- files or globs] [--jobs=N] [--measure]`: installs and builds what is missing, runs each test file as a process, several at once,
+ * `npm test [-- files or globs] [--jobs=N] [--timeout=S] [--measure]`: installs and builds what is missing, runs each test file as a process, several at once,
  * prints a line a file and whatever failed, and ends with the counts. A test is a top-level `test(…)` of a file; a file that failed in
  * no test of its own counts as one failure.
  *
@@ -14,8 +14,8 @@ import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { ensureReady, ensureTestRunner, ensureTestsBuilt, root, testOutput } from "./ready.mjs";
 
-/** Everything of a file, its teardowns included; tap says what still runs, and ends the file. */
-const TIMEOUT_S = 900;
+/** Everything of a file, its teardowns included; tap says what still runs, and ends the file. `--timeout=S`: for runs that were asked to take longer. */
+let timeoutS = 900;
 const GRACE_MS = 30_000;
 /** Even if all of them mostly wait: what several do at the same moment must not take long. */
 const JOBS_MAX = 2 * availableParallelism();
@@ -47,9 +47,10 @@ try {
       process.on("exit", () => rmSync(usage, { recursive: true, force: true }));
       continue;
     }
-    const [, number] = /^--jobs=([1-9]\d*)$/.exec(option) ?? [];
-    if (number === undefined) throw new Error(`${option} is not known: give test files or globs, --jobs=N for N at once at most, --measure for test/durations.json.`);
-    jobs = Number(number);
+    const [, name, number] = /^--(jobs|timeout)=([1-9]\d*)$/.exec(option) ?? [];
+    if (name === undefined) throw new Error(`${option} is not known: give test files or globs, --jobs=N for N at once at most, --timeout=S for S seconds a file, --measure for test/durations.json.`);
+    if (name === "jobs") jobs = Number(number);
+    else timeoutS = Number(number);
   }
   files = chosen(process.argv.slice(2).filter((word) => !word.startsWith("-")));
   ensureReady();
@@ -103,13 +104,13 @@ function run(file, done) {
   const startedAt = performance.now();
   const told = usage === undefined ? undefined : path.join(usage, file.name.replaceAll("/", "-"));
   const measure = told === undefined ? [] : ["--import", path.join(root, "scripts", "test-usage.mjs")];
-  const env = { ...process.env, TAP: "1", TAP_TIMEOUT: String(TIMEOUT_S), ...(told === undefined ? {} : { STATUSMESH_TEST_USAGE: told }) };
+  const env = { ...process.env, TAP: "1", TAP_TIMEOUT: String(timeoutS), ...(told === undefined ? {} : { STATUSMESH_TEST_USAGE: told }) };
   const child = spawn(process.execPath, ["--enable-source-maps", ...measure, compiled], { cwd: root, stdio: ["ignore", "pipe", "inherit"], env });
   const one = { ...file, child };
   running.add(one);
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text) => (output += text));
-  const overdue = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_S * 1_000 + GRACE_MS);
+  const overdue = setTimeout(() => child.kill("SIGKILL"), timeoutS * 1_000 + GRACE_MS);
   child.on("error", (error) => (output += `${error.message}\n`));
   child.on("close", (code, signal) => {
     clearTimeout(overdue);
