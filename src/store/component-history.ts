@@ -33,10 +33,10 @@ export const UPTIME_DAYS_MAX = 366;
 /** What of an outage's time counts as down. Source: Atlassian, "Display historical uptime of components". */
 const DOWN_SHARE: Readonly<Record<string, number>> = { partial_outage: 0.3, major_outage: 1 };
 
-/** What the days from one to another were made of, both included. `nowMs`: later than this is not known. */
+/** What the days from one to another were made of, both included. `nowMs`: later than this is not known, but what a clock that is ahead has written has happened, for whoever holds it. */
 export function daysOf(transitions: readonly Transition[], fromDay: string, toDay: string, timeZone: string, nowMs: number): DayUptime[] {
   const days: DayUptime[] = [];
-  const nowSecond = Math.floor(nowMs / 1_000);
+  const nowSecond = Math.floor(Math.max(nowMs, transitions.at(-1)?.atMs ?? 0) / 1_000);
   let next = 0;
   let status: HistoryStatus = "no_data";
   for (let day = fromDay; day <= toDay; day = dayAfter(day)) {
