@@ -18,6 +18,7 @@ import { HighWaterFile } from "./io/high-water-file.js";
 import { HttpForwarder } from "./io/http-forwarder.js";
 import { folderWitness, LevelStorage, setStoreAside, type FolderWitness } from "./io/level-storage.js";
 import { HttpSender } from "./io/http-sender.js";
+import { PurgeMarksFile } from "./io/purge-marks-file.js";
 import { cloudflare, cloudfront, fastly, ownCache } from "./io/purge-targets.js";
 import { createLog, type Logger } from "./io/log.js";
 import { skewedClock, systemClock, systemRandom, systemTimers } from "./io/system-clock.js";
@@ -144,7 +145,6 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
     const world = { clock, timers: systemTimers, random: systemRandom, log, metrics };
     const replica = await assembly.startReplica({ config, storage, witness, highWater, newTransport, ...world, rootKey: options.rootKey, rebuild: options.rebuild, startedWith, onDefect });
     opened.push({ name: "replica", close: () => replica.close() });
-    if (options.purge !== undefined) opened.push({ name: "purges", close: purgesOf(options.purge, replica, log, metrics) });
     const forwarder = new HttpForwarder(Object.fromEntries(Object.entries(config.peers).map(([id, peer]) => [id, peer.http])));
     opened.push({ name: "forwarder", close: () => forwarder.close() });
     const app = await buildServer({
@@ -166,6 +166,8 @@ export async function runNode(config: Config, options: RunOptions, assembly: Ass
     });
     opened.push({ name: "http", close: () => drain(app) });
     await app.listen({ host: config.http.host, port: config.http.port });
+    // Not before: what a cache forgets it asks for.
+    if (options.purge !== undefined) opened.push({ name: "purges", close: purgesOf(options.purge, config.data, replica, log, metrics) });
     if (config.lastKnown !== null) opened.push({ name: "last-known pages", close: lastKnownOf(config.lastKnown, config.pages, app, { data: replica.data, clock, log, metrics }) });
     sayListening(log, config, app, mesh?.address ?? "");
   } catch (error) {
@@ -187,18 +189,18 @@ function votersNearest(config: Config): readonly string[] {
   return [...voters.filter(([, peer]) => peer.region === config.region), ...voters.filter(([, peer]) => peer.region !== config.region)].map(([id]) => id);
 }
 
-/** Tells the shared caches of changes from now on; the returned call ends it. */
-function purgesOf(purge: PurgeConfig, replica: RunningReplica, log: Logger, metrics: Metrics): () => Promise<void> {
+/** Tells the shared caches of changes, from where the last start left off; the returned call ends it. */
+function purgesOf(purge: PurgeConfig, dataFolder: string, replica: RunningReplica, log: Logger, metrics: Metrics): () => Promise<void> {
   const targets: PurgeTarget[] = purge.caches.map((url, index) => ownCache(`cache-${index + 1}`, url));
   if (purge.fastly !== undefined) targets.push(fastly(purge.fastly));
   if (purge.cloudflare !== undefined) targets.push(cloudflare(purge.cloudflare));
   if (purge.cloudfront !== undefined) targets.push(cloudfront({ ...purge.cloudfront, nowMs: () => systemClock.now() }));
   const sender = new HttpSender();
-  const end = purgeCaches(replica.data.feed, targets, {
-    sender, clock: systemClock, timers: systemTimers, random: systemRandom, metrics, warn: (event, text) => log.warn(event, text),
+  const end = purgeCaches(replica.data, targets, {
+    marks: new PurgeMarksFile(dataFolder), sender, clock: systemClock, timers: systemTimers, random: systemRandom, metrics, warn: (event, text) => log.warn(event, text),
   });
   return async () => {
-    end();
+    await end();
     await sender.close();
   };
 }

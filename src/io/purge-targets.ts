@@ -6,6 +6,7 @@ export type PurgeDemand = readonly string[] | "everything";
 
 interface Target {
   readonly name: string;
+  readonly address: string;
   readonly keysMax: number;
   readonly pauseMs: number;
   requestOf(demand: PurgeDemand): Promise<OutboundRequest> | OutboundRequest;
@@ -16,7 +17,7 @@ export function fastly(options: { readonly service: string; readonly token: stri
   const base = `${options.api}/service/${encodeURIComponent(options.service)}`;
   const headers = { "fastly-key": options.token, accept: "application/json", ...(options.soft ? { "fastly-soft-purge": "1" } : {}) };
   return {
-    name: "fastly", keysMax: 256, pauseMs: 0,
+    name: "fastly", address: base, keysMax: 256, pauseMs: 0,
     requestOf: (demand) => demand === "everything"
       ? { method: "POST", url: `${base}/purge_all`, headers: { "fastly-key": options.token, accept: "application/json" } }
       : { method: "POST", url: `${base}/purge`, headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify({ surrogate_keys: demand }) },
@@ -25,10 +26,11 @@ export function fastly(options: { readonly service: string; readonly token: stri
 
 /** Source: Cloudflare's API reference, "Purge Cached Content": by tags, up to 30 in one request. */
 export function cloudflare(options: { readonly zone: string; readonly token: string; readonly api: string }): Target {
+  const url = `${options.api}/client/v4/zones/${encodeURIComponent(options.zone)}/purge_cache`;
   return {
-    name: "cloudflare", keysMax: 30, pauseMs: 200,
+    name: "cloudflare", address: url, keysMax: 30, pauseMs: 200,
     requestOf: (demand) => ({
-      method: "POST", url: `${options.api}/client/v4/zones/${encodeURIComponent(options.zone)}/purge_cache`,
+      method: "POST", url,
       headers: { authorization: `Bearer ${options.token}`, "content-type": "application/json" },
       body: JSON.stringify(demand === "everything" ? { purge_everything: true } : { tags: demand }),
     }),
@@ -43,15 +45,15 @@ export function cloudfront(options: {
   readonly distribution: string; readonly paths: readonly string[]; readonly api: string; readonly accessKeyId: string; readonly secretAccessKey: string; readonly nowMs: () => number;
 }): Target {
   const client = new AwsClient({ accessKeyId: options.accessKeyId, secretAccessKey: options.secretAccessKey, service: "cloudfront", region: "us-east-1" });
+  const url = `${options.api}/2020-05-31/distribution/${encodeURIComponent(options.distribution)}/invalidation`;
   let count = 0;
   return {
-    name: "cloudfront", keysMax: 10_000, pauseMs: 5_000,
+    name: "cloudfront", address: url, keysMax: 10_000, pauseMs: 5_000,
     requestOf: async () => {
       const items = options.paths.map((path) => `<Path>${escaped(path)}</Path>`).join("");
       const reference = `statusmesh-${options.nowMs()}-${++count}`;
       const body = `<?xml version="1.0" encoding="UTF-8"?><InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><CallerReference>${reference}</CallerReference>`
         + `<Paths><Items>${items}</Items><Quantity>${options.paths.length}</Quantity></Paths></InvalidationBatch>`;
-      const url = `${options.api}/2020-05-31/distribution/${encodeURIComponent(options.distribution)}/invalidation`;
       const signed = await client.sign(url, { method: "POST", headers: { "content-type": "application/xml" }, body });
       return { method: "POST", url, headers: Object.fromEntries(signed.headers), body };
     },
@@ -61,7 +63,7 @@ export function cloudfront(options: {
 /** A cache of one's own, such as Varnish: a PURGE with the keys in `Surrogate-Key`, or `*`. */
 export function ownCache(name: string, url: string): Target {
   return {
-    name, keysMax: 100, pauseMs: 0,
+    name, address: url, keysMax: 100, pauseMs: 0,
     requestOf: (demand) => ({ method: "PURGE", url, headers: { "surrogate-key": demand === "everything" ? "*" : demand.join(" ") } }),
   };
 }

@@ -52,10 +52,10 @@ function boundsOf(fromDay: string, toDay: string, timeZone: string): readonly Da
   return days;
 }
 
-/** What the days from one to another were made of, both included. `nowMs`: later than this is not known. */
+/** What the days from one to another were made of, both included. `nowMs`: later than this is not known, but what a clock that is ahead has written has happened, for whoever holds it. */
 export function daysOf(transitions: readonly Transition[], fromDay: string, toDay: string, timeZone: string, nowMs: number): DayUptime[] {
   const days: DayUptime[] = [];
-  const nowSecond = Math.floor(nowMs / 1_000);
+  const nowSecond = Math.floor(Math.max(nowMs, transitions.at(-1)?.atMs ?? 0) / 1_000);
   let next = 0;
   let status: HistoryStatus = "no_data";
   for (const { day, startMs, end } of boundsOf(fromDay, toDay, timeZone)) {

@@ -154,6 +154,13 @@ test("streams are bounded, all together and for each address, and a place that i
   t.match((await other.open()).received, /^HTTP\/1\.1 200 /);
 });
 
+test("a stream says first after how long a client may come again", async (t) => {
+  const { open } = await streamServer(t, { eventRetryMs: 1_234 });
+  const client = await open();
+  await until(() => client.received.includes("event: ready"));
+  t.match(client.received, /^HTTP\/1\.1 200 [\s\S]*?\r\n\r\nretry: 1234\n\n/);
+});
+
 test("a heartbeat comes after the heartbeat's time, with the position by now", async (t) => {
   const { timers, open, happen } = await streamServer(t);
   const client = await open("/another");

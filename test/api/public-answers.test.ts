@@ -9,6 +9,7 @@ import { keyOf } from "../../src/core/document.js";
 import type { Operation } from "../../src/core/change.js";
 import type { ApiConfig } from "../../src/api/api-config.js";
 import { notFound, pageKey } from "../../src/store/resource.js";
+import { purgeKeysOf, surrogateKeys } from "../../src/store/surrogate-keys.js";
 import type { RouteOptions } from "../../src/store/route-context.js";
 import { plainQuery } from "../../src/store/route-schemas.js";
 import { testServer, type TestServer } from "./test-server.js";
@@ -112,6 +113,32 @@ test("public answers say how long they may be kept, and what they show", async (
   t.equal(headers["cache-tag"], "page/default,default/component,default/component/api");
   t.match(headers, { vary: "Accept-Encoding", "consistency-level": "LOCAL", region: "us-east", "access-control-allow-origin": "*", "content-security-policy": "default-src 'none'" });
   t.notOk("session-token" in headers);
+});
+
+test("how long answers may be kept is as it was configured, for browsers and for caches that are told of changes", async (t) => {
+  const { get } = await publicServer(t, { publicCaching: { maxAgeSeconds: 2, sharedMaxAgeSeconds: 300, staleWhileRevalidateSeconds: 40, staleIfErrorSeconds: 5_000 } });
+  t.equal((await get("/pages/default")).headers["cache-control"], "public, max-age=2, s-maxage=300, stale-while-revalidate=40, stale-if-error=5000");
+});
+
+test("an answer of more documents than a header holds is named by their lists, which a change of any of them names too", async (t) => {
+  const ids = Array.from({ length: 151 }, (_, n) => `default/incident/i${n}`);
+  const few = surrogateKeys("default", new Set(["default/incident", ...ids.slice(0, 149), "~/page/default", "other/incident/x"]));
+  t.equal(few.length, 151);
+  t.ok(few.includes("default/incident/i7"));
+  const many = surrogateKeys("default", new Set([...ids, "default/component", "default/component/api"]));
+  t.same(many, ["page/default", "default/component", "default/incident"]);
+  for (const document of [...ids, "default/component/api", "~/page/default"]) t.ok(purgeKeysOf(document).some((key) => many.includes(key)), document);
+});
+
+test("Last-Modified moves on with every change, however quickly they come", async (t) => {
+  const { get, data } = await publicServer(t);
+  let last = 0;
+  for (let n = 0; n < 5; n++) {
+    rename(data, "default", "api", `Name ${n}`);
+    const at = Date.parse(String((await get("/pages/default")).headers["last-modified"]));
+    t.ok(at > last);
+    last = at;
+  }
 });
 
 test("conditional requests and HEAD", async (t) => {

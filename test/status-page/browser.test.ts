@@ -211,6 +211,38 @@ t.test("a static copy on a plain file server looks like the page, says with ever
   await context.close();
 });
 
+t.test("a page that a cache gives while no region answers says at once how old it is, and warns when that is over a minute", { skip }, async (t) => {
+  const { browser, east } = running();
+  const date = (agoMs: number) => new Date(Date.now() - agoMs).toUTCString();
+  const cases: readonly [name: string, headers: Record<string, string>, says: RegExp, warns: boolean][] = [
+    ["a cache that says an age", { age: "45" }, /Up to date 4\d seconds ago/, false],
+    ["a cache that says a high age", { age: "300" }, /Up to date 5 minutes ago/, true],
+    ["nginx, which says when a region answered", { date: date(0), "origin-date": date(600_000) }, /Up to date 10 minutes ago/, true],
+  ];
+  for (const [name, headers, says, warns] of cases) {
+    const context = await browser.newContext({ locale: "en-GB" });
+    const page = await context.newPage();
+    page.setDefaultTimeout(DEADLINE_MS);
+    await page.route(`${east}/**`, async (route) => {
+      const url = route.request().url();
+      if (url.endsWith("/events")) return route.fulfill({ status: 503, body: "" });
+      const answer = await fetch(url, { headers: { "accept-language": "en" } });
+      return route.fulfill({ status: answer.status, headers: { "content-type": answer.headers.get("content-type") ?? "", ...(url.endsWith("/pages/default") ? headers : {}) }, body: Buffer.from(await answer.arrayBuffer()) });
+    });
+    // What is asked from time to time is not asked in this time.
+    await page.clock.install();
+    await page.goto(`${east}/pages/default`, { timeout: DEADLINE_MS });
+    await until(`${name}: its age is known`, async () => {
+      await page.clock.runFor(100);
+      return says.test((await page.locator(".checked").textContent()) ?? "");
+    }, DEADLINE_MS / 4);
+    t.ok((await page.evaluate(() => performance.now())) < 20_000);
+    t.equal(await page.locator("#stale").count(), warns ? 1 : 0, name);
+    if (warns) t.match(await page.locator("#stale").textContent(), /minutes/);
+    await context.close();
+  }
+});
+
 t.test("the widget shows the state of the page on another site", { skip }, async (t) => {
   const { east } = running();
   const { page, close } = await open("about:blank".replace("about:blank", `${running().west}/robots.txt`));

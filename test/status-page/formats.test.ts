@@ -153,6 +153,50 @@ t.test("calendars read maintenances, their changes, and that one was cancelled",
   t.ok((gone?.sequence ?? 0) > (moved?.sequence ?? 0));
 });
 
+t.test("names and bodies from outside stay text in every format, whatever they hold", async (t) => {
+  const { done, ...server } = await filledPage(t);
+  const emoji = "🔥👩‍👩‍👧‍👦".repeat(12);
+  const hostile = `\u202eA\r\nBEGIN:VEVENT\r\nUID:x; , \\ <script>alert(1)</script> ]]> & \u0008${emoji}`;
+  await done("PATCH", "", { name: hostile, description: hostile });
+  const body = `${hostile}\n\n[a](javascript:alert(1)) [b](data:text/html;base64,AAAA) <img src=x onerror=alert(1)> <![CDATA[x]]>`;
+  const component = String(at(await done("POST", "/components", { name: hostile }), "id"));
+  const made = String(at(await done("POST", "/incidents", { name: hostile, body, components: { [component]: "major_outage" } }), "id"));
+  await done("POST", "/maintenances", { name: hostile, ...WINDOW, body });
+  const gone = String(at(await done("POST", "/maintenances", { name: hostile, ...WINDOW, body }), "id"));
+  await done("DELETE", `/maintenances/${gone}`);
+  const page = { ...server, done };
+
+  const { text: calendar } = await get(page, "/calendar.ics");
+  t.notMatch(calendar, /[^\r]\n|\r[^\n]/, "every line ends as lines end");
+  const lines = calendar.split("\r\n");
+  t.ok(lines.every((line) => Buffer.byteLength(line) <= 75 && !line.includes("\ufffd")), "folded between characters");
+  t.equal(lines.filter((line) => line === "BEGIN:VEVENT").length, 4, "no name makes an event");
+  const read = new ICAL.Component(ICAL.parse(calendar) as never);
+  // This reader knows neither as text, and leaves them as they are written.
+  for (const name of ["name", "x-wr-calname"]) t.match(read.getFirstPropertyValue(name), /^A BEGIN:VEVENT UID:x\\; \\, \\\\ <script>/);
+  for (const event of read.getAllSubcomponents("vevent").map((one) => new ICAL.Event(one))) if (/BEGIN/.test(event.summary)) t.match(event.summary, `]]> & ${emoji}`);
+
+  const parser = new RssParser();
+  for (const name of ["/feed.atom", "/feed.rss"]) {
+    const { text } = await get(page, name);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML cannot hold.
+    t.notMatch(text, /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/, name);
+    const items = (await parser.parseString(text)).items;
+    for (const item of items) for (const part of [item.title, item.content, item["summary"], item["content:encoded"]]) t.notMatch(String(part), /<(?:script|img)|href="(?:javascript|data):/i, name);
+    t.ok(items.some(({ title }) => title?.includes("]]")));
+  }
+  for (const path of ["/badge.svg", `/components/${component}/badge.svg`]) {
+    const { text } = await get(page, path);
+    t.notMatch(text, /<script|\u202e|\p{Cc}/u, path);
+    t.match(text, /aria-label="A BEGIN:VEVENT UID:x; , \\ &lt;script&gt;/);
+  }
+  for (const path of ["", "/history", `/incidents/${made}`]) {
+    const { text } = await get(page, path);
+    t.notMatch(text.replace(/<script type="module" src="[^"]*"><\/script>/, ""), /<script|<img|href="(?:javascript|data):/i, path);
+    t.match(text, /<meta property="og:site_name" content="A BEGIN:VEVENT UID:x; , \\ &lt;script>alert\(1\)&lt;\/script> ]]> &amp; 🔥/);
+  }
+});
+
 t.test("badges tell the state of the page and of a component", async (t) => {
   const page = await filledPage(t);
   t.same(await json(page, "/badge.json"), { schemaVersion: 1, label: "Sample & Co", message: "partial outage", color: "#b64a0e" });
@@ -169,8 +213,13 @@ t.test("the widget, robots and the sitemap are there, and other sites may read",
   const embed = await get(page, "/embed.js");
   t.match(embed.headers, { "content-type": /javascript/, "access-control-allow-origin": "*" });
   t.ok(Buffer.byteLength(embed.text) < 5 * 1024);
-  t.match((await get(page, "/robots.txt")).text, /Sitemap: https:\/\/status\.example\.com\/sitemap\.xml/);
-  t.match((await get(page, "/sitemap.xml")).text, `<loc>https://status.example.com/incidents/${page.open}</loc>`);
+  t.equal((await get(page, "/robots.txt")).text, "User-agent: *\nAllow: /\nSitemap: https://status.example.com/sitemap.xml\n");
+  const sitemap = (await get(page, "/sitemap.xml")).text;
+  t.same([...sitemap.matchAll(/<loc>https:\/\/status\.example\.com([^<]*)<\/loc>/g)].map(([, path]) => path).sort(), [
+    "", "/history", "/uptime", `/incidents/${page.open}`, `/incidents/${page.over}`, `/maintenances/${page.active}`, `/maintenances/${page.upcoming}`,
+  ].sort());
+  const changed = String(at(await page.done("GET", `/incidents/${page.open}`), "updated_at"));
+  t.match(sitemap, `<loc>https://status.example.com/incidents/${page.open}</loc><lastmod>${changed}</lastmod>`);
   t.equal((await get(page, "/api/v2/summary.json")).headers["access-control-allow-origin"], "*");
 });
 

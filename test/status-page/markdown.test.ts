@@ -38,4 +38,5 @@ t.test("a text that nests a thousand deep, or is of the longest size, takes no t
 t.test("the plain words of a text stand on one line", async (t) => {
   t.equal(plainOfMarkdown("# A & b\n\n- <c>\n- **d**", 100), "A & b <c> d");
   t.equal(plainOfMarkdown("word ".repeat(100), 20), "word word word word…");
+  t.equal(plainOfMarkdown("🔥".repeat(100), 20), `${"🔥".repeat(9)}…`, "no character is cut in two");
 });

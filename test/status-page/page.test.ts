@@ -205,6 +205,49 @@ t.test("a link to the page is shown elsewhere with its name, its state and its p
   t.match(meta, { type: "website", site_name: "Sample Cloud", title: "Sample Cloud", url: "https://status.example.com", locale: "en", "image:alt": "Partial outage" });
   t.match(meta["image"], /^https:\/\/status\.example\.com\/assets\/preview/);
   t.match(meta["description"], /^How the services/);
+  for (const indicator of ["none", "critical"] as const) {
+    const components = [component("api", "API", 1, { status: indicator === "none" ? "operational" : "major_outage" })];
+    t.match(await view({ model: { ...sampleModel, openIncidents: [], activeMaintenances: [], components } }), `<meta property="og:image" content="https://status.example.com${sampleContext().assets.preview(indicator)}"`, `the picture of ${indicator}`);
+  }
+  t.match(await view(), /<meta name="twitter:card" content="summary_large_image"/, "where the picture is shown large only if it is asked for");
+});
+
+t.test("the page says what is going on and what is to come with all that was said of it, when it was last changed, and who serves it", async (t) => {
+  const html = await view();
+  const part = (id: string) => new RegExp(`<div id="${id}">(.*?)</section></div>`, "s").exec(html)?.[1] ?? "";
+  t.match(part("incidents"), /<h3 dir="auto"><a href="\/pages\/sample\/incidents\/slow">Slow responses in Europe<\/a><\/h3>/, "with its permalink");
+  t.match(part("incidents"), /<ol class="timeline"><li class="u-identified">.*<strong>network path<\/strong>.*<li class="u-investigating">.*take longer than usual/s, "the latest first");
+  t.match(part("active-maintenance"), /\/pages\/sample\/maintenances\/jobs".*Jobs wait up to ten minutes/s);
+  t.match(part("upcoming"), /\/pages\/sample\/maintenances\/db".*Database upgrade.*class="window".*<time datetime="2026-11-27T23:40:00.000Z".*Writes pause/s);
+  const fresh = /<p class="fresh">(.*?)<\/p>/.exec(html)?.[1] ?? "";
+  t.match(fresh, `<time datetime="${sampleModel.updatedAt}"`);
+  t.match(fresh.replaceAll(/<[^>]*>/g, ""), /Last change .* UTCServed by eu-west/);
+});
+
+t.test("a page has its own logo, another one in the dark, and its own icon", async (t) => {
+  const themed = (theme: Record<string, string>) => view({ context: { ...sampleContext(), theme: themeOf(theme) } });
+  const logos = (html: string) => [...html.matchAll(/<img class="([^"]*)" src="([^"]*)" alt/g)].map(([, name, src]) => `${name} ${src}`);
+  t.same(logos(await view()), []);
+  t.same(logos(await themed({ logo_url: "https://cdn.example.com/a.svg" })), ["logo https://cdn.example.com/a.svg"]);
+  const both = await themed({ logo_url: "https://cdn.example.com/a.svg", logo_dark_url: "https://cdn.example.com/b.svg", favicon_url: "https://cdn.example.com/f.png" });
+  t.same(logos(both), ["logo light-only https://cdn.example.com/a.svg", "logo dark-only https://cdn.example.com/b.svg"]);
+  t.match(both, /<link id="icon" rel="icon" href="https:\/\/cdn\.example\.com\/f\.png"/);
+  t.same(await complaintsOf(both), []);
+});
+
+t.test("a name that turns letters around does so within itself only, and a text that is cut keeps its characters whole", async (t) => {
+  const turned = "\u202etxt.exe";
+  const [open] = sampleModel.openIncidents;
+  if (open === undefined) throw new Error("the sample has an open incident");
+  const html = await view({
+    context: sampleContext("en", { page: { ...sampleContext().page, name: `Page ${turned}`, description: "🔥".repeat(150) } }),
+    model: { ...sampleModel, openIncidents: [{ ...open, name: turned, components: [{ id: "a", name: turned, status: "major_outage" }, { id: "b", name: "Other", status: "major_outage" }] }] },
+  });
+  t.match(html, `<bdi>${turned}</bdi> and <bdi>Other</bdi>`);
+  t.match(html, /<title>Page txt\.exe<\/title>/, "where there is no markup it does not at all");
+  t.match(html, `content="${"🔥".repeat(99)}…"`);
+  t.equal(Buffer.from(html).toString(), html, "nor is any cut in two elsewhere");
+  t.same(await complaintsOf(html), []);
 });
 
 t.test("subscribing is offered where there is something to subscribe to", async (t) => {

@@ -72,6 +72,27 @@ test("a clock that is behind moves nothing before its cause, and a deletion ends
   t.same(transitionsOf(changes), [{ atMs: 5_000_000, status: "operational" }, { atMs: 6_000_000, status: "under_maintenance" }, { atMs: 7_000_000, status: "no_data" }]);
 });
 
+test("nor does one that is behind take an outage away that it had seen", async (t) => {
+  const changes = [
+    change("us", 1, 4_000_000, {}, { op: "create", section: "" }),
+    change("us", 2, 5_000_000, { "us-1.1": 1 }, set("major_outage")),
+    change("eu", 1, 4_500_000, { "us-1.1": 2 }, set("degraded_performance")),
+    change("us", 3, 6_000_000, { "us-1.1": 2, "eu-1.1": 1 }, set("operational")),
+  ];
+  t.same(transitionsOf(changes), [{ atMs: 4_000_000, status: "operational" }, { atMs: 5_000_000, status: "degraded_performance" }, { atMs: 6_000_000, status: "operational" }]);
+});
+
+test("what a clock that is ahead has written has happened, for whoever holds it", async (t) => {
+  const changes = [
+    change("us", 1, at("2026-03-01T12:00:00Z"), {}, { op: "create", section: "" }),
+    change("us", 2, at("2026-03-01T12:10:00Z"), { "us-1.1": 1 }, set("major_outage")),
+    change("eu", 1, at("2026-03-01T12:11:00Z"), { "us-1.1": 2 }, set("operational")),
+  ];
+  const secondsAt = (now: string) => daysOf(transitionsOf(changes), "2026-03-01", "2026-03-01", "UTC", at(now))[0]?.seconds;
+  t.match(secondsAt("2026-03-01T12:10:05Z"), { operational: 600, major_outage: 60, no_data: 86_400 - 660 }, "where the clock is behind that");
+  t.match(secondsAt("2026-03-01T12:11:30Z"), { operational: 630, major_outage: 60 }, "where it is not");
+});
+
 test("days on which the clocks change have their own length, and their seconds add up to it", async (t) => {
   const changes = [change("us", 1, at("2025-01-01T00:00:00Z"), {}, { op: "create", section: "" })];
   const lengthOf = (day: string, zone: string) => {

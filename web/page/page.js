@@ -101,6 +101,12 @@ function lay(old, fresh) {
   }
 }
 
+/** A cache on the way says how long it has had an answer, or (nginx, as deploy/nginx.conf has it) when a region gave it. In seconds. @param {Headers} headers */
+function ageOf(headers) {
+  const [age, now, then] = [Number(headers.get("age") ?? 0), Date.parse(headers.get("date") ?? ""), Date.parse(headers.get("origin-date") ?? "")];
+  return Math.max(age || 0, (now - then) / 1_000 || 0);
+}
+
 let isAsking = false;
 let isAskedAgain = false;
 
@@ -116,8 +122,7 @@ async function refresh() {
     const answer = await fetch(location.href, { cache: "no-cache", headers: { accept: "text/html" } });
     if (answer.ok || answer.status === 404) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      // A cache on the way says how long it has had the answer.
-      age = Number(answer.headers.get("age") ?? 0);
+      age = ageOf(answer.headers);
       heardAt = Date.now() - 1_000 * age;
       prepare(fresh);
       const [main, freshMain] = [document.querySelector("main"), fresh.querySelector("main")];
@@ -149,16 +154,25 @@ function changed(afterMs = Math.random() * SPREAD_MS) {
   }, afterMs);
 }
 
+/** True from a stream's end until one opens again. */
+let isLost = false;
+
 /** @param {string} path */
 function follow(path) {
   stream = new EventSource(path);
-  stream.onopen = () => changed();
+  stream.onopen = () => {
+    isLost = false;
+    changed();
+  };
   for (const what of ["page", "component", "component_group", "incident", "incident_update", "maintenance", "maintenance_update"]) {
     for (const done of ["created", "updated", "deleted"]) stream.addEventListener(`${what}.${done}`, () => changed());
   }
   stream.addEventListener("reset", () => changed());
-  // A stream that was refused is not tried again by the browser.
   stream.onerror = () => {
+    // What is shown may come from a cache: how old it is, the next answer tells.
+    if (!isLost) changed();
+    isLost = true;
+    // A stream that was refused is not tried again by the browser.
     if (stream?.readyState === 2) setTimeout(() => follow(path), ASK_MS);
   };
 }

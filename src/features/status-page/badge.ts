@@ -1,6 +1,7 @@
 /** The state of a page or of one component as a small picture, and as what shields.io draws one from. */
 import type { ComponentStatusName } from "../../store/resource-schemas.js";
 import { indicatorOfStatus, type Indicator } from "./overall-status.js";
+import { oneLine } from "./plain-text.js";
 
 /** White text on these can be read (contrast above 4.5:1). */
 const COLORS: Readonly<Record<Indicator, string>> = { none: "#1b7f4f", maintenance: "#2f62bd", minor: "#8f6100", major: "#b64a0e", critical: "#bf2722" };
@@ -14,7 +15,7 @@ export interface Badge {
 }
 
 export function badgeOf(label: string, indicator: Indicator): Badge {
-  const shown = [...label.trim()];
+  const shown = [...oneLine(label)];
   return { label: shown.length > LABEL_LENGTH_MAX ? `${shown.slice(0, LABEL_LENGTH_MAX - 1).join("")}…` : shown.join(""), message: WORDS[indicator], color: COLORS[indicator] };
 }
 

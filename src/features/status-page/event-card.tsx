@@ -37,7 +37,7 @@ export function EventFacts({ event, context }: EventProps) {
     <p class="facts">
       <span class={`impact f-${event.impact}`}><Sign status={STATUS_OF_IMPACT[event.impact]} />{impactInWords(event, language)}</span>
       {event.scheduledFor !== null && event.scheduledUntil !== null && <span class="window">{before}<Moment at={event.scheduledFor} language={language} />{between}<Moment at={event.scheduledUntil} language={language} />{after}</span>}
-      {names.length > 0 && <span class="affects">{texts.affects} {new Intl.ListFormat(language.code, { type: "conjunction" }).format(names)}</span>}
+      {names.length > 0 && <span class="affects">{texts.affects} {new Intl.ListFormat(language.code, { type: "conjunction" }).formatToParts(names).map(({ type, value }, at) => (type === "element" ? <bdi key={at}>{value}</bdi> : value))}</span>}
     </p>
   );
 }

@@ -3,6 +3,7 @@ import { Feed } from "feed";
 import { htmlOfMarkdown, plainOfMarkdown } from "./markdown.js";
 import type { PublicEvent, PublicModel } from "./public-page.js";
 import { pathOfEvent, statusInWords } from "./event-card.js";
+import { oneLine } from "./plain-text.js";
 import { Language } from "./language.js";
 
 const DESCRIPTION_LENGTH_MAX = 300;
@@ -52,7 +53,7 @@ function feedOf({ model, events, url }: FeedInput, written: (text: string) => st
   const language = new Language("en", page.timeZone);
   const feed = new Feed({
     // Ids stay what they are when the page moves to another address.
-    id: `urn:statusmesh:${page.id}`, title: xmlSafe(page.name), description: xmlSafe(page.description ?? `Incidents and maintenances of ${page.name}`), link: url, language: "en", copyright: "",
+    id: `urn:statusmesh:${page.id}`, title: xmlSafe(oneLine(page.name)), description: xmlSafe(page.description ?? `Incidents and maintenances of ${page.name}`), link: url, language: "en", copyright: "",
     updated: new Date(model.updatedAt), generator: "statusmesh", feedLinks: { atom: `${url}/feed.atom`, rss: `${url}/feed.rss` },
   });
   const sorted = [...events].sort((a, b) => (a.updatedAt < b.updatedAt ? 1 : a.updatedAt > b.updatedAt ? -1 : a.id < b.id ? 1 : -1));
@@ -60,7 +61,7 @@ function feedOf({ model, events, url }: FeedInput, written: (text: string) => st
     const last = event.updates[0];
     const status = statusInWords(event, event.status, language);
     feed.addItem({
-      id: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, guid: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, title: written(xmlSafe(event.name)), link: `${url}${pathOfEvent(event)}`,
+      id: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, guid: `urn:statusmesh:${page.id}:${event.kind}:${event.id}`, title: written(xmlSafe(oneLine(event.name))), link: `${url}${pathOfEvent(event)}`,
       date: new Date(event.updatedAt), published: new Date(event.createdAt), category: [...new Set<string>([event.kind, event.impact])].map((name) => ({ name })),
       description: written(xmlSafe(last === undefined ? status : `${status}: ${plainOfMarkdown(last.body, DESCRIPTION_LENGTH_MAX)}`)), content: xmlSafe(contentOf(event, language, `${url}${pathOfEvent(event)}`)),
     });

@@ -4,6 +4,7 @@
  */
 import ical, { ICalCalendarMethod, ICalEventStatus, ICalEventTransparency } from "ical-generator";
 import { plainOfMarkdown } from "./markdown.js";
+import { oneLine } from "./plain-text.js";
 import { pathOfEvent } from "./event-card.js";
 import type { CancelledMaintenance, PublicEvent, PublicModel } from "./public-page.js";
 
@@ -26,20 +27,22 @@ function sequenceOf(updatedAt: string): number {
 
 export function calendarOf({ model, maintenances, cancelled, url }: CalendarInput): string {
   const { page } = model;
-  const calendar = ical({ name: page.name, url: `${url}/calendar.ics`, prodId: { company: "statusmesh", product: "maintenances", language: "EN" }, ttl: 3_600, method: ICalCalendarMethod.PUBLISH });
+  // The library writes the calendar's name as it is, and escapes all else.
+  const name = oneLine(page.name).replace(/[\\;,]/g, "\\$&");
+  const calendar = ical({ name, url: `${url}/calendar.ics`, prodId: { company: "statusmesh", product: "maintenances", language: "EN" }, ttl: 3_600, method: ICalCalendarMethod.PUBLISH });
   for (const event of maintenances) {
     const latest = event.updates[0];
     const affects = event.components.map(({ name }) => name).filter((name) => name !== "");
     calendar.createEvent({
       id: uidOf(page.id, event.id), sequence: sequenceOf(event.updatedAt), stamp: new Date(event.updatedAt), created: new Date(event.createdAt), lastModified: new Date(event.updatedAt),
-      start: new Date(event.scheduledFor ?? event.startedAt), end: new Date(event.scheduledUntil ?? event.startedAt), summary: event.name,
+      start: new Date(event.scheduledFor ?? event.startedAt), end: new Date(event.scheduledUntil ?? event.startedAt), summary: oneLine(event.name),
       description: [latest === undefined ? "" : plainOfMarkdown(latest.body, DESCRIPTION_LENGTH_MAX), affects.length === 0 ? "" : `Affects ${affects.join(", ")}`].filter(Boolean).join("\n\n"),
       url: `${url}${pathOfEvent(event)}`, status: ICalEventStatus.CONFIRMED, transparency: ICalEventTransparency.TRANSPARENT,
     });
   }
   for (const { id, name, scheduledFor, scheduledUntil, updatedAt } of cancelled) {
     calendar.createEvent({
-      id: uidOf(page.id, id), sequence: sequenceOf(updatedAt), stamp: new Date(updatedAt), lastModified: new Date(updatedAt), start: new Date(scheduledFor), end: new Date(scheduledUntil), summary: name,
+      id: uidOf(page.id, id), sequence: sequenceOf(updatedAt), stamp: new Date(updatedAt), lastModified: new Date(updatedAt), start: new Date(scheduledFor), end: new Date(scheduledUntil), summary: oneLine(name),
       status: ICalEventStatus.CANCELLED, transparency: ICalEventTransparency.TRANSPARENT,
     });
   }

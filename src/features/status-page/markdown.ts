@@ -5,6 +5,7 @@
 import MarkdownIt from "markdown-it";
 import sanitizeHtml from "sanitize-html";
 import { limits } from "../../core/limits.js";
+import { cutTo, wholeCharacters } from "./plain-text.js";
 
 const SCHEMES = ["http", "https", "mailto"];
 
@@ -50,8 +51,8 @@ const SOURCE_FACTOR = 8;
 
 /** The words of a Markdown text on one line, `lengthMax` characters at most. */
 export function plainOfMarkdown(text: string, lengthMax: number): string {
-  const words = sanitizeHtml(htmlOfMarkdown(text.slice(0, SOURCE_FACTOR * lengthMax)).replace(/<\/(?:p|li|tr|pre)>|<br \/>/g, " "), { allowedTags: [], allowedAttributes: {}, textFilter: decoded }).replace(/\s+/g, " ").trim();
-  return words.length <= lengthMax ? words : `${words.slice(0, lengthMax - 1).trimEnd()}…`;
+  const words = sanitizeHtml(htmlOfMarkdown(wholeCharacters(text, SOURCE_FACTOR * lengthMax)).replace(/<\/(?:p|li|tr|pre)>|<br \/>/g, " "), { allowedTags: [], allowedAttributes: {}, textFilter: decoded }).replace(/\s+/g, " ").trim();
+  return cutTo(words, lengthMax);
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"' };

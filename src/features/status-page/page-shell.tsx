@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { LANGUAGES, Language, filled } from "./language.js";
 import type { Indicator } from "./overall-status.js";
+import { cutTo, oneLine } from "./plain-text.js";
 import type { ViewContext } from "./view-context.js";
 
 /** Paths of the signs, 20 × 20. Each status has a shape of its own, so that nobody needs its colour. */
@@ -14,6 +15,8 @@ const SIGNS: Readonly<Record<string, string>> = {
   major_outage: "M10 1a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM7.4 6l2.6 2.6L12.6 6 14 7.4 11.4 10l2.6 2.6-1.4 1.4-2.6-2.6L7.4 14 6 12.6 8.6 10 6 7.4 7.4 6Z",
   no_data: "M10 1a9 9 0 1 0 0 18 9 9 0 0 0 0-18Zm0 2a7 7 0 1 1 0 14 7 7 0 0 1 0-14Z",
 };
+
+const DESCRIPTION_LENGTH_MAX = 200;
 
 const STATUS_OF_INDICATOR: Readonly<Record<Indicator, string>> = {
   none: "operational", maintenance: "under_maintenance", minor: "degraded_performance", major: "partial_outage", critical: "major_outage",
@@ -85,8 +88,8 @@ function split(text: string, name: string, node: ComponentChildren): ComponentCh
 function Head({ context, title, description, path, indicator }: ShellProps) {
   const { page, theme, base, assets, language } = context;
   const address = page.url === null ? null : `${page.url}${path}`;
-  const full = title === page.name ? title : `${title} · ${page.name}`;
-  const summary = description.length > 200 ? `${description.slice(0, 199).trimEnd()}…` : description;
+  const full = title === page.name ? oneLine(title) : `${oneLine(title)} · ${oneLine(page.name)}`;
+  const summary = cutTo(oneLine(description), DESCRIPTION_LENGTH_MAX);
   return (
     <head>
       <meta charset="utf-8" />
@@ -102,7 +105,7 @@ function Head({ context, title, description, path, indicator }: ShellProps) {
       <link rel="alternate" type="application/rss+xml" title={page.name} href={`${base}/feed.rss`} />
       {address !== null && <link rel="canonical" href={address} />}
       <meta property="og:type" content="website" />
-      <meta property="og:site_name" content={page.name} />
+      <meta property="og:site_name" content={oneLine(page.name)} />
       <meta property="og:title" content={full} />
       <meta property="og:description" content={summary} />
       <meta property="og:locale" content={language.code} />
