@@ -104,12 +104,20 @@ test("behind Varnish a change is seen within a second of its purge, and with eve
   for (let i = 0; i < 20; i++) await seenAt(cache);
   t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) <= (before ?? 0) + 1, "Varnish answers from what it holds");
   // In another region: the one that Varnish asks purges once it has the change.
-  await world.eu.post("/v1/pages/default/components", { name: "Second" });
+  const second = await world.eu.post("/v1/pages/default/components", { name: "Second" });
   await settled("us-east has it", async () => (await seenAt(world.us.http)).names.includes("Second"));
   const changedAt = performance.now();
   await settled("Varnish shows it", async () => (await seenAt(cache)).names.includes("Second"));
   t.comment(`${Math.round(performance.now() - changedAt)} ms after it was readable in the region behind`);
   await settled("nothing waits to be purged", async () => (await Promise.all(world.all.map((node) => node.metric('statusmesh_purge_waiting_keys{cache="cache-1"}')))).every((waiting) => waiting === 0));
+  const again = (headers: Record<string, string>) => fetch(`${cache}${PATH}`, { headers });
+  const beforeCookies = await asked("/pages/:page/api/v2/summary.json");
+  for (let i = 0; i < 5; i++) await (await again({ cookie: `visitor=${i}` })).text();
+  t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) <= (beforeCookies ?? 0) + 1, "cookies of other sites change nothing");
+  const beforeTokens = await asked("/pages/:page/api/v2/summary.json");
+  for (let i = 0; i < 5; i++) t.equal((await again({ "session-token": second.token })).status, 200);
+  t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) >= (beforeTokens ?? 0) + 5, "who has seen something is answered by a region");
+  t.equal((await again({ "consistency-level": "GLOBAL_QUORUM" })).status, 400);
   await codingsAt(t, cache);
   t.equal((await pageAt(cache, "de-CH, en;q=0.5")).language, "de");
   const askedForPage = await asked("/pages/:page");
@@ -161,6 +169,7 @@ test("behind nginx a change is seen two seconds later at most, and with every re
   await settled("so is another", async () => (await seenAt(cache)).names.includes("Second"), 20_000);
   t.ok(((await world.us.metric("statusmesh_public_renderings")) ?? 0) > (rendered ?? 0));
   t.equal((await fetch(`${cache}${PATH}`, { headers: { "session-token": made.token } })).status, 200);
+  t.equal((await fetch(`${cache}${PATH}`, { headers: { "consistency-level": "GLOBAL_QUORUM" } })).status, 400);
   await codingsAt(t, cache);
   t.equal((await pageAt(cache, "de-CH, en;q=0.5")).language, "de");
   t.equal((await pageAt(cache, "nl")).language, "en", "who speaks none of them gets the page's own");
