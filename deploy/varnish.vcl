@@ -41,6 +41,9 @@ sub vcl_recv {
     else { ban("obj.http.surrogate-key ~ (^|[^!-~])(" + regsuball(req.http.surrogate-key, " ", "|") + ")([^!-~]|$)"); }
     return (synth(200));
   }
+  # With `trustProxy` regions believe these: nobody else may say them. (Varnish says X-Forwarded-For itself.)
+  unset req.http.x-forwarded-host;
+  unset req.http.x-forwarded-proto;
   # Streams of events go straight through, and the API is not kept.
   if (req.url ~ "/events(\?|$)") { return (pipe); }
   if (req.url ~ "^/v1/") { return (pass); }

@@ -79,6 +79,16 @@ async function codingsAt(t: Test, cache: string): Promise<void> {
   t.equal(texts.size, 1, "all codings say the same");
 }
 
+/** A visitor who claims another host, and those who come after. */
+async function notPoisoned(t: Test, world: World, cache: string): Promise<void> {
+  t.equal((await world.us.post("/v1/pages", { id: "other", name: "Other page", custom_domains: ["other.example.com"] })).status, 201);
+  const titleFor = async (headers: Record<string, string>) => /<title>(.*?)<\/title>/.exec(await (await fetch(`${cache}/`, { headers })).text())?.[1];
+  await settled("the region knows the host", async () => (await (await fetch(`${world.us.http}/`, { headers: { "x-forwarded-host": "other.example.com" } })).text()).includes("<title>Other page"));
+  const claimed = await titleFor({ "x-forwarded-host": "other.example.com" });
+  t.ok(claimed !== undefined && claimed !== "Other page", `a visitor cannot name the host: ${claimed}`);
+  t.equal(await titleFor({}), claimed);
+}
+
 async function pageAt(cache: string, language: string) {
   const answer = await fetch(`${cache}${PAGE}`, { headers: { "accept-language": language }, signal: AbortSignal.timeout(10_000) });
   return { status: answer.status, language: answer.headers.get("content-language"), age: Number(answer.headers.get("age")), html: await answer.text(), headers: answer.headers };
@@ -87,7 +97,7 @@ async function pageAt(cache: string, language: string) {
 test("behind Varnish a change is seen within a second of its purge, and with every region gone it serves on", { skip: missing(VARNISH) }, async (t) => {
   const port = await freePort();
   // Only what Varnish asks for is to be rendered.
-  const world = await World.prepare(t, { settings: { lastKnown: "off", publicCaching: { sharedMaxAgeSeconds: KEPT_SECONDS }, purge: { caches: [`http://127.0.0.1:${port}/`] } } });
+  const world = await World.prepare(t, { settings: { lastKnown: "off", trustProxy: true, publicCaching: { sharedMaxAgeSeconds: KEPT_SECONDS }, purge: { caches: [`http://127.0.0.1:${port}/`] } } });
   await world.startAll();
   await world.voting(30_000);
   const folder = await mkdtemp(path.join(tmpdir(), "statusmesh-varnish-"));
@@ -118,6 +128,7 @@ test("behind Varnish a change is seen within a second of its purge, and with eve
   for (let i = 0; i < 5; i++) t.equal((await again({ "session-token": second.token })).status, 200);
   t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) >= (beforeTokens ?? 0) + 5, "who has seen something is answered by a region");
   t.equal((await again({ "consistency-level": "GLOBAL_QUORUM" })).status, 400);
+  await notPoisoned(t, world, cache);
   await codingsAt(t, cache);
   t.equal((await pageAt(cache, "de-CH, en;q=0.5")).language, "de");
   const askedForPage = await asked("/pages/:page");
@@ -149,7 +160,7 @@ http {
 `;
 
 test("behind nginx a change is seen two seconds later at most, and with every region gone it serves on and says of when it is", { skip: missing(NGINX) }, async (t) => {
-  const world = await World.prepare(t, { settings: { lastKnown: "off" } });
+  const world = await World.prepare(t, { settings: { lastKnown: "off", trustProxy: true } });
   await world.startAll();
   await world.voting(30_000);
   const folder = await mkdtemp(path.join(tmpdir(), "statusmesh-nginx-"));
@@ -170,6 +181,7 @@ test("behind nginx a change is seen two seconds later at most, and with every re
   t.ok(((await world.us.metric("statusmesh_public_renderings")) ?? 0) > (rendered ?? 0));
   t.equal((await fetch(`${cache}${PATH}`, { headers: { "session-token": made.token } })).status, 200);
   t.equal((await fetch(`${cache}${PATH}`, { headers: { "consistency-level": "GLOBAL_QUORUM" } })).status, 400);
+  await notPoisoned(t, world, cache);
   await codingsAt(t, cache);
   t.equal((await pageAt(cache, "de-CH, en;q=0.5")).language, "de");
   t.equal((await pageAt(cache, "nl")).language, "en", "who speaks none of them gets the page's own");
