@@ -41,9 +41,16 @@ sub vcl_recv {
     else { ban("obj.http.surrogate-key ~ (^|[^!-~])(" + regsuball(req.http.surrogate-key, " ", "|") + ")([^!-~]|$)"); }
     return (synth(200));
   }
+  # With `trustProxy` regions believe these: nobody else may say them. (Varnish says X-Forwarded-For itself.)
+  unset req.http.x-forwarded-host;
+  unset req.http.x-forwarded-proto;
   # Streams of events go straight through, and the API is not kept.
   if (req.url ~ "/events(\?|$)") { return (pipe); }
   if (req.url ~ "^/v1/") { return (pass); }
+  # Who has seen something must not be shown less.
+  if (req.http.session-token || req.http.consistency-level) { return (pass); }
+  # Cookies of other sites of the domain mean nothing here.
+  unset req.http.cookie;
   # One copy a language, not one for each browser's list: the first of the list that pages speak.
   if (req.restarts == 0 && req.http.accept-language) {
     set req.http.accept-language = regsub(req.http.accept-language, "(?i)^(?:.*?[, ])??(ar|de|en|es|fr|ja|pt)(?:[^a-z].*)?$", "\1");

@@ -19,6 +19,8 @@ let timeoutS = 900;
 const GRACE_MS = 30_000;
 /** Even if all of them mostly wait: what several do at the same moment must not take long. */
 const JOBS_MAX = 2 * availableParallelism();
+/** A little more than there are, since no file keeps its cores busy all the time. */
+const CORES = 1.25 * availableParallelism();
 /** Of a file that is not in the list. */
 const SHORT = { seconds: 5, cores: 1 };
 
@@ -63,11 +65,13 @@ try {
 }
 
 await new Promise((resolve) => {
-  const waiting = files.map((name) => ({ name, ...SHORT, ...durations[name] })).sort((a, b) => b.seconds - a.seconds);
+  const waiting = files.map((name) => ({ name, ...SHORT, ...durations[name] }))
+    // Any two go together: files that keep several cores busy would be left to the end, and run one by one.
+    .map((file) => ({ ...file, cores: Math.min(file.cores, CORES / 2) })).sort((a, b) => b.seconds - a.seconds);
   const next = () => {
     while (!stopped) {
       const busy = [...running].reduce((sum, { cores }) => sum + cores, 0);
-      const at = running.size === 0 ? 0 : waiting.findIndex(({ cores }) => busy + cores <= availableParallelism());
+      const at = running.size === 0 ? 0 : waiting.findIndex(({ cores }) => busy + cores <= CORES);
       if (at === -1 || waiting.length === 0 || running.size >= jobs) break;
       const [file] = waiting.splice(at, 1);
       run(file, next);

@@ -60,6 +60,8 @@ async function deployed(name: string, world: World, more: readonly (readonly [fr
 }
 
 const PAGE = "/pages/default";
+/** How long Varnish keeps what no purge names. */
+const KEPT_SECONDS = 10;
 
 /** Each coding's answer, and that its own tag is known again. */
 async function codingsAt(t: Test, cache: string): Promise<void> {
@@ -78,6 +80,16 @@ async function codingsAt(t: Test, cache: string): Promise<void> {
   t.equal(texts.size, 1, "all codings say the same");
 }
 
+/** A visitor who claims another host, and those who come after. */
+async function notPoisoned(t: Test, world: World, cache: string): Promise<void> {
+  t.equal((await world.us.post("/v1/pages", { id: "other", name: "Other page", custom_domains: ["other.example.com"] })).status, 201);
+  const titleFor = async (headers: Record<string, string>) => /<title>(.*?)<\/title>/.exec(await (await fetch(`${cache}/`, { headers })).text())?.[1];
+  await settled("the region knows the host", async () => (await (await fetch(`${world.us.http}/`, { headers: { "x-forwarded-host": "other.example.com" } })).text()).includes("<title>Other page"));
+  const claimed = await titleFor({ "x-forwarded-host": "other.example.com" });
+  t.ok(claimed !== undefined && claimed !== "Other page", `a visitor cannot name the host: ${claimed}`);
+  t.equal(await titleFor({}), claimed);
+}
+
 async function pageAt(cache: string, language: string) {
   const answer = await fetch(`${cache}${PAGE}`, { headers: { "accept-language": language }, signal: AbortSignal.timeout(10_000) });
   return { status: answer.status, language: answer.headers.get("content-language"), age: Number(answer.headers.get("age")), html: await answer.text(), headers: answer.headers };
@@ -86,7 +98,7 @@ async function pageAt(cache: string, language: string) {
 test("behind Varnish a change is seen within a second of its purge, and with every region gone it serves on", { skip: missing(VARNISH) }, async (t) => {
   const port = await freePort();
   // Only what Varnish asks for is to be rendered.
-  const world = await World.prepare(t, { settings: { lastKnown: "off", publicCaching: { sharedMaxAgeSeconds: 600 }, purge: { caches: [`http://127.0.0.1:${port}/`] } } });
+  const world = await World.prepare(t, { settings: { lastKnown: "off", trustProxy: true, publicCaching: { sharedMaxAgeSeconds: KEPT_SECONDS }, purge: { caches: [`http://127.0.0.1:${port}/`] } } });
   await world.startAll();
   await world.voting(30_000);
   const folder = await mkdtemp(path.join(tmpdir(), "statusmesh-varnish-"));
@@ -97,21 +109,32 @@ test("behind Varnish a change is seen within a second of its purge, and with eve
   await settled("Varnish serves", async () => (await seenAt(cache)).status === 200, 30_000);
   await world.us.post("/v1/pages/default/components", { name: "First" });
   await settled("the component is seen", async () => (await seenAt(cache)).names.includes("First"));
-  const rendered = await world.us.metric("statusmesh_public_renderings");
+  const asked = (route: string) => world.us.metric(`statusmesh_http_request_duration_seconds_count{method="GET",route="${route}",status="2xx"}`);
+  const before = await asked("/pages/:page/api/v2/summary.json");
+  t.ok((before ?? 0) > 0);
   for (let i = 0; i < 20; i++) await seenAt(cache);
-  t.equal(await world.us.metric("statusmesh_public_renderings"), rendered, "Varnish answers from what it holds");
+  t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) <= (before ?? 0) + 1, "Varnish answers from what it holds");
   // In another region: the one that Varnish asks purges once it has the change.
-  await world.eu.post("/v1/pages/default/components", { name: "Second" });
+  const second = await world.eu.post("/v1/pages/default/components", { name: "Second" });
   await settled("us-east has it", async () => (await seenAt(world.us.http)).names.includes("Second"));
   const changedAt = performance.now();
   await settled("Varnish shows it", async () => (await seenAt(cache)).names.includes("Second"));
   t.comment(`${Math.round(performance.now() - changedAt)} ms after it was readable in the region behind`);
   await settled("nothing waits to be purged", async () => (await Promise.all(world.all.map((node) => node.metric('statusmesh_purge_waiting_keys{cache="cache-1"}')))).every((waiting) => waiting === 0));
+  const again = (headers: Record<string, string>) => fetch(`${cache}${PATH}`, { headers });
+  const beforeCookies = await asked("/pages/:page/api/v2/summary.json");
+  for (let i = 0; i < 5; i++) await (await again({ cookie: `visitor=${i}` })).text();
+  t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) <= (beforeCookies ?? 0) + 1, "cookies of other sites change nothing");
+  const beforeTokens = await asked("/pages/:page/api/v2/summary.json");
+  for (let i = 0; i < 5; i++) t.equal((await again({ "session-token": second.token })).status, 200);
+  t.ok(((await asked("/pages/:page/api/v2/summary.json")) ?? 0) >= (beforeTokens ?? 0) + 5, "who has seen something is answered by a region");
+  t.equal((await again({ "consistency-level": "GLOBAL_QUORUM" })).status, 400);
+  await notPoisoned(t, world, cache);
   await codingsAt(t, cache);
   t.equal((await pageAt(cache, "de-CH, en;q=0.5")).language, "de");
-  const rendered2 = await world.us.metric("statusmesh_public_renderings");
-  for (const list of ["de", "de-DE, de;q=0.9, en;q=0.5", "nl, de"]) t.equal((await pageAt(cache, list)).language, "de", list);
-  t.equal(await world.us.metric("statusmesh_public_renderings"), rendered2, "one copy a language");
+  const askedForPage = await asked("/pages/:page");
+  for (const list of ["de", "de-DE, de;q=0.9, en;q=0.5", "nl, de", "nl;q=0.9, de;q=0.1", "DE-at"]) t.equal((await pageAt(cache, list)).language, "de", list);
+  t.ok(((await asked("/pages/:page")) ?? 0) <= (askedForPage ?? 0) + 1, "one copy a language");
   t.equal((await pageAt(cache, "nl")).language, "en", "who speaks none of them gets the page's own");
   const last = await seenAt(cache);
   await world.killAll();
@@ -119,7 +142,8 @@ test("behind Varnish a change is seen within a second of its purge, and with eve
   const lone = await pageAt(cache, "ja");
   t.match(lone, { status: 200, language: "en" }, "a language that nobody asked for before: the page's own");
   t.match(lone.html, "Second");
-  await settled("the copy says its age", async () => (await pageAt(cache, "de")).age > 0);
+  await settled("the copy is older than it was to be kept while a region answered, and says so", async () => (await pageAt(cache, "de")).age > KEPT_SECONDS, 30_000);
+  t.equal((await seenAt(cache)).text, last.text);
   t.equal((await fetch(`${cache}/v1/pages/default/components`, { method: "POST" })).status, 503, "what the API is asked is refused");
   // Back where Varnish looks for it.
   await world.writeConfig("us-east", { http: new URL(world.us.http).host });
@@ -137,7 +161,7 @@ http {
 `;
 
 test("behind nginx a change is seen two seconds later at most, and with every region gone it serves on and says of when it is", { skip: missing(NGINX) }, async (t) => {
-  const world = await World.prepare(t, { settings: { lastKnown: "off" } });
+  const world = await World.prepare(t, { settings: { lastKnown: "off", trustProxy: true } });
   await world.startAll();
   await world.voting(30_000);
   const folder = await mkdtemp(path.join(tmpdir(), "statusmesh-nginx-"));
@@ -157,6 +181,8 @@ test("behind nginx a change is seen two seconds later at most, and with every re
   await settled("so is another", async () => (await seenAt(cache)).names.includes("Second"), 20_000);
   t.ok(((await world.us.metric("statusmesh_public_renderings")) ?? 0) > (rendered ?? 0));
   t.equal((await fetch(`${cache}${PATH}`, { headers: { "session-token": made.token } })).status, 200);
+  t.equal((await fetch(`${cache}${PATH}`, { headers: { "consistency-level": "GLOBAL_QUORUM" } })).status, 400);
+  await notPoisoned(t, world, cache);
   await codingsAt(t, cache);
   t.equal((await pageAt(cache, "de-CH, en;q=0.5")).language, "de");
   t.equal((await pageAt(cache, "nl")).language, "en", "who speaks none of them gets the page's own");

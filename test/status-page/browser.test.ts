@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
-import t from "tap";
+import t, { type Test } from "tap";
 import { INDEX, staticCopyOf } from "../../src/features/status-page/static-copy.js";
 import { until, World } from "../contract/contract-world.js";
 import { sampleContext, sampleHtml, sampleModel } from "./sample-page.js";
@@ -243,13 +243,78 @@ t.test("a page that a cache gives while no region answers says at once how old i
   }
 });
 
-t.test("the widget shows the state of the page on another site", { skip }, async (t) => {
+/** What the widget shows; its root is closed, so another is put in its place that a test can look into. */
+async function widgetOn(t: Test, markup: (source: string) => string, status?: { readonly page: { readonly url: string }; readonly status: { readonly indicator: string; readonly description: string } }) {
+  const { east, west } = running();
+  const context = await running().browser.newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  await page.addInitScript(() => {
+    const attach = Element.prototype.attachShadow;
+    Element.prototype.attachShadow = function (init) {
+      this.setAttribute("data-root", init.mode);
+      return attach.call(this, { ...init, mode: "open" });
+    };
+  });
+  if (status !== undefined) await page.route("**/api/v2/status.json", (route) => route.fulfill({ json: status, headers: { "access-control-allow-origin": "*" } }));
+  await page.goto(`${west}/robots.txt`);
+  const answer = page.waitForResponse((response) => response.url().endsWith("/api/v2/status.json"));
+  await page.setContent(`<!doctype html><title>Other site</title><style>a { color: rgb(1, 2, 3) !important; } span { display: none; }</style><main><p>Before</p><div id="place"></div>${markup(`${east}/pages/default/embed.js`)}</main>`);
+  t.equal((await answer).status(), 200, "other origins may ask");
+  await page.locator("[data-root] a span").waitFor({ state: "attached" });
+  const seen = await page.evaluate(() => {
+    const host = document.querySelector<HTMLElement>("[data-root]");
+    const link = host?.shadowRoot?.querySelector("a");
+    const style = link ? getComputedStyle(link) : undefined;
+    return {
+      mode: host?.dataset["root"], inside: host?.children.length, parent: host?.parentElement?.id || host?.parentElement?.localName, text: link?.textContent, href: link?.getAttribute("href"),
+      fill: link?.querySelector("circle")?.getAttribute("fill"), color: style?.color, ground: style?.backgroundColor,
+    };
+  });
+  await context.close();
+  return seen;
+}
+
+t.test("the widget shows the state of the page on another site, in a root of its own, and links to the page", { skip }, async (t) => {
   const { east } = running();
-  const { page, close } = await open("about:blank".replace("about:blank", `${running().west}/robots.txt`));
-  const answer = page.waitForResponse((response) => response.url().endsWith("/api/v2/status.json"), { timeout: DEADLINE_MS });
-  await page.setContent(`<!doctype html><title>Other site</title><p>Before</p><script src="${east}/pages/default/embed.js"></script>`);
-  const answered = await answer;
-  t.equal(answered.status(), 200, "other origins may ask");
-  await page.waitForFunction(() => (document.querySelector("script")?.nextElementSibling as HTMLElement | null)?.offsetWidth ?? 0 > 40);
-  await close();
+  const told = await (await fetch(`${east}/pages/default/api/v2/status.json`)).json() as { readonly status: { readonly description: string } };
+  const seen = await widgetOn(t, (source) => `<script src="${source}"></script>`);
+  t.match(seen, { mode: "closed", inside: 0, parent: "main", text: told.status.description, color: "rgb(21, 26, 33)", ground: "rgb(255, 255, 255)" });
+  t.match(seen.href, /\/pages\/default$/);
+});
+
+t.test("the widget goes where it is told, in the colours that it is told, and follows no address that is none of the web", { skip }, async (t) => {
+  const status = { page: { url: "javascript:alert(1)" }, status: { indicator: "critical", description: "Major <b>outage</b>" } };
+  const seen = await widgetOn(t, (source) => `<script async src="${source}" data-target="#place" data-scheme="dark"></script>`, status);
+  t.match(seen, { parent: "place", text: "Major <b>outage</b>", fill: "#cf2f2a", ground: "rgb(21, 26, 33)" });
+  t.notMatch(seen.href, /^javascript:/);
+});
+
+t.test("a stream that was refused is asked for again, and what a bar means is told on pointing at it", { skip }, async (t) => {
+  const { browser, east, ids } = running();
+  const context = await browser.newContext({ locale: "en-GB" });
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  let asked = 0;
+  await page.route(`${east}/pages/default/events`, (route) => (++asked === 1 ? route.fulfill({ status: 503, body: "" }) : route.continue()));
+  await page.clock.install();
+  await page.goto(`${east}/pages/default`, { timeout: DEADLINE_MS });
+  await until("it is refused", async () => asked === 1, DEADLINE_MS);
+  await until("it is asked for again", async () => {
+    await page.clock.runFor(1_000);
+    return asked > 1;
+  }, DEADLINE_MS / 2);
+  await until("the page is live", async () => {
+    await page.clock.runFor(1_000);
+    return (await page.locator(".checked.open").count()) === 1;
+  }, DEADLINE_MS / 2);
+  const bars = page.locator(`#component-${ids.europe} .bars`);
+  await bars.locator("i").last().hover();
+  await page.locator("#tip", { hasText: new Date().toLocaleDateString("en", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" }) }).waitFor();
+  t.match(await page.locator("#tip").textContent(), /Degraded.* \d+ minute/, "what its day saw");
+  await page.keyboard.press("Escape");
+  t.notOk(await page.locator("#tip").isVisible());
+  await bars.locator("i").first().hover();
+  t.match(await page.locator("#tip").textContent(), /No data/);
+  await context.close();
 });

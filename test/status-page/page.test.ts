@@ -219,6 +219,9 @@ t.test("the page says what is going on and what is to come with all that was sai
   t.match(part("incidents"), /<ol class="timeline"><li class="u-identified">.*<strong>network path<\/strong>.*<li class="u-investigating">.*take longer than usual/s, "the latest first");
   t.match(part("active-maintenance"), /\/pages\/sample\/maintenances\/jobs".*Jobs wait up to ten minutes/s);
   t.match(part("upcoming"), /\/pages\/sample\/maintenances\/db".*Database upgrade.*class="window".*<time datetime="2026-11-27T23:40:00.000Z".*Writes pause/s);
+  const past = /<div id="past".*?<\/section>/s.exec(html)?.[0] ?? "";
+  t.match(past.replaceAll(/<[^>]*>/g, " "), /November 23\s–\s25, 2026\s+No incidents reported\s+November 22, 2026\s+Log-in failed for some users\s+Critical impact\s+Resolved .*Lasted\s+1 hour, 48 minutes.*A certificate had run out.*November 17, 2026\s+Delayed e-mail/s);
+  t.match(past, '<a href="/pages/sample/incidents/login">Log-in failed');
   const fresh = /<p class="fresh">(.*?)<\/p>/.exec(html)?.[1] ?? "";
   t.match(fresh, `<time datetime="${sampleModel.updatedAt}"`);
   t.match(fresh.replaceAll(/<[^>]*>/g, ""), /Last change .* UTCServed by eu-west/);

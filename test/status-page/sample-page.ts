@@ -87,7 +87,7 @@ export const sampleLatency: LatencyOfComponent = (id) => ["Home page", "Checkout
 export function sampleContext(code: LanguageCode = "en", more: Partial<ViewContext> = {}): ViewContext {
   return {
     page: samplePage, theme: themeOf(samplePage.theme), language: new Language(code, "UTC"), base: "/pages/sample", region: "eu-west", cutOffSince: null, subscribing: false,
-    assets: { style: "/assets/page.css", script: "/assets/page.js", icon: () => "/assets/icon.svg", preview: () => "/assets/preview.png" }, ...more,
+    assets: { style: "/assets/page.css", script: "/assets/page.js", icon: () => "/assets/icon.svg", preview: (indicator) => `/assets/preview-${indicator}.png` }, ...more,
   };
 }
 

@@ -54,7 +54,7 @@ t.test("in a copy, what the folder holds is named from there, and the rest where
   t.ok(seen.includes("./"), "the page itself");
   for (const below of ["/history", "/uptime", "/incidents/slow", "?lang=de"]) t.ok(seen.includes(`https://status.example.com${below}`), below);
   t.ok(seen.includes("https://example.com/plan"), "links of others stay");
-  t.same(assetsOf(original), ["assets/icon.svg", "assets/page.css", "assets/page.js", "assets/preview.png"]);
+  t.same(assetsOf(original), ["assets/icon.svg", "assets/page.css", "assets/page.js", "assets/preview-major.png"]);
   const { canonical, without } = { canonical: /rel="canonical"/, without: await view(sampleContext("en", { page: { ...samplePage, url: null } })) };
   t.notMatch(without, canonical);
   const kept = hrefs(copiedHtml(without, "sample", AT)).filter((href) => href.startsWith("/"));
