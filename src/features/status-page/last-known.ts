@@ -3,7 +3,7 @@
  *
  * Invariants:
  *  1. A page's copy is written at most once a second, one page at a time, and the rest between two is longer the longer the last took.
- *     A page that takes over `slowMs` (thousands of updates) is copied every ten minutes at most: nobody waits for its rendering again and again.
+ *     A page that takes long rests by itself, a minute at most, while others are copied: how long is measured by the clock on the wall, so that it may just be a busy machine.
  *     While changes come in by the hundreds a second (a backlog that is made up for), copies wait, a minute at most: each would be outdated when it is written.
  *  2. What cannot be written is tried again, and disturbs nothing else. It is said once.
  *  3. A copy goes only with its page: not because this replica does not know the page (any more, or yet).
@@ -37,7 +37,7 @@ export interface LastKnownPorts {
   warn(event: Readonly<Record<string, unknown>>, text: string): void;
 }
 
-export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, slowMs: 3_000, slowRestMs: 600_000, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
+export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, ownRestMaxMs: 60_000, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
 
 /** Documents of a page that its public representations show. */
 const PUBLIC_TYPES: ReadonlySet<string> = new Set(["component", "component-group", "incident", "maintenance"]);
@@ -56,8 +56,8 @@ type Outcome = "written" | "removed" | "as-it-was" | "not-yet";
 class LastKnown {
   /** Pages that are to be written. */
   private readonly due = new Map<string, Due>();
-  /** Pages that took long, and until when they are left alone. Monotonic. */
-  private readonly slowUntilMs = new Map<string, number>();
+  /** Pages that took long, and until when they rest. Monotonic. */
+  private readonly ownRestUntilMs = new Map<string, number>();
   private readonly copies: Counter;
   private readonly leave: () => void;
   private timer: Timer | undefined;
@@ -154,7 +154,7 @@ class LastKnown {
 
   /** When a page may be copied, monotonic ms: what changed while a slow copy was made waits as well. */
   private turnOf([page, { atMs }]: readonly [string, Due]): number {
-    return Math.max(atMs, this.slowUntilMs.get(page) ?? atMs);
+    return Math.max(atMs, this.ownRestUntilMs.get(page) ?? atMs);
   }
 
   private async next(): Promise<void> {
@@ -171,14 +171,15 @@ class LastKnown {
         this.copies.add(1, outcome);
         this.isFailing = false;
       }
-      this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, lastKnownLimits.restFactor * (clock.monotonic() - startedMs));
+      const restMs = lastKnownLimits.restFactor * (clock.monotonic() - startedMs);
+      this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, restMs);
+      if (restMs > lastKnownLimits.restMaxMs) this.ownRestUntilMs.set(page, clock.monotonic() + Math.min(lastKnownLimits.ownRestMaxMs, restMs));
+      else this.ownRestUntilMs.delete(page);
     } catch (error) {
       this.failed(page, error);
       this.restUntilMs = clock.monotonic() + lastKnownLimits.retryMs;
       this.add(page, ifOlder);
     }
-    if (clock.monotonic() - startedMs > lastKnownLimits.slowMs) this.slowUntilMs.set(page, clock.monotonic() + lastKnownLimits.slowRestMs);
-    else this.slowUntilMs.delete(page);
   }
 
   private failed(page: string, error: unknown): void {
