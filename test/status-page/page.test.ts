@@ -370,6 +370,9 @@ t.test("times are written with the offset that the zone has then", async (t) => 
   t.equal(zonedTimestamp("2026-12-01T12:00:00.000Z", "America/New_York"), "2026-12-01T07:00:00.000-05:00");
   t.equal(zonedTimestamp("2026-12-01T20:00:00.000Z", "Asia/Kathmandu"), "2026-12-02T01:45:00.000+05:45");
   t.equal(zonedTimestamp("2026-12-01T20:00:00.000Z", "UTC"), "2026-12-01T20:00:00.000Z");
+  // On the day on which the clocks change, the second before and the one at which they do, in either order.
+  for (const [at, local] of [["2026-10-25T00:59:59.000Z", "02:59:59.000+02:00"], ["2026-10-25T01:00:00.000Z", "02:00:00.000+01:00"], ["2026-10-25T00:00:00.000Z", "02:00:00.000+02:00"], ["2026-10-24T23:59:59.999Z", "01:59:59.999+02:00"], ["2026-10-26T00:00:00.000Z", "01:00:00.000+01:00"]] as const) t.match(zonedTimestamp(at, "Europe/Berlin"), new RegExp(`T${local.replace("+", "\\+")}$`), at);
+  t.equal(zonedTimestamp("2026-04-04T15:00:00.000Z", "Australia/Lord_Howe"), "2026-04-05T01:30:00.000+10:30", "a zone that changes by half an hour");
   t.equal(monthAfter("2026-01", -2), "2025-11");
   t.equal(daysOfMonth("2028-02").length, 29);
 });

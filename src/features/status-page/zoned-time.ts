@@ -28,8 +28,26 @@ function wallMs(atMs: number, timeZone: string): number {
   return Date.UTC(year, month - 1, day, hour, minute, second);
 }
 
+const DAY_MS = 86_400_000;
+const OFFSETS_MAX = 10_000;
+/** By zone and UTC day; null for a day in which the clocks change. Asking `Intl` costs twenty times as much, and a list holds thousands of times. */
+const offsets = new Map<string, number | null>();
+
 /** How far a zone is ahead of UTC at a time, ms. */
 export function zoneOffsetMs(atMs: number, timeZone: string): number {
+  const day = Math.floor(atMs / DAY_MS);
+  const name = `${day} ${timeZone}`;
+  let offset = offsets.get(name);
+  if (offset === undefined) {
+    const [first, last] = [exactOffsetMs(day * DAY_MS, timeZone), exactOffsetMs((day + 1) * DAY_MS - 1, timeZone)];
+    offset = first === last ? first : null;
+    if (offsets.size >= OFFSETS_MAX) offsets.clear();
+    offsets.set(name, offset);
+  }
+  return offset ?? exactOffsetMs(atMs, timeZone);
+}
+
+function exactOffsetMs(atMs: number, timeZone: string): number {
   return wallMs(atMs, timeZone) - Math.floor(atMs / 1_000) * 1_000;
 }
 
