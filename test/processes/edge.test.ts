@@ -66,12 +66,14 @@ test("an edge that is away holds up neither trimming nor a quorum, and catches u
   t.equal((await edge.get(one)).body["name"], "Decided");
 });
 
-test("an edge hands its writes to the region that is nearest by round trip, and to another once that is nearer", async (t) => {
+test("an edge hands its writes to the region that is nearest by round trip, and to another once that is nearer; its caller reads them there at once", async (t) => {
   const ways = new Map<string, LinkProxy>();
   for (const region of ["us-east", "eu-west", "ap-south"]) ways.set(region, await LinkProxy.listen());
   t.teardown(() => Promise.all([...ways.values()].map((way) => way.close())));
   const slow = (region: string, ms: number): void => {
     ways.get(region)?.delay("upstream", ms);
+    // What a region has written is not at the edge when it answers.
+    ways.get(region)?.delay("downstream", 150);
   };
   slow("us-east", 150);
   slow("eu-west", 20);
@@ -87,6 +89,7 @@ test("an edge hands its writes to the region that is nearest by round trip, and 
   const writtenIn = async () => {
     const made = await edge.post("/v1/pages/default/incidents", { name: "Where" });
     t.equal(made.status, 201, made.text);
+    t.equal((await edge.get(`/v1/pages/default/incidents/${String(made.body["id"])}`)).status, 200, "its caller reads it at the edge at once");
     return made.body["updated_region"];
   };
   await settled("the edge has measured", async () => (await order()).join() === "eu-west,ap-south,us-east", 30_000);
