@@ -55,7 +55,8 @@ export interface Cluster {
     readonly oldest_unacknowledged_ms: number;
     readonly vector: Readonly<Record<string, number>>;
     readonly merkle_root: string | null;
-    readonly in_sync: boolean;
+    readonly pages: readonly string[] | null;
+  readonly in_sync: boolean;
     readonly clock_offset_ms: number | null;
   }[];
 }
