@@ -4,6 +4,7 @@
  * Invariants:
  *  1. A page's copy is written at most once a second, one page at a time, and the rest between two is longer the longer the last took.
  *     A page that takes long rests by itself, a minute at most, while others are copied: how long is measured by the clock on the wall, so that it may just be a busy machine.
+ *     Between two of its answers a copy rests for as long as the last one took: what it has rendered would otherwise be one turn of the event loop, which nobody else gets into.
  *     While changes come in by the hundreds a second (a backlog that is made up for), copies wait, a minute at most: each would be outdated when it is written.
  *  2. What cannot be written is tried again, and disturbs nothing else. It is said once.
  *  3. A copy goes only with its page: not because this replica does not know the page (any more, or yet).
@@ -37,7 +38,7 @@ export interface LastKnownPorts {
   warn(event: Readonly<Record<string, unknown>>, text: string): void;
 }
 
-export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, ownRestMaxMs: 60_000, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
+export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, ownRestMaxMs: 60_000, turnRestMaxMs: 250, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
 
 /** Documents of a page that its public representations show. */
 const PUBLIC_TYPES: ReadonlySet<string> = new Set(["component", "component-group", "incident", "maintenance"]);
@@ -188,6 +189,14 @@ class LastKnown {
     this.isFailing = true;
   }
 
+  private async askInTurn(path: string): Promise<CopyAnswer> {
+    const { ask, clock, timers } = this.ports;
+    const startedMs = clock.monotonic();
+    const answer = await ask(path);
+    await new Promise<void>((resolve) => void timers.after(Math.min(lastKnownLimits.turnRestMaxMs, clock.monotonic() - startedMs), resolve));
+    return answer;
+  }
+
   private async keep(page: string, ifOlder: boolean): Promise<Outcome> {
     const { ask, clock, data, folders, keeps } = this.ports;
     const key = keyOf("~", "page", page);
@@ -203,7 +212,7 @@ class LastKnown {
     if (!data.holdsPage(page)) return "not-yet";
     // HTTP tells whole seconds.
     if (ifOlder && writtenAtMs !== undefined && Date.parse((await ask(`/pages/${page}`)).lastModified ?? "") + 1_000 <= writtenAtMs) return "as-it-was";
-    const copy = await staticCopyOf(ask, page, clock.now());
+    const copy = await staticCopyOf((path) => this.askInTurn(path), page, clock.now());
     if ("status" in copy) throw new Error(`${copy.path} was answered with ${copy.status}`);
     await folders.write(page, copy);
     return "written";
