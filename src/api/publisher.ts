@@ -59,6 +59,8 @@ const TAG_SUFFIXES: Readonly<Record<Coding, string>> = { identity: "", gzip: ".g
 export class Publisher {
   private readonly codings = new Map<string, Coding>();
   private readonly cacheControl: string;
+  /** Of what is outdated when it is sent: no cache may keep it as if it had been told of all changes. */
+  private readonly passingCacheControl: string;
 
   constructor(
     private readonly data: DataPlane,
@@ -69,7 +71,9 @@ export class Publisher {
     private readonly shortcuts: ShortcutPorts,
   ) {
     const shared = caching.sharedMaxAgeSeconds === null ? "" : `, s-maxage=${caching.sharedMaxAgeSeconds}`;
-    this.cacheControl = `public, max-age=${caching.maxAgeSeconds}${shared}, stale-while-revalidate=${caching.staleWhileRevalidateSeconds}, stale-if-error=${caching.staleIfErrorSeconds}`;
+    const stale = `stale-while-revalidate=${caching.staleWhileRevalidateSeconds}, stale-if-error=${caching.staleIfErrorSeconds}`;
+    this.cacheControl = `public, max-age=${caching.maxAgeSeconds}${shared}, ${stale}`;
+    this.passingCacheControl = `public, max-age=0, s-maxage=0, ${stale}`;
   }
 
   /** Answers a request that one before has made a shortcut for; false: it must go the whole way. */
@@ -158,9 +162,11 @@ export class Publisher {
 
   /** What is made is sent as it comes. The connection ends where it can not be made to its end: nobody takes a part for the whole. */
   private stream(request: FastifyRequest, reply: FastifyReply, { head, body }: OpenedAnswer): void {
+    // Throws while it can still be answered that something is wrong.
+    const headers = new PreparedHeaders([...this.headersOf(head, this.codingOf(request.headers["accept-encoding"])), "content-type", head.contentType]);
     reply.hijack();
     const { raw } = reply;
-    raw.writeHead(200, [...this.headersOf(head, this.codingOf(request.headers["accept-encoding"])), "content-type", head.contentType, "x-request-id", request.id]);
+    raw.writeHead(200, [...headers.list, "x-request-id", request.id]);
     const leave = body.follow({
       bytes: (bytes) => void raw.write(bytes),
       ended: (error) => {
@@ -178,7 +184,7 @@ export class Publisher {
     const vary = publication.vary === undefined ? "Accept-Encoding" : `Accept-Encoding, ${publication.vary}`;
     const headers = [
       "region", this.region, "x-content-type-options", "nosniff", "etag", `"${answer.tag}${TAG_SUFFIXES[coding]}"`,
-      "last-modified", new Date(answer.lastModifiedMs).toUTCString(), "cache-control", this.cacheControl, "vary", vary,
+      "last-modified", new Date(answer.lastModifiedMs).toUTCString(), "cache-control", answer.isOutdated() ? this.passingCacheControl : this.cacheControl, "vary", vary,
       "surrogate-key", answer.keys.join(" "), "cache-tag", answer.keys.join(","), "access-control-allow-origin", "*", "consistency-level", "LOCAL",
     ];
     if (coding !== "identity") headers.push("content-encoding", coding);

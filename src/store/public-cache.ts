@@ -36,6 +36,8 @@ export interface AnswerHead {
   /** Surrogate keys: `page/<page>`, and the documents (`<page>/<type>/<id>`) and lists (`<page>/<type>`) that it shows. */
   readonly keys: readonly string[];
   readonly publication: Publication;
+  /** True once something that it shows has changed: shared caches may have been told to forget it before they were given it. */
+  isOutdated(): boolean;
 }
 
 export interface PublicAnswer extends AnswerHead {
@@ -258,7 +260,7 @@ export class PublicCache {
     if (isFault(result)) return result;
     const { contentType, body: made, ...rest } = result.value;
     const touched = Math.max(1_000, Math.min(touchedMs, nowMs));
-    const head = { contentType, keys: surrogateKeys(page, entry.dependencies), publication: { ...rest, contentType, body: "" } };
+    const head = { contentType, keys: surrogateKeys(page, entry.dependencies), publication: { ...rest, contentType, body: "" }, isOutdated: () => entry.stale };
     let opening: Opening | undefined;
     let body: Buffer;
     if (typeof made === "string") body = Buffer.from(made);

@@ -236,6 +236,28 @@ test("what changes while a page is made is in the next, which is made once for a
   t.ok(Date.parse(after[0]?.headers["last-modified"] ?? "") > Date.parse(before.headers["last-modified"] ?? ""), "Last-Modified moves with the bytes");
 });
 
+test("what is outdated before it is sent is kept by no cache as new: it may have been told to forget it before it was given it", async (t) => {
+  const { port, gates, write } = await streamingServer(t);
+  const held = gate();
+  gates.set(0, held);
+  const streamed = await ask(port);
+  const waiting = ask(port, { "if-none-match": '"other"' });
+  await read(streamed, "API, the first part");
+  await ask(port, {}, "GET", "/healthz");
+  write("API 2");
+  held.open();
+  const outdated = await waiting;
+  t.equal(await outdated.ended, "whole");
+  t.match(outdated.text(), "API, the first part");
+  t.match(outdated.headers["cache-control"], /^public, max-age=0, s-maxage=0, stale-while-revalidate=\d+, stale-if-error=\d+$/);
+  t.notMatch(streamed.headers["cache-control"], /s-maxage=0/, "whose head had gone out before is forgotten by the purge");
+  const next = await ask(port);
+  await read(next, "API 2, the first part");
+  t.notMatch(next.headers["cache-control"], /s-maxage=0/);
+  t.equal(await next.ended, "whole");
+  t.notMatch((await ask(port)).headers["cache-control"], /s-maxage=0/);
+});
+
 test("a page that takes long to make holds up nobody else", async (t) => {
   const { port } = await streamingServer(t);
   const long = await ask(port, {}, "GET", "/pages/default/long");
