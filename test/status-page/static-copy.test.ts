@@ -202,7 +202,7 @@ t.test("a replica writes what changed, not what is up to date, removes what was 
   await settled("a deleted page has no copy", () => !folders.copies.has("other"));
 });
 
-t.test("a page that takes long rests for a minute at most, and holds up no other", async (t) => {
+t.test("a page that takes long rests for a while, and holds up no other", async (t) => {
   const server = await featureServer(t);
   const folders = new MemoryFolders();
   const ask = askOf(server);

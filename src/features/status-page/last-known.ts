@@ -3,7 +3,7 @@
  *
  * Invariants:
  *  1. A page's copy is written at most once a second, one page at a time, and the rest between two is longer the longer the last took.
- *     A page that takes long rests by itself, a minute at most, while others are copied: how long is measured by the clock on the wall, so that it may just be a busy machine.
+ *     A page that takes long rests by itself, 20 s at most, while others are copied: how long is measured by the clock on the wall, so that it may just be a busy machine.
  *     Between two of its answers a copy rests for as long as the last one took: what it has rendered would otherwise be one turn of the event loop, which nobody else gets into.
  *     While changes come in by the hundreds a second (a backlog that is made up for), copies wait, a minute at most: each would be outdated when it is written.
  *  2. What cannot be written is tried again, and disturbs nothing else. It is said once.
@@ -38,7 +38,7 @@ export interface LastKnownPorts {
   warn(event: Readonly<Record<string, unknown>>, text: string): void;
 }
 
-export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, ownRestMaxMs: 60_000, turnRestMaxMs: 250, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
+export const lastKnownLimits = { gatherMs: 1_000, retryMs: 5_000, restFactor: 20, restMaxMs: 10_000, ownRestMaxMs: 20_000, turnRestMaxMs: 250, floodChanges: 500, floodWaitsMaxMs: 60_000 } as const;
 
 /** Documents of a page that its public representations show. */
 const PUBLIC_TYPES: ReadonlySet<string> = new Set(["component", "component-group", "incident", "maintenance"]);
@@ -63,6 +63,8 @@ class LastKnown {
   private readonly leave: () => void;
   private timer: Timer | undefined;
   private running: Promise<void> | undefined;
+  /** Of the copy that is being made: the time between its answers. */
+  private restedMs = 0;
   private restUntilMs = Number.NEGATIVE_INFINITY;
   /** Changes since `countedSinceMs`, for a second each. Monotonic. */
   private counted = 0;
@@ -165,6 +167,7 @@ class LastKnown {
     this.due.delete(page);
     const { clock } = this.ports;
     const startedMs = clock.monotonic();
+    this.restedMs = 0;
     try {
       const outcome = await this.keep(page, ifOlder);
       if (outcome === "not-yet") this.add(page, ifOlder, lastKnownLimits.retryMs);
@@ -172,7 +175,7 @@ class LastKnown {
         this.copies.add(1, outcome);
         this.isFailing = false;
       }
-      const restMs = lastKnownLimits.restFactor * (clock.monotonic() - startedMs);
+      const restMs = lastKnownLimits.restFactor * (clock.monotonic() - startedMs - this.restedMs);
       this.restUntilMs = clock.monotonic() + Math.min(lastKnownLimits.restMaxMs, restMs);
       if (restMs > lastKnownLimits.restMaxMs) this.ownRestUntilMs.set(page, clock.monotonic() + Math.min(lastKnownLimits.ownRestMaxMs, restMs));
       else this.ownRestUntilMs.delete(page);
@@ -193,7 +196,9 @@ class LastKnown {
     const { ask, clock, timers } = this.ports;
     const startedMs = clock.monotonic();
     const answer = await ask(path);
-    await new Promise<void>((resolve) => void timers.after(Math.min(lastKnownLimits.turnRestMaxMs, clock.monotonic() - startedMs), resolve));
+    const answeredMs = clock.monotonic();
+    await new Promise<void>((resolve) => void timers.after(Math.min(lastKnownLimits.turnRestMaxMs, answeredMs - startedMs), resolve));
+    this.restedMs += clock.monotonic() - answeredMs;
     return answer;
   }
 
