@@ -1,10 +1,8 @@
 /** Assembles the HTTP side of a replica: every route behind one guard, every failure one form. */
 import compress from "@fastify/compress";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import underPressure from "@fastify/under-pressure";
 import Fastify, { LogController, type FastifyInstance } from "fastify";
 import { limits } from "../core/limits.js";
-import type { Clock } from "../core/ports.js";
 import { ComponentHistory } from "../store/component-history.js";
 import { PageHosts } from "../store/page-hosts.js";
 import { PublicCache } from "../store/public-cache.js";
@@ -18,6 +16,7 @@ import { clusterRoutes } from "./cluster-routes.js";
 import { allowOrigins } from "./cross-origin.js";
 import { documentation } from "./documentation.js";
 import { EdgeForwarding } from "./edge-forwarding.js";
+import { EventLoopLateness } from "./event-loop-lateness.js";
 import { EventStreams } from "./event-stream.js";
 import { answerTheRest, clientErrorHandler } from "./fallback.js";
 import { Forwarding } from "./forwarding.js";
@@ -97,13 +96,14 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     isClosing = true;
     streams.close();
   });
+  const lateness = new EventLoopLateness(clock, ports.timers, { lateMs: apiLimits.eventLoopDelayMsMax, sampleMs: apiLimits.eventLoopSampleMs, shedAfterMs: apiLimits.shedAfterMs });
   app.addHook("onClose", async () => {
-    for (const part of [cache, hosts, authenticator]) part.close();
+    for (const part of [cache, hosts, authenticator, lateness]) part.close();
     await history.close();
   });
   const latency = new RequestLatency(ports.metrics, clock);
   const authenticator = new Authenticator(data, hasher, () => clock.now());
-  const isUnderPressure = lasting(await pressureGauge(app), clock, apiLimits.shedAfterMs);
+  const isUnderPressure = (): boolean => lateness.isLong();
   const routes: readonly GuardedRoute[] = guardRoutes(app, {
     data, clock, region: config.region, authenticator, latency, isUnderPressure,
     connections,
@@ -145,30 +145,6 @@ export async function buildServer({ config, ports, features, hasher = new Secret
   await hosts.settled();
   await app.ready();
   return app;
-}
-
-/** Whether the event loop is late. The plugin's own hook costs every request more than the question does: it gets a room without routes. */
-async function pressureGauge(app: FastifyInstance): Promise<() => boolean> {
-  let gauge = (): boolean => false;
-  await app.register(async (room) => {
-    await room.register(underPressure, { maxEventLoopDelay: apiLimits.eventLoopDelayMsMax, sampleInterval: apiLimits.eventLoopSampleMs });
-    gauge = () => room.isUnderPressure();
-  });
-  return gauge;
-}
-
-/** True once a condition has held for `ms`: one stall (a start, a collection, a busy neighbour) is over by then, and sheds nobody. */
-export function lasting(holds: () => boolean, clock: Pick<Clock, "monotonic">, ms: number): () => boolean {
-  let since: number | undefined;
-  return () => {
-    if (!holds()) {
-      since = undefined;
-      return false;
-    }
-    const now = clock.monotonic();
-    since ??= now;
-    return now - since >= ms;
-  };
 }
 
 /** Takes a caller's own request id where it is one that may stand in a header and in a log, else counts. */
