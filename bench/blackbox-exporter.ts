@@ -1,7 +1,8 @@
 /** A peer: Prometheus' blackbox_exporter, which probes a target when it is asked to. */
 import { existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { Child, freePorts, TemporaryFolder, until } from "./children.js";
+import { Child, TemporaryFolder, until } from "./children.js";
+import { freePorts } from "../chaos/free-ports.js";
 import { processorMsOf } from "./processor-time.js";
 
 const program = process.env["BENCH_BLACKBOX_EXPORTER"] ?? "/usr/bin/prometheus-blackbox-exporter";

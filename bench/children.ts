@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -119,31 +118,6 @@ export class Child {
     for (const wake of this.waiting) wake();
     this.waiting.clear();
   }
-}
-
-/** Below the ports that systems hand out by themselves, so that no connection takes one before its server listens. */
-const PORT_FIRST = 12_000;
-const PORT_LAST = 30_000;
-let nextPort = PORT_FIRST + Math.floor(Math.random() * (PORT_LAST - PORT_FIRST));
-
-/** Ports that were free just now, each given out once. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const ports: number[] = [];
-  for (let tries = 0; ports.length < count; tries++) {
-    if (tries > 1_000) throw new Error("no free ports were found");
-    const port = nextPort;
-    nextPort = nextPort < PORT_LAST ? nextPort + 1 : PORT_FIRST;
-    if (await isFree(port)) ports.push(port);
-  }
-  return ports;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
 }
 
 /** Looks every `everyMs` until `condition` holds; gives the ms that it took. */

@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { Pool } from "undici";
-import { Child, freePorts, TemporaryFolder, until } from "./children.js";
+import { Child, TemporaryFolder, until } from "./children.js";
+import { freePorts } from "../chaos/free-ports.js";
 import type { PreparedRequest } from "./http-connection.js";
 import { LinkProxy } from "./link-proxy.js";
 import { REGIONS, roundTripMs, type Region } from "./regions.js";

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { BareFastify } from "./bare-fastify.js";
 import { CONNECTIONS, inTurn, RUNS, type BenchWorld } from "./bench.js";
-import { Child, freePorts, TemporaryFolder } from "./children.js";
+import { Child, TemporaryFolder } from "./children.js";
+import { freePorts } from "../chaos/free-ports.js";
 import { Cluster, type RegionProcess } from "./cluster.js";
 import { sampleOf } from "./measurement.js";
 

@@ -10,6 +10,7 @@ import { bearerToken, ROOT_KEY_ID, SecretHasher } from "../../src/api/secrets.js
 import { buildServer } from "../../src/api/server.js";
 import { Fault, isFault, InvariantViolation } from "../../src/core/errors.js";
 import { keyOf } from "../../src/core/document.js";
+import type { Clock } from "../../src/core/ports.js";
 import type { Command } from "../../src/store/data-plane.js";
 import { systemTimers } from "../../src/io/system-clock.js";
 import { Draft } from "../../src/store/document-reader.js";
@@ -28,13 +29,13 @@ export interface TestServer {
   addKey(id: string, role: Role, page: string | null): Promise<string>;
 }
 
-export async function testServer(t: Pick<Test, "teardown">, config: Partial<ApiConfig> = {}, features: readonly FeatureRoutes[] = [noteRoutes]): Promise<TestServer> {
-  const data = new FakeDataPlane(testClock);
+export async function testServer(t: Pick<Test, "teardown">, config: Partial<ApiConfig> = {}, features: readonly FeatureRoutes[] = [noteRoutes], clock: Clock = testClock): Promise<TestServer> {
+  const data = new FakeDataPlane(clock);
   const hasher = new SecretHasher();
   const defects: InvariantViolation[] = [];
   const app = await buildServer({
     config: { region: "us-east", replica: "us-east-1", version: "0.0.0", ...apiDefaults, ...config },
-    ports: { data, clock: testClock, timers: systemTimers, random: countingRandom(), log: pino({ level: "silent" }), metrics: new PromMetrics({ process: false }), onDefect: (error) => defects.push(error) },
+    ports: { data, clock, timers: systemTimers, random: countingRandom(), log: pino({ level: "silent" }), metrics: new PromMetrics({ process: false }), onDefect: (error) => defects.push(error) },
     features,
     hasher,
   });

@@ -2,10 +2,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ensureBuilt } from "../../chaos/built-program.js";
+import { freePorts } from "../../chaos/free-ports.js";
 import { bareNode, command } from "../../chaos/replica-process.js";
 
 await ensureBuilt();
@@ -56,17 +56,6 @@ export class Running {
 export function statusmesh(args: readonly string[], cwd: string, environment: Readonly<Record<string, string>> = {}): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("STATUSMESH_")));
   return new Running(spawn(...bareNode([command, ...args]), { cwd, env: { ...clean, STATUSMESH_READY: "1", ...environment }, stdio: ["ignore", "pipe", "pipe"] }));
-}
-
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, async () => {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return server;
-  }));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 /** A folder of the test's own with region files of `count` regions; removed at the end. */

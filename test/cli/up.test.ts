@@ -1,7 +1,8 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "tap";
-import { clusterFolder, freePorts, statusmesh } from "./cluster-folder.js";
+import { freePorts } from "../../chaos/free-ports.js";
+import { clusterFolder, statusmesh } from "./cluster-folder.js";
 
 async function stateOf(http: string, key: string): Promise<readonly string[]> {
   const answer = await fetch(`${http}/v1/cluster`, { headers: { authorization: `Bearer ${key}` } });

@@ -1,12 +1,12 @@
 /** Replicas as real processes on ports and folders of their own, and clients that check what every answer must have. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { Agent } from "undici";
 import { ensureBuilt } from "../../chaos/built-program.js";
+import { freePort } from "../../chaos/free-ports.js";
 import { command } from "../../chaos/replica-process.js";
 import { Client } from "./contract-client.js";
 import { readDescription, type Description } from "./description.js";
@@ -122,15 +122,6 @@ async function stopAll(processes: readonly Process[], folder: string): Promise<v
 
 function deadline(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms).unref());
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 /** Asks again until `condition` holds; an error with the name of what was waited for after `deadlineMs`. */

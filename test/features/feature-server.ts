@@ -7,6 +7,7 @@ import { routes as incidents } from "../../src/features/incidents/routes.js";
 import { routes as maintenances } from "../../src/features/maintenances/routes.js";
 import { routes as monitors } from "../../src/features/monitors/routes.js";
 import { routes as pages } from "../../src/features/pages/routes.js";
+import type { Clock } from "../../src/core/ports.js";
 import { presentGroup } from "../../src/features/components/component-group.js";
 import { presentComponent } from "../../src/features/components/component.js";
 import { summarizeIncident } from "../../src/features/incidents/incident.js";
@@ -33,8 +34,8 @@ export interface Client extends TestServer {
   done(method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE", path: string, body?: unknown): Promise<Json>;
 }
 
-export async function featureServer(t: Pick<Test, "teardown">, more: readonly FeatureRoutes[] = [], config: Partial<ApiConfig> = {}): Promise<Client> {
-  const server = await testServer(t, config, [pages, components, incidents, maintenances, monitors, access, statusPages, ...more]);
+export async function featureServer(t: Pick<Test, "teardown">, more: readonly FeatureRoutes[] = [], config: Partial<ApiConfig> = {}, clock?: Clock): Promise<Client> {
+  const server = await testServer(t, config, [pages, components, incidents, maintenances, monitors, access, statusPages, ...more], clock);
   const call: Client["call"] = async (method, path, body, headers = {}) => {
     const response = await server.app.inject({
       method, url: path, headers: { authorization: `Bearer ${ROOT_KEY}`, ...headers }, ...(body === undefined ? {} : { payload: body as object }),

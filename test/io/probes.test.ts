@@ -7,7 +7,8 @@ import { NetworkProbe } from "../../src/io/probes/network-probe.js";
 import { Stopwatch } from "../../src/io/probes/target-connection.js";
 import { systemClock } from "../../src/io/system-clock.js";
 import { TestAuthority } from "./mesh-certificates.js";
-import { closedPort, dnsData, dnsTarget, grpcTarget, httpTarget, tcpTarget, tlsTarget } from "./targets.js";
+import { freePort } from "../../chaos/free-ports.js";
+import { dnsData, dnsTarget, grpcTarget, httpTarget, tcpTarget, tlsTarget } from "./targets.js";
 
 const open = new NetworkProbe({ allowPrivateTargets: true }, systemClock);
 const guarded = new NetworkProbe({ allowPrivateTargets: false }, systemClock);
@@ -44,7 +45,7 @@ t.test("what an HTTP answer lacks is said", async (t) => {
   t.match(await at("/", { json_path: "$.state" }), { state: "down", error: { code: "json" } });
   t.match(await at("/", { json_path: "$.status", json_value: "ok" }), { state: "down", error: { code: "json" } });
   t.match(await at("/", { expected_headers: { "x-kind": "health" } }), { state: "down", error: { code: "header" } });
-  t.match(await open.run(check("http", `http://127.0.0.1:${await closedPort()}/`)), { state: "down", error: { code: "ECONNREFUSED" } });
+  t.match(await open.run(check("http", `http://127.0.0.1:${await freePort()}/`)), { state: "down", error: { code: "ECONNREFUSED" } });
 });
 
 t.test("a target that accepts and says nothing, or never ends, costs no more than its time", async (t) => {
@@ -129,7 +130,7 @@ t.test("a TCP target is connected to, and answers what is expected", async (t) =
   t.match(await open.run(check("tcp", `127.0.0.1:${port}`)), { state: "up" });
   t.match(await open.run(check("tcp", `127.0.0.1:${port}`, { send: "PING", expect: "echo PING" })), { state: "up" });
   t.match(await open.run(check("tcp", `127.0.0.1:${port}`, { send: "PING", expect: "PONG" })), { state: "down", error: { code: "answer" } });
-  t.match(await open.run(check("tcp", `127.0.0.1:${await closedPort()}`)), { state: "down", error: { code: "ECONNREFUSED" } });
+  t.match(await open.run(check("tcp", `127.0.0.1:${await freePort()}`)), { state: "down", error: { code: "ECONNREFUSED" } });
 });
 
 t.test("certificates are held against name, issuer and time", async (t) => {
@@ -159,7 +160,7 @@ t.test("DNS records are asked of the server that is named", async (t) => {
   t.match(await dns("www.example.test", { expect: "192.0.2.9" }), { state: "down", error: { code: "answer" } });
   t.match(await dns("nothing.example.test"), { state: "down", error: { code: "ENOTFOUND" } });
   t.match(await dns("empty.example.test"), { state: "down", error: { code: "ENODATA" } });
-  t.match(await open.run(check("dns", "www.example.test", { server: `127.0.0.1:${await closedPort()}` }, 1_000)), { state: "down" });
+  t.match(await open.run(check("dns", "www.example.test", { server: `127.0.0.1:${await freePort()}` }, 1_000)), { state: "down" });
 });
 
 t.test("DNS records of every type read as in a zone file", async (t) => {
@@ -187,7 +188,7 @@ t.test("gRPC services are asked for their health", async (t) => {
   t.match(await grpc({ service: "ready" }), { state: "up" });
   t.match(await grpc({ service: "resting" }), { state: "down", error: { code: "not-serving" } });
   t.match(await grpc({ service: "none" }), { state: "down", error: { code: "no-service" } });
-  t.match(await grpc({}, await closedPort()), { state: "down", error: { code: "ECONNREFUSED" } });
+  t.match(await grpc({}, await freePort()), { state: "down", error: { code: "ECONNREFUSED" } });
   const secure = await grpcTarget(t, { "": 1 }, keys);
   t.match(await grpc({ tls: true, ca: keys.ca, server_name: "target.test" }, secure), { state: "up", phases: { tls: Number } });
   t.match(await grpc({ tls: true, ca: keys.ca, server_name: "other.test" }, secure), { state: "down" });

@@ -36,14 +36,6 @@ export const tcpTarget = (owner: Owner, connected: (socket: Socket) => void): Pr
 export const tlsTarget = (owner: Owner, keys: Keys): Promise<number> => listening(owner, createTlsServer(keys, (socket) => socket.on("error", () => undefined)));
 
 /** A port that nobody listens on. */
-export async function closedPort(): Promise<number> {
-  const server = createTcp();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 export async function grpcTarget(owner: Owner, serving: Readonly<Record<string, number>>, tls?: Keys): Promise<number> {
   const server = new GrpcServer();
   server.addService(HealthService, {

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import t from "tap";
 import type { Json, ReplicaProcess } from "../../chaos/replica-process.js";
-import { closedPort } from "../io/targets.js";
+import { freePort } from "../../chaos/free-ports.js";
 import { folderFor, missing, runPart, type RunningPart } from "./real-part.js";
 import { list } from "./watch-world.js";
 import { COMPONENTS, created, INCIDENTS, ok } from "./workload.js";
@@ -41,10 +41,10 @@ t.test("two Alertmanagers and two regions make one incident, and it ends with th
   const folder = await folderFor(t);
   const config = path.join(folder, "alertmanager.yml");
   await writeFile(config, configOf([us.http, eu.http], String(hook["secret"])));
-  const gossip = [await closedPort(), await closedPort()];
+  const gossip = [await freePort(), await freePort()];
   const managers: Manager[] = [];
   for (const [index, port] of gossip.entries()) {
-    const http = await closedPort();
+    const http = await freePort();
     const part = runPart(t, PROGRAM, [
       `--config.file=${config}`, `--storage.path=${path.join(folder, `data-${index}`)}`, `--web.listen-address=127.0.0.1:${http}`, `--cluster.listen-address=127.0.0.1:${port}`, "--cluster.peer-timeout=0s",
       "--cluster.advertise-address", `127.0.0.1:${port}`, ...(index === 0 ? [] : [`--cluster.peer=127.0.0.1:${gossip[0]}`]),
@@ -105,7 +105,7 @@ t.test("a region that is away when an alert begins hears of it when it is back, 
   const config = path.join(folder, "alertmanager.yml");
   const port = new URL(us.http).port;
   await writeFile(config, configOf([us.http], String(hook["secret"])).replace("group_interval: 2s", "group_interval: 60s"));
-  const http = await closedPort();
+  const http = await freePort();
   runPart(t, PROGRAM, [`--config.file=${config}`, `--storage.path=${folder}/data`, `--web.listen-address=127.0.0.1:${http}`, "--cluster.listen-address="], folder);
   await settled("Alertmanager is ready", async () => (await fetch(`http://127.0.0.1:${http}/-/ready`)).ok, PATIENCE_MS);
   await us.kill();

@@ -9,7 +9,8 @@ import { settled } from "../../chaos/waiting.js";
 import type { Check } from "../../src/core/check.js";
 import { systemTimers } from "../../src/io/system-clock.js";
 import { TestAuthority } from "../io/mesh-certificates.js";
-import { closedPort, dnsTarget, httpTarget, tcpTarget, tlsTarget } from "../io/targets.js";
+import { freePort } from "../../chaos/free-ports.js";
+import { dnsTarget, httpTarget, tcpTarget, tlsTarget } from "../io/targets.js";
 import { folderFor, missing, runPart } from "./real-part.js";
 
 const PROGRAM = "prometheus-blackbox-exporter";
@@ -53,7 +54,7 @@ t.test("both say the same of each target", { timeout: 400_000, skip: missing(PRO
   const { ca } = fresh;
   await writeFile(path.join(folder, "ca.pem"), ca);
   await writeFile(path.join(folder, "blackbox.yml"), MODULES(path.join(folder, "ca.pem")));
-  const port = await closedPort();
+  const port = await freePort();
   const part = runPart(t, PROGRAM, [`--config.file=${path.join(folder, "blackbox.yml")}`, `--web.listen-address=127.0.0.1:${port}`], folder);
   await settled("blackbox_exporter answers", async () => (await fetch(`http://127.0.0.1:${port}/-/healthy`)).ok).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${part.said()}`);
@@ -69,7 +70,7 @@ t.test("both say the same of each target", { timeout: 400_000, skip: missing(PRO
   const echo = await tcpTarget(t, (socket) => socket.on("data", (data) => socket.end(String(data).includes("PING") ? "PONG" : "?")));
   const mute = await tcpTarget(t, (socket) => socket.on("data", () => socket.end("what?\n")));
   const dns = `127.0.0.1:${await dnsTarget(t, { "www.example.test": ["192.0.2.1"] })}`;
-  const closed = await closedPort();
+  const closed = await freePort();
 
   const httpCase = (title: string, expected: Case["expected"], module: string, url: string, options: Check["options"] = {}): Case => ({ title, expected, module, target: url, check: { type: "http", target: url, options } });
   const portCase = (title: string, expected: Case["expected"], module: string, at: number, options: Check["options"] = {}): Case => ({ title, expected, module, target: `127.0.0.1:${at}`, check: { type: "tcp", target: `127.0.0.1:${at}`, options } });

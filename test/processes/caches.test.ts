@@ -2,11 +2,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test, type Test } from "tap";
 import { checkout } from "../../chaos/checkout.js";
+import { freePort } from "../../chaos/free-ports.js";
 import { environmentOf } from "../../chaos/replica-process.js";
 import { settled, World } from "./world.js";
 
@@ -14,14 +14,6 @@ const VARNISH = "/usr/sbin/varnishd";
 const NGINX = "/usr/sbin/nginx";
 const PATH = "/pages/default/api/v2/summary.json";
 const missing = (program: string): string | false => (existsSync(program) ? false : `there is no ${program}`);
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
-}
 
 /** A program that runs until the test is over. */
 async function run(t: Pick<Test, "teardown">, program: string, args: readonly string[], folder: string): Promise<void> {

@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { test, type Test } from "tap";
 import { settled } from "../../chaos/waiting.js";
-import { clusterFolder, freePorts, statusmesh } from "../cli/cluster-folder.js";
+import { freePort } from "../../chaos/free-ports.js";
+import { clusterFolder, statusmesh } from "../cli/cluster-folder.js";
 import { findProgram, folderFor, runPart } from "./real-part.js";
 
 const KEY = "a-root-key-for-process-tests";
@@ -106,7 +107,7 @@ test("a change is in the static copy within seconds; with every replica killed a
   t.match(absent.stderr, /^[^\n]*\/pages\/nobody answers with 404: nothing was written\.\n$/);
 
   const nginx = findProgram("nginx");
-  const proxy = `http://127.0.0.1:${(await freePorts(1))[0]}`;
+  const proxy = `http://127.0.0.1:${await freePort()}`;
   if (nginx !== undefined) {
     const of = await folderFor(t);
     await writeFile(path.join(of, "nginx.conf"), NGINX(of, Number(new URL(proxy).port), http, copies));

@@ -6,7 +6,7 @@ import { ensureBuilt } from "../../chaos/built-program.js";
 import { ReplicaProcess } from "../../chaos/replica-process.js";
 import { settled } from "../../chaos/waiting.js";
 import { clusterFolder, statusmesh } from "../cli/cluster-folder.js";
-import { closedPort } from "../io/targets.js";
+import { freePort } from "../../chaos/free-ports.js";
 import { list } from "./watch-world.js";
 import { created } from "./workload.js";
 
@@ -25,7 +25,7 @@ t.test("an outage that two regions saw is sealed, proven by either alike, and ve
 
   const [first, second] = await start({});
   if (first === undefined || second === undefined) throw new Error("two replicas are expected");
-  const id = created(await first.post(MONITORS, { name: "API", type: "tcp", target: `127.0.0.1:${await closedPort()}`, interval_seconds: 5, retries: 0 }));
+  const id = created(await first.post(MONITORS, { name: "API", type: "tcp", target: `127.0.0.1:${await freePort()}`, interval_seconds: 5, retries: 0 }));
   await settled("both regions see it down", async () => (await list(first, `${MONITORS}/${id}/opinions`)).filter(({ state }) => state === "down").length === 2, 60_000);
   await Promise.all([first, second].map((node) => node.stop()));
 

@@ -1,9 +1,9 @@
 import t from "tap";
 import { execFile, spawn } from "node:child_process";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { X509Certificate } from "node:crypto";
+import { freePorts } from "../../chaos/free-ports.js";
 import { bareNode, command, environmentOf, type Json } from "../../chaos/replica-process.js";
 import { COMPONENTS, created } from "./workload.js";
 import { settled, World } from "./world.js";
@@ -126,20 +126,6 @@ t.test("three regions start, one folder has one process, and SIGTERM ends in ord
   });
   await rm(path.join(world.folder, "elsewhere"), { recursive: true, force: true });
 });
-
-/** Ports that nobody listens on just now. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, async () => {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return server;
-  }));
-  return Promise.all(servers.map(async (server) => {
-    const { port } = server.address() as AddressInfo;
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-    return port;
-  }));
-}
 
 t.test("up starts every region of a folder, with certificates and a key of its own, and ends all of them", { timeout: 150_000 }, async (t) => {
   const world = await World.prepare(t);

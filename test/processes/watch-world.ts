@@ -1,7 +1,7 @@
 /** Three regions that watch: their HTTP addresses are known to each other, through proxies that can be cut, and a target tells them apart. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { closedPort } from "../io/targets.js";
+import { freePort } from "../../chaos/free-ports.js";
 import { LinkProxy } from "./link-proxy.js";
 import type { Json, ReplicaProcess } from "../../chaos/replica-process.js";
 import { World, type RegionName } from "./world.js";
@@ -60,7 +60,7 @@ export class WatchWorld {
     const uplinks = new Map<string, LinkProxy>();
     owner.teardown(async () => void (await Promise.all([...uplinks.values()].map((proxy) => proxy.close()))));
     const ports = new Map<RegionName, number>();
-    for (const region of REGIONS) ports.set(region, await closedPort());
+    for (const region of REGIONS) ports.set(region, await freePort());
     for (const region of REGIONS) {
       const config = await world.readConfig(region);
       const peers: { [name: string]: Json } = {};

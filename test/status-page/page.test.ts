@@ -185,6 +185,34 @@ t.test("months of history and calendar end where the page begins, and none is ye
   }
 });
 
+t.test("each month of the history holds what began in it, by the page's own time zone", async (t) => {
+  let now = Date.parse("2026-07-31T12:00:00Z");
+  const { app, done } = await ready(await featureServer(t, [], {}, { now: () => now, monotonic: () => performance.now() }));
+  await done("PATCH", "", { time_zone: "America/New_York" });
+  const begin = async (name: string, time: string): Promise<void> => {
+    now = Date.parse(time);
+    await done("POST", "/incidents", { name, body: name });
+  };
+  await begin("Last of July", "2026-08-01T03:59:59.990Z");
+  await begin("First of August", "2026-08-01T04:00:00Z");
+  await begin("In summer time", "2026-10-31T23:00:00Z");
+  await begin("Last of October", "2026-11-01T03:59:59.990Z");
+  await begin("First of November", "2026-11-01T04:00:00Z");
+  now = Date.parse("2026-12-01T04:59:00Z");
+  const months = async (query: string): Promise<unknown> => {
+    const html = (await app.inject(`/pages/default/history${query}`)).body;
+    return [...html.matchAll(/<section class="month" aria-labelledby="m-([\d-]+)">(.*?)<\/section>/gs)].map(([, month, within = ""]) => [month, ["Last of July", "First of August", "In summer time", "Last of October", "First of November"].filter((name) => within.includes(name))]);
+  };
+  t.same(await months(""), [["2026-11", ["First of November"]], ["2026-10", ["In summer time", "Last of October"]], ["2026-09", []]], "New York has November until five in the morning");
+  t.same(await months("?month=2026-08"), [["2026-08", ["First of August"]], ["2026-07", ["Last of July"]], ["2026-06", []]]);
+  t.same(await months("?month=2026-07"), [["2026-07", ["Last of July"]], ["2026-06", []], ["2026-05", []]]);
+  const links = async (query: string): Promise<unknown> => [...(await app.inject(`/pages/default/history${query}`)).body.matchAll(/rel="(prev|next)" href="[^"]*month=([\d-]+)"/g)].map(([, way, month]) => [way, month]);
+  t.same(await links(""), [["prev", "2026-08"]]);
+  t.same(await links("?month=2026-08"), [["next", "2026-11"]]);
+  t.same(await links("?month=2026-07"), [["next", "2026-10"]]);
+  for (const month of ["2026-12", "2026-06"]) t.equal((await app.inject(`/pages/default/history?month=${month}`)).statusCode, 404, month);
+});
+
 t.test("the calendar says of each day, also in words, what it saw, and tells days that are yet to come from those that nobody knows of", async (t) => {
   const html = await joined(uptimeParts({ context: sampleContext(), model: sampleModel, indicator: "none", daysOf: sampleDays, months: ["2026-10", "2026-11"], earlier: "2026-08", later: null }));
   const calendar = /aria-labelledby="u-api">.*?<\/section>/s.exec(html)?.[0] ?? "";
