@@ -33,11 +33,16 @@ function prepare(page) {
   showAge(page);
 }
 
-/** @param {number} ms */
-function span(ms) {
+const agoOf = new Intl.RelativeTimeFormat(lang);
+
+/** Fills in how long something is ago, as languages want it: a span of time by itself, or of the past. @param {string} text @param {number} ms */
+function aged(text, ms) {
   const seconds = Math.max(0, Math.round(ms / 1_000));
+  /** @type {[number, "second" | "minute" | "hour"]} */
   const [value, unit] = seconds < 60 ? [seconds, "second"] : seconds < 7_200 ? [Math.floor(seconds / 60), "minute"] : [Math.floor(seconds / 3_600), "hour"];
-  return new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(value);
+  return text
+    .replace("{age}", () => new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(value))
+    .replace("{ago}", () => (unit === "hour" && value >= 48 ? agoOf.format(-Math.floor(value / 24), "day") : agoOf.format(-value, unit)));
 }
 
 /** @param {Document} page */
@@ -48,7 +53,7 @@ function showAge(page) {
   const since = checked?.getAttribute("data-since") ?? null;
   const isOpen = stream?.readyState === 1 && age < WARN_MS && since === null;
   if (checked !== null) {
-    const text = (checked.getAttribute("data-checked") ?? "").replace("{age}", span(since === null ? age : Math.max(age, Date.now() - Date.parse(since))));
+    const text = aged(checked.getAttribute("data-checked") ?? "", since === null ? age : Math.max(age, Date.now() - Date.parse(since)));
     if (checked.textContent !== text) checked.textContent = text;
     checked.removeAttribute("hidden");
     checked.setAttribute("class", isOpen ? "checked open" : "checked");
@@ -64,7 +69,7 @@ function showAge(page) {
       own.setAttribute("role", "status");
       place.append(own);
     }
-    const text = stale.replace("{age}", span(age));
+    const text = aged(stale, age);
     if (own.textContent !== text) own.textContent = text;
   }
 }

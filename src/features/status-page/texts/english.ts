@@ -16,7 +16,7 @@ export const english: Texts = {
   noTroubledDays: "no disruptions", affects: "Affects", window: "{from} to {until}", started: "Started", resolved: "Resolved", lasted: "Lasted", postmortem: "Postmortem", permalink: "Permanent link",
   servedBy: "Served by {region}", lastChange: "Last change {time}", nothingYet: "Nothing has been published yet", timesIn: "Times are in {zone}", timesYours: "Times are in your time zone",
   cutOff: "This copy has been cut off from the other regions since {time}. What it shows may be out of date.", copied: "This is a saved copy from {time}. What it shows may be out of date.", stale: "No connection for {age}. What you see may be out of date.",
-  live: "Live", checked: "Up to date {age} ago", notFoundTitle: "There is no page here", notFoundText: "The address may be mistyped, or what stood here was removed.",
+  live: "Live", checked: "Up to date {ago}", notFoundTitle: "There is no page here", notFoundText: "The address may be mistyped, or what stood here was removed.",
   moreUpdates: { one: "{n} earlier update", other: "{n} earlier updates" }, latestUpdates: "Latest updates", earlierUpdates: "Earlier updates",
   deletedNote: "Removed component", minutes: { one: "{n} minute", other: "{n} minutes" }, hours: { one: "{n} hour", other: "{n} hours" }, days: { one: "{n} day", other: "{n} days" },
 };

@@ -16,7 +16,7 @@ export const french: Texts = {
   noTroubledDays: "aucune perturbation", affects: "Concerne", window: "{from} à {until}", started: "Début", resolved: "Résolu", lasted: "Durée", postmortem: "Rétrospective", permalink: "Lien permanent",
   servedBy: "Servi par {region}", lastChange: "Dernière modification {time}", nothingYet: "Rien n’a encore été publié", timesIn: "Heures en {zone}", timesYours: "Heures dans votre fuseau horaire",
   cutOff: "Cette copie est coupée des autres régions depuis {time}. Ce qu’elle montre peut être périmé.", copied: "Ceci est une copie enregistrée du {time}. Ce qu’elle montre peut être périmé.", stale: "Pas de connexion depuis {age}. Ce que vous voyez peut être périmé.",
-  live: "En direct", checked: "À jour il y a {age}", notFoundTitle: "Il n’y a pas de page ici", notFoundText: "L’adresse est peut-être erronée, ou ce qui se trouvait ici a été retiré.",
+  live: "En direct", checked: "À jour {ago}", notFoundTitle: "Il n’y a pas de page ici", notFoundText: "L’adresse est peut-être erronée, ou ce qui se trouvait ici a été retiré.",
   moreUpdates: { one: "{n} message antérieur", other: "{n} messages antérieurs" }, latestUpdates: "Derniers messages", earlierUpdates: "Messages antérieurs",
   deletedNote: "Composant retiré", minutes: { one: "{n} minute", other: "{n} minutes" }, hours: { one: "{n} heure", other: "{n} heures" }, days: { one: "{n} jour", other: "{n} jours" },
 };

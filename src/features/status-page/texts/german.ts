@@ -16,7 +16,7 @@ export const german: Texts = {
   noTroubledDays: "keine Störungen", affects: "Betrifft", window: "{from} bis {until}", started: "Beginn", resolved: "Behoben", lasted: "Dauer", postmortem: "Nachbetrachtung", permalink: "Dauerhafter Link",
   servedBy: "Ausgeliefert von {region}", lastChange: "Letzte Änderung {time}", nothingYet: "Noch nichts veröffentlicht", timesIn: "Zeiten in {zone}", timesYours: "Zeiten in Ihrer Zeitzone",
   cutOff: "Diese Kopie ist seit {time} von den anderen Regionen abgeschnitten. Was sie zeigt, kann veraltet sein.", copied: "Dies ist eine gespeicherte Kopie vom {time}. Was sie zeigt, kann veraltet sein.", stale: "Seit {age} keine Verbindung. Was Sie sehen, kann veraltet sein.",
-  live: "Live", checked: "Stand vor {age}", notFoundTitle: "Hier gibt es keine Seite", notFoundText: "Vielleicht ist die Adresse falsch geschrieben, oder was hier stand, wurde entfernt.",
+  live: "Live", checked: "Stand {ago}", notFoundTitle: "Hier gibt es keine Seite", notFoundText: "Vielleicht ist die Adresse falsch geschrieben, oder was hier stand, wurde entfernt.",
   moreUpdates: { one: "{n} frühere Meldung", other: "{n} frühere Meldungen" }, latestUpdates: "Neueste Meldungen", earlierUpdates: "Frühere Meldungen",
   deletedNote: "Entfernte Komponente", minutes: { one: "{n} Minute", other: "{n} Minuten" }, hours: { one: "{n} Stunde", other: "{n} Stunden" }, days: { one: "{n} Tag", other: "{n} Tagen" },
 };

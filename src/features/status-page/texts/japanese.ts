@@ -16,7 +16,7 @@ export const japanese: Texts = {
   noTroubledDays: "障害なし", affects: "影響範囲", window: "{from} ～ {until}", started: "開始", resolved: "解決", lasted: "継続時間", postmortem: "事後分析", permalink: "固定リンク",
   servedBy: "配信元 {region}", lastChange: "最終更新 {time}", nothingYet: "まだ何も公開されていません", timesIn: "時刻は {zone} です", timesYours: "時刻はお使いのタイムゾーンです",
   cutOff: "このコピーは {time} から他のリージョンと切り離されています。内容が古い可能性があります。", copied: "これは {time} に保存されたコピーです。内容が古い可能性があります。", stale: "{age}接続がありません。表示が古い可能性があります。",
-  live: "ライブ", checked: "{age}前に確認", notFoundTitle: "ページが見つかりません", notFoundText: "アドレスが間違っているか、内容が削除された可能性があります。",
+  live: "ライブ", checked: "{ago}に確認", notFoundTitle: "ページが見つかりません", notFoundText: "アドレスが間違っているか、内容が削除された可能性があります。",
   moreUpdates: { other: "以前の更新 {n} 件" }, latestUpdates: "最新の更新", earlierUpdates: "以前の更新",
   deletedNote: "削除されたコンポーネント", minutes: { other: "{n}分" }, hours: { other: "{n}時間" }, days: { other: "{n}日" },
 };

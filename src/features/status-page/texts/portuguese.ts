@@ -16,7 +16,7 @@ export const portuguese: Texts = {
   noTroubledDays: "sem interrupções", affects: "Afeta", window: "{from} a {until}", started: "Início", resolved: "Resolvido", lasted: "Duração", postmortem: "Análise posterior", permalink: "Link permanente",
   servedBy: "Servido por {region}", lastChange: "Última alteração {time}", nothingYet: "Ainda nada foi publicado", timesIn: "Horários em {zone}", timesYours: "Horários no seu fuso",
   cutOff: "Esta cópia está isolada das outras regiões desde {time}. O que ela mostra pode estar desatualizado.", copied: "Esta é uma cópia salva de {time}. O que ela mostra pode estar desatualizado.", stale: "Sem conexão há {age}. O que você vê pode estar desatualizado.",
-  live: "Ao vivo", checked: "Atualizado há {age}", notFoundTitle: "Não há página aqui", notFoundText: "O endereço pode estar errado, ou o que havia aqui foi removido.",
+  live: "Ao vivo", checked: "Atualizado {ago}", notFoundTitle: "Não há página aqui", notFoundText: "O endereço pode estar errado, ou o que havia aqui foi removido.",
   moreUpdates: { one: "{n} atualização anterior", other: "{n} atualizações anteriores" }, latestUpdates: "Últimas atualizações", earlierUpdates: "Atualizações anteriores",
   deletedNote: "Componente removido", minutes: { one: "{n} minuto", other: "{n} minutos" }, hours: { one: "{n} hora", other: "{n} horas" }, days: { one: "{n} dia", other: "{n} dias" },
 };

@@ -16,7 +16,7 @@ export const spanish: Texts = {
   noTroubledDays: "sin interrupciones", affects: "Afecta a", window: "{from} a {until}", started: "Inicio", resolved: "Resuelto", lasted: "Duración", postmortem: "Análisis posterior", permalink: "Enlace permanente",
   servedBy: "Servido por {region}", lastChange: "Último cambio {time}", nothingYet: "Aún no se ha publicado nada", timesIn: "Horas en {zone}", timesYours: "Horas en su zona horaria",
   cutOff: "Esta copia está aislada de las demás regiones desde {time}. Lo que muestra puede estar desactualizado.", copied: "Esta es una copia guardada del {time}. Lo que muestra puede estar desactualizado.", stale: "Sin conexión desde hace {age}. Lo que ve puede estar desactualizado.",
-  live: "En directo", checked: "Actualizado hace {age}", notFoundTitle: "Aquí no hay ninguna página", notFoundText: "Puede que la dirección esté mal escrita o que se haya retirado lo que había aquí.",
+  live: "En directo", checked: "Actualizado {ago}", notFoundTitle: "Aquí no hay ninguna página", notFoundText: "Puede que la dirección esté mal escrita o que se haya retirado lo que había aquí.",
   moreUpdates: { one: "{n} actualización anterior", other: "{n} actualizaciones anteriores" }, latestUpdates: "Últimas actualizaciones", earlierUpdates: "Actualizaciones anteriores",
   deletedNote: "Componente retirado", minutes: { one: "{n} minuto", other: "{n} minutos" }, hours: { one: "{n} hora", other: "{n} horas" }, days: { one: "{n} día", other: "{n} días" },
 };

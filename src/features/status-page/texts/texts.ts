@@ -63,10 +63,10 @@ export interface Texts {
   readonly cutOff: string;
   /** `{time}`: a static copy of then. */
   readonly copied: string;
-  /** `{age}`: a span of time. For the script. */
+  /** `{age}`: a span of time. `{ago}`: the same, as of the past (`3 hours ago`). For the script. */
   readonly stale: string;
   readonly live: string;
-  /** `{age}`. For the script. */
+  /** `{ago}`. For the script. */
   readonly checked: string;
   readonly notFoundTitle: string;
   readonly notFoundText: string;
