@@ -301,3 +301,38 @@ t.test("while changes come in by the hundreds copies wait, and one is made when 
   follower?.changed({ changes: [{ document: "other/component/api" }] } as unknown as Parameters<Follower["changed"]>[0]);
   await settled("and one when it is over", () => askedFor > during);
 });
+
+t.test("while a peer that is back is sent what it missed copies wait, also one that is half made, and they go on when it has it or is gone", async (t) => {
+  const server = await featureServer(t);
+  const folders = new MemoryFolders();
+  const backlog: { state: "up" | "down"; unacknowledged_changes: number } = { state: "up", unacknowledged_changes: lastKnownLimits.floodChanges };
+  const cluster = () => {
+    const status = server.data.cluster();
+    return { ...status, peers: status.peers.map((peer) => ({ ...peer, ...backlog })) };
+  };
+  const asked: string[] = [];
+  let startsAgainAt = Number.POSITIVE_INFINITY;
+  const close = keepLastKnown({
+    data: Object.create(server.data, { cluster: { value: cluster } }) as typeof server.data, clock: testClock, timers: systemTimers, metrics: noMetrics, folders, keeps: () => true, warn: () => undefined,
+    ask: async (path) => {
+      asked.push(path);
+      if (asked.length === startsAgainAt) Object.assign(backlog, { state: "up", unacknowledged_changes: lastKnownLimits.floodChanges });
+      return { ...(await askOf(server)(path)), lastModified: undefined };
+    },
+  });
+  t.teardown(close);
+  const someTime = async (): Promise<void> => {
+    const untilMs = performance.now() + 2.5 * lastKnownLimits.gatherMs;
+    await settled("some time passes", () => performance.now() > untilMs);
+  };
+  await someTime();
+  t.same(asked, [], "a copy is due, and waits");
+  startsAgainAt = 5;
+  backlog.unacknowledged_changes = lastKnownLimits.floodChanges - 1;
+  await settled("it is begun once the peer has nearly everything", () => asked.length >= startsAgainAt);
+  await someTime();
+  t.equal(asked.length, startsAgainAt, "the peer is behind again");
+  t.equal(folders.shows("default"), "");
+  backlog.state = "down";
+  await settled("nobody waits for a peer that is gone", () => folders.shows("default") !== "");
+});

@@ -4,8 +4,9 @@
  * Invariants:
  *  1. A page's copy is written at most once a second, one page at a time, and the rest between two is longer the longer the last took.
  *     A page that takes long rests by itself, 20 s at most, while others are copied: how long is measured by the clock on the wall, so that it may just be a busy machine.
- *     Between two of its answers a copy rests for as long as the last one took: what it has rendered would otherwise be one turn of the event loop, which nobody else gets into.
- *     While changes come in by the hundreds a second (a backlog that is made up for), copies wait, a minute at most: each would be outdated when it is written.
+ *     Between two of its answers a copy rests for as long as the last one took, and while it is flooded: what it has rendered would otherwise be one turn of the event loop, which nobody else gets into.
+ *     While changes come in by the hundreds a second, or a peer that is back is sent as many, copies wait, a minute at most: each would be outdated when it
+ *     is written, and who makes up for a backlog has better things to do.
  *  2. What cannot be written is tried again, and disturbs nothing else. It is said once.
  *  3. A copy goes only with its page: not because this replica does not know the page (any more, or yet).
  */
@@ -101,9 +102,19 @@ class LastKnown {
       this.countedSinceMs = now;
     }
     this.counted += changes;
-    if (this.counted < lastKnownLimits.floodChanges) return;
+    if (this.counted >= lastKnownLimits.floodChanges) this.flooded();
+  }
+
+  private flooded(): void {
+    const now = this.ports.clock.monotonic();
     if (now > this.floodUntilMs) this.floodSinceMs = now;
     this.floodUntilMs = now + lastKnownLimits.gatherMs;
+  }
+
+  private isFlooded(): boolean {
+    const { clock, data } = this.ports;
+    if (data.cluster().peers.some(({ state, unacknowledged_changes: changes }) => state === "up" && changes >= lastKnownLimits.floodChanges)) this.flooded();
+    return this.calmAtMs > clock.monotonic();
   }
 
   /** Until when copies wait for a flood to end, monotonic ms. */
@@ -141,7 +152,7 @@ class LastKnown {
     if (this.isClosed || this.running !== undefined || this.timer !== undefined || next === undefined) return;
     this.timer = this.ports.timers.after(Math.max(0, Math.max(this.turnOf(next), this.restUntilMs, this.calmAtMs) - this.ports.clock.monotonic()), () => {
       this.timer = undefined;
-      if (this.calmAtMs > this.ports.clock.monotonic()) return this.schedule();
+      if (this.isFlooded()) return this.schedule();
       this.running = this.next().finally(() => {
         this.running = undefined;
         this.schedule();
@@ -193,13 +204,18 @@ class LastKnown {
   }
 
   private async askInTurn(path: string): Promise<CopyAnswer> {
-    const { ask, clock, timers } = this.ports;
+    const { ask, clock } = this.ports;
     const startedMs = clock.monotonic();
     const answer = await ask(path);
     const answeredMs = clock.monotonic();
-    await new Promise<void>((resolve) => void timers.after(Math.min(lastKnownLimits.turnRestMaxMs, answeredMs - startedMs), resolve));
+    await this.rest(answeredMs - startedMs);
+    while (this.isFlooded() && !this.isClosed) await this.rest(lastKnownLimits.turnRestMaxMs);
     this.restedMs += clock.monotonic() - answeredMs;
     return answer;
+  }
+
+  private rest(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.ports.timers.after(Math.min(lastKnownLimits.turnRestMaxMs, ms), resolve));
   }
 
   private async keep(page: string, ifOlder: boolean): Promise<Outcome> {
