@@ -128,6 +128,8 @@ t.test("bars tell no data from down, and say in words what they show", async (t)
   t.equal(classes.length, 90);
   for (const kind of ["o", "d", "p", "m", "w", "n"]) t.ok(classes.includes(kind), `a day of kind ${kind}`);
   t.match(bars?.[1], /^99\.\d\d% uptime over 90 days, \d+ days with disruptions; November \d+, 2026: .*Major outage 40 minutes.*; No data: \d+ days/);
+  t.match(html, /<span class="share">99\.\d\d% uptime<\/span>/);
+  t.match(await view({ context: sampleContext("de") }), /<span class="share">99,\d\d\s% verfügbar<\/span>/);
 });
 
 t.test("a page without components, incidents and history is a page all the same", async (t) => {

@@ -2,7 +2,7 @@
 /** Ninety days of a component as bars, and what they say in words. */
 import { renderToString } from "preact-render-to-string";
 import { stateOfDay, troublesOfDay, uptimeOf, type ComponentDay, type DayState } from "./component-days.js";
-import type { Language } from "./language.js";
+import { filled, type Language } from "./language.js";
 
 /** Class names of the bars: there are thousands on a page. */
 const CLASS: Readonly<Record<DayState, string>> = { operational: "o", under_maintenance: "w", degraded_performance: "d", partial_outage: "p", major_outage: "m", no_data: "n" };
@@ -53,7 +53,7 @@ export function UptimeBars({ days, language }: { days: readonly ComponentDay[]; 
       <p class="bars-foot" aria-hidden="true">
         <span class="long">{language.counted(texts.daysAgo, days.length)}</span>
         <span class="short">{language.counted(texts.daysAgo, Math.min(30, days.length))}</span>
-        <span class="share">{uptime === undefined ? texts.component.no_data : language.percent(uptime)}</span>
+        <span class="share">{uptime === undefined ? texts.component.no_data : filled(texts.uptimeShare, { percent: language.percent(uptime) })}</span>
         <span>{texts.today}</span>
       </p>
     </>

@@ -12,7 +12,7 @@ export const arabic: Texts = {
   noIncidentsInMonth: "لم يُبلَّغ عن أعطال في هذا الشهر.", history: "سجل الأعطال", uptime: "مدة التشغيل", calendar: "التقويم", feed: "الخلاصة", subscribe: "اشترك", support: "الدعم",
   backToPage: "الحالة الآن", earlier: "الأقدم", later: "الأحدث", legend: "دليل الألوان", today: "اليوم",
   daysAgo: { one: "قبل يوم", two: "قبل يومين", few: "قبل {n} أيام", many: "قبل {n} يومًا", other: "قبل {n} يوم" },
-  uptimeOver: { few: "تشغيل {percent} خلال {n} أيام", many: "تشغيل {percent} خلال {n} يومًا", other: "تشغيل {percent} خلال {n} يوم" },
+  uptimeShare: "تشغيل {percent}", uptimeOver: { few: "تشغيل {percent} خلال {n} أيام", many: "تشغيل {percent} خلال {n} يومًا", other: "تشغيل {percent} خلال {n} يوم" },
   troubledDays: { one: "يوم واحد فيه أعطال", two: "يومان فيهما أعطال", few: "{n} أيام فيها أعطال", many: "{n} يومًا فيها أعطال", other: "{n} يوم فيها أعطال" },
   latency: { one: "زمن الاستجابة حسب المنطقة خلال الساعة الماضية", two: "زمن الاستجابة حسب المنطقة خلال الساعتين الماضيتين", few: "زمن الاستجابة حسب المنطقة خلال {n} ساعات ماضية", many: "زمن الاستجابة حسب المنطقة خلال {n} ساعة ماضية", other: "زمن الاستجابة حسب المنطقة خلال {n} ساعة ماضية" },
   noTroubledDays: "بلا أعطال", affects: "يؤثر على", window: "{from} إلى {until}", started: "البداية", resolved: "الحل", lasted: "المدة", postmortem: "تحليل لاحق", permalink: "رابط دائم",

@@ -11,7 +11,7 @@ export const english: Texts = {
   upcomingMaintenance: "Upcoming maintenance", activeMaintenance: "Maintenance in progress", pastIncidents: "Past incidents", noIncidents: "No incidents reported",
   noIncidentsInMonth: "No incidents were reported in this month.", history: "Incident history", uptime: "Uptime", calendar: "Calendar", feed: "Feed", subscribe: "Subscribe", support: "Get support",
   backToPage: "Current status", earlier: "Earlier", later: "Later", legend: "Legend", today: "Today", daysAgo: { one: "{n} day ago", other: "{n} days ago" },
-  uptimeOver: { one: "{percent} uptime over {n} day", other: "{percent} uptime over {n} days" }, troubledDays: { one: "{n} day with disruptions", other: "{n} days with disruptions" },
+  uptimeShare: "{percent} uptime", uptimeOver: { one: "{percent} uptime over {n} day", other: "{percent} uptime over {n} days" }, troubledDays: { one: "{n} day with disruptions", other: "{n} days with disruptions" },
   latency: { one: "Response time by region, past hour", other: "Response time by region, past {n} hours" },
   noTroubledDays: "no disruptions", affects: "Affects", window: "{from} to {until}", started: "Started", resolved: "Resolved", lasted: "Lasted", postmortem: "Postmortem", permalink: "Permanent link",
   servedBy: "Served by {region}", lastChange: "Last change {time}", nothingYet: "Nothing has been published yet", timesIn: "Times are in {zone}", timesYours: "Times are in your time zone",

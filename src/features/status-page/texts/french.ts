@@ -11,7 +11,7 @@ export const french: Texts = {
   upcomingMaintenance: "Maintenances à venir", activeMaintenance: "Maintenance en cours", pastIncidents: "Incidents passés", noIncidents: "Aucun incident signalé",
   noIncidentsInMonth: "Aucun incident n’a été signalé ce mois-ci.", history: "Historique des incidents", uptime: "Disponibilité", calendar: "Calendrier", feed: "Flux", subscribe: "S’abonner", support: "Obtenir de l’aide",
   backToPage: "État actuel", earlier: "Plus tôt", later: "Plus tard", legend: "Légende", today: "Aujourd’hui", daysAgo: { one: "il y a {n} jour", other: "il y a {n} jours" },
-  uptimeOver: { one: "{percent} de disponibilité sur {n} jour", other: "{percent} de disponibilité sur {n} jours" }, troubledDays: { one: "{n} jour perturbé", other: "{n} jours perturbés" },
+  uptimeShare: "{percent} de disponibilité", uptimeOver: { one: "{percent} de disponibilité sur {n} jour", other: "{percent} de disponibilité sur {n} jours" }, troubledDays: { one: "{n} jour perturbé", other: "{n} jours perturbés" },
   latency: { one: "Temps de réponse par région, dernière heure", other: "Temps de réponse par région, {n} dernières heures" },
   noTroubledDays: "aucune perturbation", affects: "Concerne", window: "{from} à {until}", started: "Début", resolved: "Résolu", lasted: "Durée", postmortem: "Rétrospective", permalink: "Lien permanent",
   servedBy: "Servi par {region}", lastChange: "Dernière modification {time}", nothingYet: "Rien n’a encore été publié", timesIn: "Heures en {zone}", timesYours: "Heures dans votre fuseau horaire",

@@ -11,7 +11,7 @@ export const german: Texts = {
   upcomingMaintenance: "Geplante Wartung", activeMaintenance: "Laufende Wartung", pastIncidents: "Vergangene Störungen", noIncidents: "Keine Störungen gemeldet",
   noIncidentsInMonth: "In diesem Monat wurden keine Störungen gemeldet.", history: "Störungsverlauf", uptime: "Verfügbarkeit", calendar: "Kalender", feed: "Feed", subscribe: "Abonnieren", support: "Hilfe erhalten",
   backToPage: "Aktueller Status", earlier: "Früher", later: "Später", legend: "Legende", today: "Heute", daysAgo: { one: "vor {n} Tag", other: "vor {n} Tagen" },
-  uptimeOver: { one: "{percent} verfügbar an {n} Tag", other: "{percent} verfügbar in {n} Tagen" }, troubledDays: { one: "{n} Tag mit Störungen", other: "{n} Tage mit Störungen" },
+  uptimeShare: "{percent} verfügbar", uptimeOver: { one: "{percent} verfügbar an {n} Tag", other: "{percent} verfügbar in {n} Tagen" }, troubledDays: { one: "{n} Tag mit Störungen", other: "{n} Tage mit Störungen" },
   latency: { one: "Antwortzeit nach Region, letzte Stunde", other: "Antwortzeit nach Region, letzte {n} Stunden" },
   noTroubledDays: "keine Störungen", affects: "Betrifft", window: "{from} bis {until}", started: "Beginn", resolved: "Behoben", lasted: "Dauer", postmortem: "Nachbetrachtung", permalink: "Dauerhafter Link",
   servedBy: "Ausgeliefert von {region}", lastChange: "Letzte Änderung {time}", nothingYet: "Noch nichts veröffentlicht", timesIn: "Zeiten in {zone}", timesYours: "Zeiten in Ihrer Zeitzone",

@@ -11,7 +11,7 @@ export const japanese: Texts = {
   upcomingMaintenance: "今後のメンテナンス", activeMaintenance: "実施中のメンテナンス", pastIncidents: "過去の障害", noIncidents: "障害の報告はありません",
   noIncidentsInMonth: "この月に障害の報告はありません。", history: "障害の履歴", uptime: "稼働率", calendar: "カレンダー", feed: "フィード", subscribe: "購読する", support: "サポート",
   backToPage: "現在の状況", earlier: "前へ", later: "次へ", legend: "凡例", today: "今日", daysAgo: { other: "{n}日前" },
-  uptimeOver: { other: "{n}日間の稼働率 {percent}" }, troubledDays: { other: "障害のあった日 {n}日" },
+  uptimeShare: "稼働率 {percent}", uptimeOver: { other: "{n}日間の稼働率 {percent}" }, troubledDays: { other: "障害のあった日 {n}日" },
   latency: { other: "地域別の応答時間（過去{n}時間）" },
   noTroubledDays: "障害なし", affects: "影響範囲", window: "{from} ～ {until}", started: "開始", resolved: "解決", lasted: "継続時間", postmortem: "事後分析", permalink: "固定リンク",
   servedBy: "配信元 {region}", lastChange: "最終更新 {time}", nothingYet: "まだ何も公開されていません", timesIn: "時刻は {zone} です", timesYours: "時刻はお使いのタイムゾーンです",

@@ -11,7 +11,7 @@ export const portuguese: Texts = {
   upcomingMaintenance: "Próxima manutenção", activeMaintenance: "Manutenção em andamento", pastIncidents: "Incidentes anteriores", noIncidents: "Nenhum incidente",
   noIncidentsInMonth: "Nenhum incidente foi relatado neste mês.", history: "Histórico de incidentes", uptime: "Disponibilidade", calendar: "Calendário", feed: "Feed", subscribe: "Assinar", support: "Obter ajuda",
   backToPage: "Estado atual", earlier: "Anterior", later: "Seguinte", legend: "Legenda", today: "Hoje", daysAgo: { one: "há {n} dia", other: "há {n} dias" },
-  uptimeOver: { one: "{percent} de disponibilidade em {n} dia", other: "{percent} de disponibilidade em {n} dias" }, troubledDays: { one: "{n} dia com interrupções", other: "{n} dias com interrupções" },
+  uptimeShare: "{percent} de disponibilidade", uptimeOver: { one: "{percent} de disponibilidade em {n} dia", other: "{percent} de disponibilidade em {n} dias" }, troubledDays: { one: "{n} dia com interrupções", other: "{n} dias com interrupções" },
   latency: { one: "Tempo de resposta por região, última hora", other: "Tempo de resposta por região, últimas {n} horas" },
   noTroubledDays: "sem interrupções", affects: "Afeta", window: "{from} a {until}", started: "Início", resolved: "Resolvido", lasted: "Duração", postmortem: "Análise posterior", permalink: "Link permanente",
   servedBy: "Servido por {region}", lastChange: "Última alteração {time}", nothingYet: "Ainda nada foi publicado", timesIn: "Horários em {zone}", timesYours: "Horários no seu fuso",

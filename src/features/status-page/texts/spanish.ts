@@ -11,7 +11,7 @@ export const spanish: Texts = {
   upcomingMaintenance: "Próximo mantenimiento", activeMaintenance: "Mantenimiento en curso", pastIncidents: "Incidentes anteriores", noIncidents: "Sin incidentes",
   noIncidentsInMonth: "No hubo incidentes este mes.", history: "Historial de incidentes", uptime: "Disponibilidad", calendar: "Calendario", feed: "Fuente", subscribe: "Suscribirse", support: "Obtener ayuda",
   backToPage: "Estado actual", earlier: "Anterior", later: "Siguiente", legend: "Leyenda", today: "Hoy", daysAgo: { one: "hace {n} día", other: "hace {n} días" },
-  uptimeOver: { one: "{percent} de disponibilidad en {n} día", other: "{percent} de disponibilidad en {n} días" }, troubledDays: { one: "{n} día con interrupciones", other: "{n} días con interrupciones" },
+  uptimeShare: "{percent} de disponibilidad", uptimeOver: { one: "{percent} de disponibilidad en {n} día", other: "{percent} de disponibilidad en {n} días" }, troubledDays: { one: "{n} día con interrupciones", other: "{n} días con interrupciones" },
   latency: { one: "Tiempo de respuesta por región, última hora", other: "Tiempo de respuesta por región, últimas {n} horas" },
   noTroubledDays: "sin interrupciones", affects: "Afecta a", window: "{from} a {until}", started: "Inicio", resolved: "Resuelto", lasted: "Duración", postmortem: "Análisis posterior", permalink: "Enlace permanente",
   servedBy: "Servido por {region}", lastChange: "Último cambio {time}", nothingYet: "Aún no se ha publicado nada", timesIn: "Horas en {zone}", timesYours: "Horas en su zona horaria",

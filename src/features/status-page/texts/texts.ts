@@ -36,6 +36,8 @@ export interface Texts {
   readonly legend: string;
   readonly today: string;
   readonly daysAgo: Plural;
+  /** `{percent}`. */
+  readonly uptimeShare: string;
   /** `{percent}`, `{n}` days. */
   readonly uptimeOver: Plural;
   /** Over the past `{n}` hours. */
