@@ -6,6 +6,8 @@ import { filled, type Language } from "./language.js";
 
 /** Class names of the bars: there are thousands on a page. */
 const CLASS: Readonly<Record<DayState, string>> = { operational: "o", under_maintenance: "w", degraded_performance: "d", partial_outage: "p", major_outage: "m", no_data: "n" };
+/** Bars that a narrow screen shows (`page.css`), the latest. */
+const SHORT_DAYS = 30;
 /** Disrupted days that the text alternative names one by one. */
 const NAMED_MAX = 5;
 
@@ -46,14 +48,18 @@ function barsOf(days: readonly ComponentDay[], language: Language): string {
 
 export function UptimeBars({ days, language }: { days: readonly ComponentDay[]; language: Language }) {
   const { texts } = language;
-  const uptime = uptimeOf(days);
+  const share = (of: readonly ComponentDay[]): string => {
+    const uptime = uptimeOf(of);
+    return uptime === undefined ? texts.component.no_data : filled(texts.uptimeShare, { percent: language.percent(uptime) });
+  };
+  const [whole, short] = [share(days), share(days.slice(-SHORT_DAYS))];
   return (
     <>
       <div class="bars" role="img" aria-label={alternative(days, language)} data-end={days.at(-1)?.day ?? ""} dangerouslySetInnerHTML={{ __html: barsOf(days, language) }} />
       <p class="bars-foot" aria-hidden="true">
         <span class="long">{language.counted(texts.daysAgo, days.length)}</span>
-        <span class="short">{language.counted(texts.daysAgo, Math.min(30, days.length))}</span>
-        <span class="share">{uptime === undefined ? texts.component.no_data : filled(texts.uptimeShare, { percent: language.percent(uptime) })}</span>
+        <span class="short">{language.counted(texts.daysAgo, Math.min(SHORT_DAYS, days.length))}</span>
+        <span class="share">{whole === short ? whole : <><span class="long">{whole}</span><span class="short">{short}</span></>}</span>
         <span>{texts.today}</span>
       </p>
     </>
