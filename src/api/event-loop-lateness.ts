@@ -27,19 +27,27 @@ export function turnMet({ mean, stddev }: { readonly mean: number; readonly stdd
 /** Samples how late the event loop is. One stall (a start, a collection, a busy neighbour) sheds nobody: it is over before requests could be told to go. */
 export class EventLoopLateness {
   readonly #turns = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  readonly #timers: Timers;
+  readonly #bounds: LatenessBounds;
   readonly #lasting: Lasting;
   #timer: Timer | undefined;
 
-  /** Samples until `close`. */
-  constructor(clock: Pick<Clock, "monotonic">, timers: Timers, { lateMs, sampleMs, shedAfterMs }: LatenessBounds) {
-    this.#lasting = new Lasting(clock, shedAfterMs);
+  constructor(clock: Pick<Clock, "monotonic">, timers: Timers, bounds: LatenessBounds) {
+    this.#timers = timers;
+    this.#bounds = bounds;
+    this.#lasting = new Lasting(clock, bounds.shedAfterMs);
+  }
+
+  /** Samples from now on, until `close`. What was late before requests came (a slow start) counts for nothing. */
+  start(): void {
     this.#turns.enable();
+    const { lateMs, sampleMs } = this.#bounds;
     const sample = (): void => {
       this.#lasting.look(turnMet(this.#turns) > lateMs);
       this.#turns.reset();
-      this.#timer = timers.after(sampleMs, sample);
+      this.#timer = this.#timers.after(sampleMs, sample);
     };
-    this.#timer = timers.after(sampleMs, sample);
+    this.#timer = this.#timers.after(sampleMs, sample);
   }
 
   /** Whether requests are to be shed. */

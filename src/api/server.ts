@@ -97,6 +97,10 @@ export async function buildServer({ config, ports, features, hasher = new Secret
     streams.close();
   });
   const lateness = new EventLoopLateness(clock, ports.timers, { lateMs: apiLimits.eventLoopDelayMsMax, sampleMs: apiLimits.eventLoopSampleMs, shedAfterMs: apiLimits.shedAfterMs });
+  app.addHook("onListen", (done) => {
+    lateness.start();
+    done();
+  });
   app.addHook("onClose", async () => {
     for (const part of [cache, hosts, authenticator, lateness]) part.close();
     await history.close();

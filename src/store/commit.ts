@@ -46,9 +46,16 @@ interface Rendered {
   readonly batch: number;
 }
 
+interface UnderWay {
+  readonly request: string;
+  /** No answer was kept under its key: it is the one that has it. */
+  isWriting: boolean;
+  result: Promise<Committed | Fault>;
+}
+
 export class CommitPath {
   /** Requests with an Idempotency-Key that are under way, by scope. */
-  private readonly underWay = new Map<string, { readonly request: string; readonly result: Promise<Committed | Fault> }>();
+  private readonly underWay = new Map<string, UnderWay>();
   private staged = 0;
 
   constructor(private readonly parts: CommitParts) {}
@@ -61,21 +68,27 @@ export class CommitPath {
     }
     const { idempotency } = options;
     if (idempotency === undefined) return this.write(command, options, undefined);
-    const other = this.underWay.get(idempotency.scope);
-    if (other !== undefined) {
-      if (other.request !== idempotency.request) return reused();
-      const result = await other.result;
-      return isFault(result) ? result : { ...result, replayed: true };
+    const { scope, request } = idempotency;
+    for (let other = this.underWay.get(scope); other !== undefined; other = this.underWay.get(scope)) {
+      if (other.request === request) {
+        const result = await other.result;
+        return isFault(result) ? result : { ...result, replayed: true };
+      }
+      if (other.isWriting) return reused();
+      // It may be the one that uses the key anew: what is kept may be this one's answer.
+      await other.result.catch(() => undefined);
     }
-    const result = this.writeOnce(command, options, idempotency).finally(() => this.underWay.delete(idempotency.scope));
-    this.underWay.set(idempotency.scope, { request: idempotency.request, result });
-    return result;
+    const entry: UnderWay = { request, isWriting: false, result: Promise.resolve(reused()) };
+    entry.result = this.writeOnce(command, options, idempotency, entry).finally(() => this.underWay.delete(scope));
+    this.underWay.set(scope, entry);
+    return entry.result;
   }
 
-  private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }): Promise<Committed | Fault> {
+  private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }, entry: UnderWay): Promise<Committed | Fault> {
     const { log, limits, wall } = this.parts;
     const kept = await log.recall(idempotency.scope, wall() - limits.idempotencyKeptMs);
     if (kept !== undefined) return kept.request === idempotency.request ? this.replay(kept, command, options) : reused();
+    entry.isWriting = true;
     return this.write(command, options, idempotency);
   }
 

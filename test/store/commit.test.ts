@@ -121,3 +121,15 @@ t.test("a replica whose store cannot be opened does not start, and leaves nothin
   await cluster.start("us-east-1");
   await write(cluster.node("us-east"), setting("api", {}));
 });
+
+t.test("whose answer is kept under a key gets it again, also while another request with that key is being refused", async (t) => {
+  await using cluster = await single();
+  const us = cluster.node("us-east");
+  const send = (name: string) => us.commit(spread(["a"], name), { level: "LOCAL", actor: "test", idempotency: { scope: "the key", request: name } });
+  const first = await send("first");
+  t.notOk(isFault(first));
+  const [other, again] = await Promise.all([send("other"), send("first")]);
+  t.ok(isFault(other) && other.code === "idempotency-key-reused");
+  t.match(again, { status: 201, replayed: true });
+  t.same(await read(us, "a"), { name: "first" });
+});
