@@ -206,33 +206,45 @@ export class CommitPath {
     }
     const planOf = (document: string) => (snapshot: TurnSnapshot) => {
       const plan = planWith(command, snapshot, options);
-      return isFault(plan) ? plan : plan.changes.filter((change) => change.document === document).flatMap((change) => [...change.operations]);
+      if (isFault(plan)) return plan;
+      // The subject may have become what makes the command touch more than it was thought to: decided elsewhere, and not heard of here.
+      if (document === command.subject && ordered(plan, document).some((change) => change.document !== document && change.operations.length > 0 && !decided.has(change.document))) return OUTDATED_PLAN;
+      return plan.changes.filter((change) => change.document === document).flatMap((change) => [...change.operations]);
     };
-    const others = isFault(first.value) ? [] : ordered(first.value, command.subject).filter((change) => change.document !== command.subject && change.operations.length > 0);
-    if (others.length > 0) {
-      const failed = preconditionFault(log, command, options.ifMatch);
-      if (failed !== undefined) {
-        const checked = await quorum.read({ operation: this.parts.newOperation(), target: { document: command.subject }, timeoutMs: left(), capture: () => {} });
-        if (isFault(checked)) return asWrite(checked);
-        const still = preconditionFault(log, command, options.ifMatch);
-        if (still !== undefined) return still;
-      }
-      const results = await Promise.all(others.map(({ document }, index) =>
-        this.decide({ operation: `${operation}.${index}`, document, actor: options.actor, timeoutMs: left(), plan: planOf(document), forwarded: false }, left)));
-      const fault = results.find(isFault);
-      if (fault !== undefined) return results.some((result) => result === "done") && fault.extra.outcome === "rejected" ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
-    }
-    const { forward } = options;
+    const decided = new Map<string, number>();
     let rendered: Rendered | undefined;
-    const result = await this.decide({
-      operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject), forwarded: options.forwardedAs !== undefined,
-      decided: () => {
-        rendered = this.renderNow(command);
-      },
-      ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch.map(ownPart) }),
-    }, left, forward === undefined || others.length > 0 ? undefined : (to) => forward(to, operation, left()));
-    if (isFault(result) && result.code === "precondition-failed") return (await this.absence(command, options)) ?? result;
-    if (isFault(result) || typeof result !== "string") return result;
+    for (;;) {
+      const others = isFault(first.value) ? [] : ordered(first.value, command.subject).filter((change) => change.document !== command.subject && change.operations.length > 0 && !decided.has(change.document));
+      if (others.length > 0) {
+        const failed = preconditionFault(log, command, options.ifMatch);
+        if (failed !== undefined) {
+          const checked = await quorum.read({ operation: this.parts.newOperation(), target: { document: command.subject }, timeoutMs: left(), capture: () => {} });
+          if (isFault(checked)) return asWrite(checked);
+          const still = preconditionFault(log, command, options.ifMatch);
+          if (still !== undefined) return still;
+        }
+        for (const { document } of others) decided.set(document, decided.size);
+        const results = await Promise.all(others.map(({ document }) =>
+          this.decide({ operation: `${operation}.${decided.get(document) ?? 0}`, document, actor: options.actor, timeoutMs: left(), plan: planOf(document), forwarded: false }, left)));
+        const fault = results.find(isFault);
+        if (fault !== undefined) return results.some((result) => result === "done") && fault.extra.outcome === "rejected" ? new Fault(fault.code, fault.detail, { ...fault.extra, outcome: "unknown" }) : fault;
+      }
+      const { forward } = options;
+      const result = await this.decide({
+        operation, document: command.subject, actor: options.actor, timeoutMs: left(), plan: planOf(command.subject), forwarded: options.forwardedAs !== undefined,
+        decided: () => {
+          rendered = this.renderNow(command);
+        },
+        ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch.map(ownPart) }),
+      }, left, forward === undefined || decided.size > 0 ? undefined : (to) => forward(to, operation, left()));
+      if (result === OUTDATED_PLAN) {
+        first = await inTurn(log.table, wall, (snapshot) => planWith(command, snapshot, options));
+        continue;
+      }
+      if (isFault(result) && result.code === "precondition-failed") return (await this.absence(command, options)) ?? result;
+      if (isFault(result) || typeof result !== "string") return result;
+      break;
+    }
     return this.answer(command, options, idempotency, { replayed: false, rendered });
   }
 
@@ -322,6 +334,9 @@ function planWith(command: Command, snapshot: TurnSnapshot, options: CommitOptio
   snapshot.seen = options.session;
   return command.plan(snapshot);
 }
+
+/** What the plan of a write at a quorum gives where documents are to be decided first that were not; never an answer, but where the time ran out. */
+const OUTDATED_PLAN = new Fault("quorum-unavailable", "The resource changed elsewhere meanwhile.", { outcome: "rejected" });
 
 const FINAL: ReadonlySet<string> = new Set(["not-found", "conflict", "precondition-failed", "invalid"]);
 

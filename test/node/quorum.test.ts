@@ -166,3 +166,38 @@ t.test("a write at LOCAL with an ETag that is no longer current is refused here"
   t.equal((await fails(us, setting("none", { name: "d" }), { ifMatch: ["*"] })).code, "precondition-failed");
   await write(us, setting("api", { name: "e" }), { ifMatch: ["*"] });
 });
+
+t.test("a write of several documents writes all that it does to the subject as the majority has it, also where the subject was not heard of", async (t) => {
+  await using cluster = new Cluster();
+  await cluster.start();
+  await cluster.voting();
+  const [us, eu] = [cluster.node("us-east"), cluster.node("eu-west")];
+  /** Ends a subject, and frees what it holds; nothing but the subject where it holds nothing. */
+  const ending = (id: string): Command => ({
+    name: "test.end", subject: component(id),
+    plan: (snapshot) => {
+      const subject = snapshot.document(component(id));
+      if (subject === undefined) return new Fault("not-found", "There is none.");
+      const held = subject.text("holds");
+      const free = snapshot.document(component(held));
+      const ended = { document: component(id), operations: new Draft(subject).set("state", "ended").operations };
+      return { changes: free === undefined || subject.value("state") === "ended" ? [ended] : [{ document: component(held), operations: new Draft(free).set("state", "free").operations }, ended] };
+    },
+    answer: () => ({ status: 200, body: {} }),
+  });
+  // What us-east decides with ap-south comes to eu-west by a way round.
+  cluster.mesh.cut("us-east-1", "eu-west-1");
+  for (let round = 0; round < 10; round++) {
+    const [held, fresh, known] = [`held${round}`, `fresh${round}`, `known${round}`];
+    await write(us, setting(held, { state: "held" }), GLOBAL);
+    await write(us, setting(known, { state: "open", holds: "nothing" }), GLOBAL);
+    await cluster.settled("it is known", async () => (await read(eu, held))?.["state"] === "held" && (await read(eu, known)) !== null);
+    await write(us, setting(fresh, { state: "open", holds: held }), GLOBAL);
+    await write(eu, ending(fresh), GLOBAL);
+    t.match(await read(us, held, GLOBAL), { state: "free" }, "of a subject that was not heard of");
+    await write(us, setting(held, { state: "held" }), GLOBAL);
+    await write(us, setting(known, { holds: held }), GLOBAL);
+    await write(eu, ending(known), GLOBAL);
+    t.match(await read(us, held, GLOBAL), { state: "free" }, "of one that was known as it was before");
+  }
+});
