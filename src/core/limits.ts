@@ -110,8 +110,7 @@ export const watchLimits = {
   checksWaitingMax: 20_000,
   firstCheckWithinMs: 30_000,
   soonWithinMs: 1_000,
-  /** Failures within it share an answer of the canaries: they are asked ten times a second at most. */
-  canaryFreshMs: 100,
+  canaryFreshMs: 2_000,
   canaryTimeoutMs: 3_000,
   runnerSilentMs: 15_000,
   runnerRestartMs: 1_000,

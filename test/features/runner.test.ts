@@ -1,6 +1,5 @@
 /** The runner on a clock that a test turns. */
 import t from "tap";
-import { watchLimits } from "../../src/core/limits.js";
 import { NO_PHASES, type Check, type CheckOutcome } from "../../src/core/check.js";
 import type { Timer } from "../../src/core/ports.js";
 import { Runner, type RunnerResult, type RunnerTask } from "../../src/features/monitors/runner.js";
@@ -93,19 +92,6 @@ t.test("while all canaries fail a failure is the region's own, and while one ans
   uplink = true;
   await time.advance(20_000);
   t.match(results.at(-1), { state: "down", error: { code: "status" } });
-});
-
-t.test("what the canaries said before a check began is no word on its failure", async (t) => {
-  let uplink = true;
-  const { runner, time, results } = running(() => down, [() => (uplink ? up : down)]);
-  runner.assign([task("a")], []);
-  await time.advance(1_000);
-  t.match(results, [{ key: "a", state: "down" }]);
-  uplink = false;
-  await time.advance(watchLimits.canaryFreshMs + 1);
-  runner.assign([task("b")], []);
-  await time.advance(watchLimits.soonWithinMs);
-  t.match(results.filter(({ key }) => key === "b"), [{ state: "unknown", error: { code: "canaries" } }]);
 });
 
 t.test("a check that does not come back is not begun again, and holds nothing else up", async (t) => {

@@ -131,10 +131,9 @@ export class Runner {
     const roundAt = clock.now();
     for (let attempt = 1; ; attempt++) {
       const at = attempt === 1 ? roundAt : clock.now();
-      const startedMs = clock.monotonic();
       let outcome = await probe.run(task.check);
       const isLast = attempt > task.retries;
-      if (outcome.state === "down" && isLast && !(await this.canariesAnswer(startedMs))) outcome = { ...outcome, state: "unknown", error: CANARIES_FAIL };
+      if (outcome.state === "down" && isLast && !(await this.canariesAnswer())) outcome = { ...outcome, state: "unknown", error: CANARIES_FAIL };
       const isFinal = outcome.state !== "down" || isLast;
       const result = resultOf(task.key, outcome, { at, attempt, isFinal, roundAt, lateMs });
       if (!this.stopped) this.parts.report(result);
@@ -143,12 +142,12 @@ export class Runner {
     }
   }
 
-  /** Whether any canary answers since a check has begun, or a moment before: what one said earlier says nothing of an uplink that broke since. */
-  private canariesAnswer(sinceMs: number): Promise<boolean> {
+  /** Whether any canary answers; asked anew if the last time is a while ago. */
+  private canariesAnswer(): Promise<boolean> {
     const { canaries, canaryProbe, clock } = this.parts;
     if (canaries.length === 0) return Promise.resolve(true);
     const now = clock.monotonic();
-    if (this.canary === undefined || this.canary.startedMs < Math.min(sinceMs, now - watchLimits.canaryFreshMs)) {
+    if (this.canary === undefined || now - this.canary.startedMs > watchLimits.canaryFreshMs) {
       const answer = Promise.all(canaries.map((check) => canaryProbe.run(check))).then((outcomes) => outcomes.some(({ state }) => state === "up"));
       this.canary = { startedMs: now, answer };
     }
