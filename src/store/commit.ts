@@ -50,7 +50,7 @@ interface UnderWay {
   readonly request: string;
   /** No answer was kept under its key: it is the one that has it. */
   isWriting: boolean;
-  result: Promise<Committed | Fault>;
+  readonly result: Promise<Committed | Fault>;
 }
 
 export class CommitPath {
@@ -78,17 +78,19 @@ export class CommitPath {
       // It may be the one that uses the key anew: what is kept may be this one's answer.
       await other.result.catch(() => undefined);
     }
-    const entry: UnderWay = { request, isWriting: false, result: Promise.resolve(reused()) };
-    entry.result = this.writeOnce(command, options, idempotency, entry).finally(() => this.underWay.delete(scope));
+    const begins = (): void => {
+      entry.isWriting = true;
+    };
+    const entry: UnderWay = { request, isWriting: false, result: this.writeOnce(command, options, idempotency, begins).finally(() => this.underWay.delete(scope)) };
     this.underWay.set(scope, entry);
     return entry.result;
   }
 
-  private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }, entry: UnderWay): Promise<Committed | Fault> {
+  private async writeOnce(command: Command, options: CommitOptions, idempotency: { scope: string; request: string }, begins: () => void): Promise<Committed | Fault> {
     const { log, limits, wall } = this.parts;
     const kept = await log.recall(idempotency.scope, wall() - limits.idempotencyKeptMs);
     if (kept !== undefined) return kept.request === idempotency.request ? this.replay(kept, command, options) : reused();
-    entry.isWriting = true;
+    begins();
     return this.write(command, options, idempotency);
   }
 
